@@ -1,0 +1,13 @@
+//! mailsync keeps IMAP accounts and local Maildirs in step, both ways, and feeds mutt and NeoMutt.
+//!
+//! Look, decide, act: stores look and act, deciding is pure. The map of the house, with who may use whom:
+//!
+//! ```text
+//! main -> cli -> { ui, config, secret, sync, store, state, net }
+//! ui -> sync::event      sync -> mail, store (traits only), state (pair and execute only)
+//! state -> mail          store::* -> mail, net          config, secret -> mail          mail -> std
+//! ```
+//!
+//! ARCHITECTURE.md tells the rest; the first page of [`sync`] is the decision table.
+
+pub mod mail;
