@@ -11,3 +11,4 @@
 //! ARCHITECTURE.md tells the rest; the first page of [`sync`] is the decision table.
 
 pub mod mail;
+pub mod net;

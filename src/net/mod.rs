@@ -1,0 +1,122 @@
+//! Lines to servers: sockets, TLS, deadlines, and the signal to stop.
+
+mod connect;
+mod input;
+mod stream;
+pub mod tls;
+pub mod transport;
+mod wirelog;
+
+#[cfg(test)]
+mod tests;
+
+pub use tls::{Pin, TlsMode, TlsSettings};
+pub use transport::Transport;
+pub use wirelog::{Mask, NOT_SHOWN, WireLog};
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// The user's wish to stop: shared by all threads of a run, looked at between steps and while waiting.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    pub fn new() -> Stop {
+        Stop::default()
+    }
+
+    /// A stop that is set when `flag` is: for signal handlers.
+    pub fn from_flag(flag: Arc<AtomicBool>) -> Stop {
+        Stop(flag)
+    }
+
+    pub fn set(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// A failure of the line to a server.
+#[derive(Debug)]
+pub enum NetError {
+    /// The host's name can't be turned into an address.
+    Resolve {
+        host: String,
+        cause: String,
+    },
+    /// No address of the host took the connection; the last address's failure.
+    Connect {
+        host: String,
+        port: u16,
+        cause: String,
+    },
+    /// The tunnel's command can't be started.
+    Tunnel {
+        command: String,
+        cause: io::Error,
+    },
+    Io(io::Error),
+    /// The peer closed the line.
+    Closed,
+    /// Nothing moved for this long.
+    Timeout(Duration),
+    /// A line longer than this many bytes.
+    LongLine(usize),
+    /// The line can't be protected, and what can be done about it.
+    Tls {
+        cause: String,
+        hint: Option<String>,
+    },
+    /// The user asked to stop.
+    Stopped,
+}
+
+impl NetError {
+    /// The one thing to do about it, if there is one.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            NetError::Tls { hint, .. } => hint.as_deref(),
+            NetError::Resolve { .. } => Some("check the spelling of host, and the network"),
+            NetError::Connect { .. } => Some("check host, port and the network"),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for NetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NetError::Resolve { host, cause } => write!(f, "can't find the address of {host}: {cause}"),
+            NetError::Connect { host, port, cause } => write!(f, "can't connect to {host} port {port}: {cause}"),
+            NetError::Tunnel { command, cause } => write!(f, "can't start the tunnel {command}: {cause}"),
+            NetError::Io(error) => write!(f, "the connection broke: {error}"),
+            NetError::Closed => f.write_str("the server closed the connection"),
+            NetError::Timeout(time) => write!(f, "no answer for {} seconds", time.as_secs_f32().round()),
+            NetError::LongLine(max) => write!(f, "the server sent a line of more than {max} bytes"),
+            NetError::Tls { cause, .. } => f.write_str(cause),
+            NetError::Stopped => f.write_str("interrupted"),
+        }
+    }
+}
+
+impl std::error::Error for NetError {}
+
+impl From<NetError> for io::Error {
+    fn from(error: NetError) -> io::Error {
+        let kind = match &error {
+            NetError::Io(inner) => inner.kind(),
+            NetError::Closed => io::ErrorKind::UnexpectedEof,
+            NetError::Timeout(_) => io::ErrorKind::TimedOut,
+            NetError::LongLine(_) => io::ErrorKind::InvalidData,
+            _ => io::ErrorKind::Other,
+        };
+        io::Error::new(kind, error)
+    }
+}

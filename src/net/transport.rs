@@ -1,0 +1,418 @@
+//! One line to a server: TCP, TLS, or a tunnel's pipes, with deadlines on every wait.
+//!
+//! All sockets are non-blocking. Whoever waits to write also takes in what the peer is sending meanwhile, so that two
+//! sides that both talk never wait for each other.
+
+use super::input::Input;
+use super::stream::{Stream, Tunnel};
+use super::tls::{Preparation, TlsMode, TlsSettings, refused};
+use super::wirelog::{Log, Mask, WireLog};
+use super::{NetError, Stop, connect};
+use native_tls::HandshakeError;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a wait goes on before it looks whether it should stop.
+pub(super) const SLICE: Duration = Duration::from_millis(200);
+
+/// How long nothing may move, unless told otherwise.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How much is collected before it is sent without being told to.
+const OUTPUT_SIZE: usize = 256 * 1024;
+
+/// What came of a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// There is input, or the peer closed the line.
+    Input,
+    /// The other file descriptor is readable.
+    Woken,
+    /// Nothing happened in time.
+    Nothing,
+}
+
+/// One line to a server.
+pub struct Transport {
+    stream: Stream,
+    input: Input,
+    output: Vec<u8>,
+    /// The peer has said all it will ever say.
+    ended: bool,
+    timeout: Duration,
+    stop: Stop,
+    log: Log,
+    received: u64,
+    sent: u64,
+    // Behind the stream: a tunnel ends when its pipes are closed.
+    tunnel: Option<Tunnel>,
+}
+
+impl Transport {
+    /// Connects, and makes the TLS handshake where `tls.mode` is `Implicit`. With `StartTls` the caller goes on to
+    /// [`Transport::start_tls`]. The certificate is checked before a byte is sent over it.
+    pub fn connect(host: &str, port: u16, tls: &TlsSettings, stop: &Stop) -> Result<Transport, NetError> {
+        Transport::connect_within(host, port, tls, stop, TIMEOUT)
+    }
+
+    /// Like [`Transport::connect`]; `timeout` counts for each step, and for the waits to come.
+    pub fn connect_within(
+        host: &str,
+        port: u16,
+        tls: &TlsSettings,
+        stop: &Stop,
+        timeout: Duration,
+    ) -> Result<Transport, NetError> {
+        // Loading the CAs takes longer than most connections: both at once.
+        let preparation = match tls.mode {
+            TlsMode::None => None,
+            TlsMode::Implicit | TlsMode::StartTls => Some(tls.prepare()?),
+        };
+        let stream = connect::connect(host, port, timeout, stop)?;
+        let mut line = Transport::over(Stream::Tcp(stream), stop.clone());
+        line.timeout = timeout;
+        match (tls.mode, preparation) {
+            (TlsMode::Implicit, Some(preparation)) => line.handshake(tls, preparation)?,
+            // Built and cached by now: start_tls finds it.
+            (_, Some(preparation)) => drop(preparation.finish()?),
+            (_, None) => {}
+        }
+        Ok(line)
+    }
+
+    /// Runs a command and talks to its standard input and output. It gets a process group of its own, so that Ctrl-C
+    /// does not end it before the goodbye is said; it is killed if it outlives the line by a second.
+    pub fn tunnel(mut command: Command, stop: &Stop) -> Result<Transport, NetError> {
+        let (ours, theirs) = UnixStream::pair().map_err(NetError::Io)?;
+        ours.set_nonblocking(true).map_err(NetError::Io)?;
+        let output = theirs.try_clone().map_err(NetError::Io)?;
+        command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::from(OwnedFd::from(output))).process_group(0);
+        let name = command.get_program().to_string_lossy().into_owned();
+        let child = command.spawn().map_err(|cause| NetError::Tunnel { command: name, cause })?;
+        let mut line = Transport::over(Stream::Local(ours), stop.clone());
+        line.tunnel = Some(Tunnel(child));
+        Ok(line)
+    }
+
+    /// A line within this process, and its other end, which blocks.
+    pub fn pair(stop: &Stop) -> io::Result<(Transport, UnixStream)> {
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        Ok((Transport::over(Stream::Local(ours), stop.clone()), theirs))
+    }
+
+    fn over(stream: Stream, stop: Stop) -> Transport {
+        Transport {
+            stream,
+            input: Input::default(),
+            output: Vec::new(),
+            ended: false,
+            timeout: TIMEOUT,
+            stop,
+            log: Log::default(),
+            received: 0,
+            sent: 0,
+            tunnel: None,
+        }
+    }
+
+    /// Goes over to TLS after the server's OK to STARTTLS. What came in before that is thrown away: somebody on the
+    /// way may have put it there. After an error the line is of no use any more.
+    pub fn start_tls(&mut self, tls: &TlsSettings) -> Result<(), NetError> {
+        self.flush()?;
+        self.handshake(tls, tls.prepare()?)
+    }
+
+    fn handshake(&mut self, tls: &TlsSettings, preparation: Preparation) -> Result<(), NetError> {
+        let connector = preparation.finish()?;
+        let Stream::Tcp(stream) = std::mem::replace(&mut self.stream, Stream::Gone) else {
+            return Err(refused("TLS is for TCP connections that have none yet", None));
+        };
+        let name = tls.server_name.trim_matches(['[', ']']);
+        let mut progress = connector.connect(name, stream);
+        let begin = Instant::now();
+        let stream = loop {
+            match progress {
+                Ok(stream) => break stream,
+                Err(HandshakeError::Failure(error)) => return Err(tls.explain(&error)),
+                Err(HandshakeError::WouldBlock(middle)) => {
+                    self.check(begin)?;
+                    wait(&[(middle.get_ref().as_fd(), PollFlags::IN)], SLICE)?;
+                    progress = middle.handshake();
+                }
+            }
+        };
+        let certificate = stream.peer_certificate().map_err(|error| tls.explain(&error))?;
+        let der = certificate.map(|certificate| certificate.to_der()).transpose();
+        tls.check_pins(der.map_err(|error| tls.explain(&error))?.as_deref())?;
+        self.stream = Stream::Tls(Box::new(stream));
+        self.input.clear();
+        Ok(())
+    }
+
+    /// How long a wait may last in which nothing moves; 60 seconds at first.
+    pub fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+    }
+
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Where the wire log goes. What stands in message bodies and logins never gets there.
+    pub fn set_log(&mut self, log: Option<WireLog>) {
+        self.log.set_sink(log);
+    }
+
+    /// While set, nothing of what is sent is shown in the log, and nothing received that holds a secret: for logins.
+    pub fn set_mask(&mut self, mask: Option<Mask>) {
+        self.log.set_mask(mask);
+    }
+
+    /// How the line is protected: `TLS`, `tunnel`, `none`.
+    pub fn protection(&self) -> &'static str {
+        match self.stream {
+            Stream::Tls(_) => "TLS",
+            Stream::Local(_) => "tunnel",
+            Stream::Tcp(_) | Stream::Gone => "none",
+        }
+    }
+
+    /// Bytes of content received and sent so far, TLS not counted.
+    pub fn traffic(&self) -> (u64, u64) {
+        (self.received, self.sent)
+    }
+
+    /// What has come in and was not consumed; waits for it if there is none, and sends what is unsent meanwhile.
+    /// Empty only when the peer has closed the line.
+    pub fn fill_buf(&mut self) -> Result<&[u8], NetError> {
+        if self.input.available().is_empty() {
+            self.pump_until(|line| !line.input.available().is_empty() || line.ended)?;
+        }
+        Ok(self.input.available())
+    }
+
+    /// What has come in, without waiting.
+    pub fn buffered(&self) -> &[u8] {
+        self.input.available()
+    }
+
+    pub fn consume(&mut self, count: usize) {
+        self.input.consume(count);
+    }
+
+    /// Appends one line to `line`, its LF included. [`NetError::LongLine`] beyond `max` bytes, [`NetError::Closed`]
+    /// where the line has no end.
+    pub fn read_line(&mut self, line: &mut Vec<u8>, max: usize) -> Result<(), NetError> {
+        let from = line.len();
+        loop {
+            let available = self.fill_buf()?;
+            if available.is_empty() {
+                return Err(NetError::Closed);
+            }
+            let end = memchr::memchr(b'\n', available);
+            let taken = end.map_or(available.len(), |at| at + 1);
+            if line.len() - from + taken > max {
+                return Err(NetError::LongLine(max));
+            }
+            line.extend_from_slice(&available[..taken]);
+            self.consume(taken);
+            if end.is_some() {
+                self.log.received(&line[from..]);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Appends exactly `count` bytes to `bytes`. The caller bounds `count`.
+    pub fn read_exact(&mut self, bytes: &mut Vec<u8>, count: usize) -> Result<(), NetError> {
+        let mut left = count;
+        while left > 0 {
+            let available = self.fill_buf()?;
+            if available.is_empty() {
+                return Err(NetError::Closed);
+            }
+            let taken = available.len().min(left);
+            bytes.extend_from_slice(&available[..taken]);
+            self.consume(taken);
+            left -= taken;
+        }
+        Ok(())
+    }
+
+    /// Collects what is to be sent; sends it when there is much of it. Shown in the log.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), NetError> {
+        self.log.sent(bytes);
+        self.queue(bytes)
+    }
+
+    /// Like [`Transport::write`], for what stands in a message: the log shows its size alone.
+    pub fn write_body(&mut self, bytes: &[u8]) -> Result<(), NetError> {
+        self.log.sent_body(bytes.len());
+        self.queue(bytes)
+    }
+
+    fn queue(&mut self, bytes: &[u8]) -> Result<(), NetError> {
+        for piece in bytes.chunks(OUTPUT_SIZE) {
+            self.output.extend_from_slice(piece);
+            if self.output.len() >= OUTPUT_SIZE {
+                self.pump_until(|line| line.output.len() < OUTPUT_SIZE / 4)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How much was written and not sent yet.
+    pub fn unsent(&self) -> usize {
+        self.output.len()
+    }
+
+    /// Sends all that was written, and takes in what the peer sends meanwhile: up to 16 MB, which the next reads give.
+    /// Where the peer went away, the next reads give its last words.
+    pub fn flush(&mut self) -> Result<(), NetError> {
+        self.pump_until(|line| line.output.is_empty())
+    }
+
+    /// Waits until there is input, `wake` is readable, or `time` is over, and sends what is unsent meanwhile: for
+    /// IDLE, and to go on writing without waiting for an answer (`time` zero).
+    pub fn wait_input(&mut self, time: Duration, wake: Option<BorrowedFd<'_>>) -> Result<Waited, NetError> {
+        let deadline = Instant::now() + time;
+        loop {
+            self.push()?;
+            self.pull()?;
+            if !self.input.available().is_empty() || self.ended {
+                return Ok(Waited::Input);
+            }
+            if self.stop.is_set() {
+                return Err(NetError::Stopped);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            let mut fds = vec![(self.stream.fd()?, self.interest())];
+            fds.extend(wake.map(|fd| (fd, PollFlags::IN)));
+            if wait(&fds, left.min(SLICE))?.get(1) == Some(&true) {
+                return Ok(Waited::Woken);
+            }
+            if left.is_zero() {
+                return Ok(Waited::Nothing);
+            }
+        }
+    }
+
+    fn interest(&self) -> PollFlags {
+        let mut flags = PollFlags::empty();
+        flags.set(PollFlags::IN, !self.ended && !self.input.is_full());
+        flags.set(PollFlags::OUT, !self.output.is_empty());
+        flags
+    }
+
+    /// Moves bytes in both directions until `done`.
+    fn pump_until(&mut self, done: impl Fn(&Transport) -> bool) -> Result<(), NetError> {
+        let mut last = Instant::now();
+        loop {
+            let pushed = match self.push() {
+                Ok(pushed) => pushed,
+                // The server may have said why before it went: that can still be read.
+                Err(error) => {
+                    while self.pull().unwrap_or(false) && !self.ended {}
+                    return if done(self) { Ok(()) } else { Err(error) };
+                }
+            };
+            if done(self) {
+                return Ok(());
+            }
+            let pulled = self.pull()?;
+            if done(self) {
+                return Ok(());
+            }
+            if pushed || pulled {
+                last = Instant::now();
+                if self.stop.is_set() {
+                    return Err(NetError::Stopped);
+                }
+                continue;
+            }
+            self.check(last)?;
+            let left = self.timeout.saturating_sub(last.elapsed());
+            wait(&[(self.stream.fd()?, self.interest())], left.min(SLICE))?;
+        }
+    }
+
+    fn check(&self, since: Instant) -> Result<(), NetError> {
+        match (self.stop.is_set(), since.elapsed() >= self.timeout) {
+            (true, _) => Err(NetError::Stopped),
+            (_, true) => Err(NetError::Timeout(self.timeout)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends what can be sent without waiting; whether anything moved. All that is unsent is offered every time: a
+    /// TLS write that could not go on must be repeated with the same bytes.
+    fn push(&mut self) -> Result<bool, NetError> {
+        if self.output.is_empty() {
+            return Ok(false);
+        }
+        let mut written = 0;
+        let outcome = loop {
+            match self.stream.write(&self.output[written..]) {
+                Ok(0) => break Err(NetError::Closed),
+                Ok(count) => written += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Ok(()),
+                Err(error) => break Err(broken(error)),
+            }
+            if written == self.output.len() {
+                break Ok(());
+            }
+        };
+        self.output.drain(..written);
+        self.sent += written as u64;
+        outcome.map(|()| written > 0)
+    }
+
+    /// Takes in what is there, once; whether anything came, the end included.
+    fn pull(&mut self) -> Result<bool, NetError> {
+        if self.ended || self.input.is_full() {
+            return Ok(false);
+        }
+        loop {
+            match self.input.read_from(&mut self.stream) {
+                Ok(0) => {
+                    self.ended = true;
+                    return Ok(true);
+                }
+                Ok(count) => {
+                    self.received += count as u64;
+                    return Ok(true);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(broken(error)),
+            }
+        }
+    }
+}
+
+fn broken(error: io::Error) -> NetError {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    match error.kind() {
+        BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof => NetError::Closed,
+        _ => NetError::Io(error),
+    }
+}
+
+/// Waits for at most `time`; which of them are ready.
+fn wait(fds: &[(BorrowedFd<'_>, PollFlags)], time: Duration) -> Result<Vec<bool>, NetError> {
+    let mut polled: Vec<PollFd<'_>> = fds.iter().map(|(fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
+    let time = Timespec { tv_sec: 0, tv_nsec: i64::from(time.min(SLICE).subsec_nanos()) };
+    match poll(&mut polled, Some(&time)) {
+        Ok(_) => Ok(polled.iter().map(|fd| !fd.revents().is_empty()).collect()),
+        Err(Errno::INTR) => Ok(vec![false; fds.len()]),
+        Err(error) => Err(NetError::Io(error.into())),
+    }
+}
