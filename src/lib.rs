@@ -12,3 +12,4 @@
 
 pub mod mail;
 pub mod net;
+pub mod store;

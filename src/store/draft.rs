@@ -1,0 +1,273 @@
+//! A message on its way from one store to another: a file in LF form, measured as it is written.
+
+use super::{Kind, Reach, StoreError};
+use crate::mail::Identity;
+use sha2::{Digest, Sha256};
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// How much of a message's start is looked through for its Message-ID.
+const HEADER_LIMIT: usize = 64 * 1024;
+const BUFFER: usize = 256 * 1024;
+
+/// A message on its way: an open file, what is known of its content, and the path it can be taken from.
+pub struct Draft {
+    file: File,
+    /// Where the file stands, if the store that gave it wants to rename it; removed on drop unless taken.
+    path: Option<PathBuf>,
+    buffer: Vec<u8>,
+    meter: Meter,
+    measured: bool,
+    identity: Option<Identity>,
+}
+
+impl Draft {
+    /// A new draft that is written to `file`; `path` is removed if the draft is dropped without [`Draft::keep`].
+    pub fn new(file: File, path: Option<PathBuf>) -> Draft {
+        Draft { file, path, buffer: Vec::new(), meter: Meter::default(), measured: true, identity: None }
+    }
+
+    /// A draft that reads an existing file, which stays where it is. Line ends may be LF or CRLF.
+    pub fn from_file(file: File) -> Draft {
+        Draft { file, path: None, buffer: Vec::new(), meter: Meter::default(), measured: false, identity: None }
+    }
+
+    /// Adds content in LF form.
+    pub fn write(&mut self, piece: &[u8]) -> io::Result<()> {
+        self.meter.update(piece);
+        if self.buffer.len() + piece.len() > BUFFER {
+            self.flush()?;
+        }
+        if piece.len() >= BUFFER {
+            return self.file.write_all(piece);
+        }
+        self.buffer.extend_from_slice(piece);
+        Ok(())
+    }
+
+    /// Hands what is buffered to the file. Does not sync.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.file.write_all(&self.buffer)?;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Reads the content once, if that was not done yet, and says what it is.
+    pub fn measure(&mut self) -> io::Result<&Meter> {
+        if !self.measured {
+            self.file.seek(SeekFrom::Start(0))?;
+            let mut piece = vec![0; BUFFER];
+            loop {
+                match self.file.read(&mut piece)? {
+                    0 => break,
+                    n => self.meter.update(&piece[..n]),
+                }
+            }
+            self.measured = true;
+        }
+        Ok(&self.meter)
+    }
+
+    /// What [`Draft::measure`] found, or what was written so far.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// The identity of the message, which must be whole by now; reads the content if need be. Hands what is buffered
+    /// to the file and lets the memory go: drafts wait in batches.
+    pub fn identity(&mut self) -> io::Result<Identity> {
+        if let Some(identity) = &self.identity {
+            return Ok(identity.clone());
+        }
+        let identity = self.measure()?.identity();
+        self.flush()?;
+        self.buffer = Vec::new();
+        self.meter.header = Vec::new();
+        self.identity = Some(identity.clone());
+        Ok(identity)
+    }
+
+    /// Reads the content from its start, as it is in the file.
+    pub fn reader(&mut self) -> io::Result<impl Read + '_> {
+        self.flush()?;
+        self.file.seek(SeekFrom::Start(0))?;
+        Ok(BufReader::with_capacity(BUFFER, &mut self.file))
+    }
+
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// The file has been renamed or is wanted where it is: it is not removed.
+    pub fn keep(&mut self) {
+        self.path = None;
+    }
+}
+
+impl fmt::Debug for Draft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Draft").field("path", &self.path).field("bytes", &self.meter.bytes).finish()
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if let Some(path) = &self.path {
+            // A file left behind in tmp/ is swept by a later run.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// Turns a failure to read or write a draft into a store's error.
+pub fn draft_error(action: &str, error: io::Error) -> StoreError {
+    let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    let error = StoreError::new(Reach::Folder, Kind::Disk, action, error);
+    match full {
+        true => error.with_hint("make room on the disk; the next run copies the rest"),
+        false => error,
+    }
+}
+
+/// Measures content as it passes: sizes, the hash of its canonical form, its Message-ID.
+#[derive(Clone, Default)]
+pub struct Meter {
+    /// Bytes as they passed.
+    pub bytes: u64,
+    /// LFs with no CR before them: what the wire form is longer by.
+    pub bare_lfs: u64,
+    /// Whether there is a NUL byte, which no plain IMAP literal can carry.
+    pub has_nul: bool,
+    hash: Sha256,
+    /// CRs seen but not hashed yet: left out of the canonical form if an LF follows.
+    pending_crs: u64,
+    header: Vec<u8>,
+    header_done: bool,
+}
+
+impl Meter {
+    /// Bytes in wire form: every bare LF counts as CRLF.
+    pub fn wire_size(&self) -> u64 {
+        self.bytes + self.bare_lfs
+    }
+
+    /// SHA-256 over the canonical form: CRs that stand right before an LF are left out.
+    pub fn hash(&self) -> [u8; 32] {
+        let mut hash = self.hash.clone();
+        feed_crs(&mut hash, self.pending_crs);
+        hash.finalize().into()
+    }
+
+    pub fn identity(&self) -> Identity {
+        Identity {
+            size: Some(self.wire_size()),
+            message_id: message_id(&self.header),
+            email_id: None,
+            hash: Some(self.hash()),
+        }
+    }
+
+    /// Takes the next piece of content, cut anywhere.
+    pub fn update(&mut self, piece: &[u8]) {
+        self.bytes += piece.len() as u64;
+        self.has_nul |= memchr::memchr(0, piece).is_some();
+        if !self.header_done {
+            let room = HEADER_LIMIT - self.header.len();
+            self.header.extend_from_slice(&piece[..piece.len().min(room)]);
+            self.header_done = self.header.len() == HEADER_LIMIT;
+        }
+        let mut rest = piece;
+        while !rest.is_empty() {
+            if rest[0] == b'\r' {
+                let crs = rest.iter().take_while(|b| **b == b'\r').count();
+                self.pending_crs += crs as u64;
+                rest = &rest[crs..];
+                continue;
+            }
+            let end = memchr::memchr(b'\r', rest).unwrap_or(rest.len());
+            let (segment, after) = rest.split_at(end);
+            let lfs = memchr::memchr_iter(b'\n', segment).count() as u64;
+            if segment[0] == b'\n' {
+                self.bare_lfs += lfs - u64::from(self.pending_crs > 0);
+            } else {
+                feed_crs(&mut self.hash, self.pending_crs);
+                self.bare_lfs += lfs;
+            }
+            self.pending_crs = 0;
+            self.hash.update(segment);
+            rest = after;
+        }
+    }
+}
+
+fn feed_crs(hash: &mut Sha256, crs: u64) {
+    (0..crs).for_each(|_| hash.update(b"\r"));
+}
+
+/// The value of the first Message-ID of a header, folded lines joined, without blanks around it. Looks no further than the first
+/// empty line. Only ever compared, so nothing else is asked of it.
+pub fn message_id(header: &[u8]) -> Option<String> {
+    const NAME: &[u8] = b"message-id:";
+    let mut value: Option<Vec<u8>> = None;
+    for line in header.split(|b| *b == b'\n') {
+        let line = line.trim_ascii_end();
+        if let Some(found) = value.as_mut() {
+            match line.first() {
+                Some(b' ' | b'\t') => found.extend_from_slice(line.trim_ascii()),
+                _ => break,
+            }
+        } else if line.is_empty() {
+            break;
+        } else if line.len() >= NAME.len() && line[..NAME.len()].eq_ignore_ascii_case(NAME) {
+            value = Some(line[NAME.len()..].trim_ascii().to_vec());
+        }
+    }
+    let text: String = String::from_utf8_lossy(&value?).chars().filter(|c| !c.is_control()).collect();
+    Some(text).filter(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meter(pieces: &[&[u8]]) -> Meter {
+        let mut meter = Meter::default();
+        pieces.iter().for_each(|piece| meter.update(piece));
+        meter
+    }
+
+    #[test]
+    fn the_hash_is_the_same_for_every_form_of_line_end_and_every_cut() {
+        let lf = meter(&[b"a\nb\n\nc"]).hash();
+        assert_eq!(meter(&[b"a\r\nb\r\n\r\nc"]).hash(), lf);
+        assert_eq!(meter(&[b"a\r", b"\nb", b"\r", b"\n", b"\r\nc"]).hash(), lf);
+        assert_eq!(meter(&[b"a\r\r\nb\n\nc"]).hash(), lf);
+        assert_ne!(meter(&[b"a\rb\n\nc"]).hash(), lf);
+        assert_ne!(meter(&[b"a\nb\n\nc\r"]).hash(), lf);
+    }
+
+    #[test]
+    fn the_wire_size_counts_a_cr_for_every_bare_lf() {
+        for (text, size) in
+            [(&b"a\nb\r\nc\n"[..], 9), (b"\n", 2), (b"\r\n", 2), (b"\r\r\n", 3), (b"\n\n\r\n\n", 8), (b"", 0)]
+        {
+            assert_eq!(meter(&[text]).wire_size(), size, "{text:?}");
+            let single: Vec<&[u8]> = text.chunks(1).collect();
+            assert_eq!(meter(&single).wire_size(), size, "{text:?} byte by byte");
+        }
+    }
+
+    #[test]
+    fn the_message_id_is_found_folded_and_in_any_case_but_never_in_the_body() {
+        assert_eq!(message_id(b"A: b\nMESSAGE-ID:\n <a@b>\nX: y\n\n"), Some("<a@b>".to_owned()));
+        assert_eq!(message_id(b"Message-Id: <x>\r\n\r\n"), Some("<x>".to_owned()));
+        assert_eq!(message_id(b"A: b\n\nMessage-ID: <x>\n"), None);
+        assert_eq!(message_id(b"Message-ID:  \nA: b\n"), None);
+    }
+}

@@ -1,0 +1,330 @@
+//! What the engine may ask of a store, and what a store promises.
+//!
+//! A [`Store`] is one connection to a set of folders; an [`Opener`] makes as many as are wanted. A [`Folder`] is one
+//! folder, looked at and changed by key. Both are used by one thread at a time. Message content crosses as a
+//! [`Draft`]: a file, never a buffer, so that memory does not grow with the size of a message.
+
+pub mod draft;
+pub mod memory;
+pub mod traced;
+
+pub use crate::net::Stop;
+pub use draft::Draft;
+
+use crate::mail::{Changes, Cursor, FlagDelta, FlagSpace, Flags, FolderName, Identity, Key, Role};
+use std::fmt;
+
+/// Makes connections to one store.
+pub trait Opener: Send + Sync {
+    /// Connects and logs in.
+    fn open(&self) -> Result<Box<dyn Store>, StoreError>;
+
+    /// What people call the store: `imap.example.org`, `~/Mail`. No secret in it.
+    fn place(&self) -> String;
+}
+
+/// Whether a store is the one that the state knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// It bears the owner's mark, or it is of a kind that needs none.
+    Ours,
+    /// It is there (or can be made) and bears no mark.
+    Unmarked,
+    /// Its root is not there: not mounted, moved away, a dangling link.
+    Missing,
+    /// It bears the mark of another owner, given here.
+    Foreign(String),
+}
+
+/// What may be done to an opened folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Look only: EXAMINE (RFC 3501 section 6.3.2).
+    Read,
+    /// Look and change: SELECT.
+    Write,
+}
+
+/// A folder as its store lists it.
+#[derive(Clone, Debug)]
+pub struct FolderInfo {
+    pub name: FolderName,
+    /// The store's own name for it, verbatim: mailbox name bytes on the wire, path below the root on disk.
+    /// Handed back as it is; unique within the store.
+    pub wire: Vec<u8>,
+    /// Whether it can hold messages (not `\Noselect`, `\NonExistent`; a directory with `cur`).
+    pub selectable: bool,
+    /// `None` where the store knows no subscriptions.
+    pub subscribed: Option<bool>,
+    pub role: Option<Role>,
+    /// Where the folder stands, if the store could say so cheaply.
+    pub cursor: Option<Cursor>,
+    /// Number of messages, and of those without `\Seen`, if cheap.
+    pub messages: Option<u64>,
+    pub unseen: Option<u64>,
+    /// Why this folder can't be synced although it is there: a name that can't be mapped back, say.
+    pub problem: Option<String>,
+}
+
+/// What `info` shows of a store.
+#[derive(Clone, Debug, Default)]
+pub struct StoreFacts {
+    /// The server's own name and version (ID, RFC 2971), or the Maildir's layout.
+    pub software: Option<String>,
+    /// Capabilities that the store makes use of, and those among them that it found.
+    pub uses: Vec<(String, bool)>,
+    pub delimiter: Option<String>,
+    /// The prefix of the personal namespace (RFC 2342).
+    pub namespace: Option<String>,
+    /// How the line is protected: `TLSv1.3`, `none`.
+    pub transport: Option<String>,
+}
+
+/// One connection to a set of folders.
+pub trait Store: Send {
+    /// What `info` shows. May ask the server; changes nothing.
+    fn facts(&mut self) -> Result<StoreFacts, StoreError>;
+
+    /// Says whether this is the store that `owner` marked. Changes nothing.
+    fn claim(&mut self, owner: &str) -> Result<Claim, StoreError>;
+
+    /// Marks the store as `owner`'s, making its root if need be.
+    fn mark(&mut self, owner: &str) -> Result<(), StoreError>;
+
+    /// Lists every folder, those that can't be selected too, or fails: a list that may be incomplete is an error.
+    /// The store's own doubts about one folder go into [`FolderInfo::problem`]. Cursors are given where they cost
+    /// no round trip a folder.
+    fn list(&mut self) -> Result<Vec<FolderInfo>, StoreError>;
+
+    /// Opens a folder by the `wire` name that `list` or `create` gave. With `expect`, fails with [`Kind::Reset`]
+    /// where the folder's generation is another.
+    fn open(&mut self, wire: &[u8], access: Access, expect: Option<u64>) -> Result<Box<dyn Folder + '_>, StoreError>;
+
+    /// The wire name that [`Store::create`] would use, or why there can be none.
+    fn wire_for(&mut self, name: &FolderName) -> Result<Vec<u8>, StoreError>;
+
+    /// Makes a folder, its parents too where the store needs them, and subscribes to it. A folder that is there
+    /// already is success.
+    fn create(&mut self, name: &FolderName) -> Result<FolderInfo, StoreError>;
+
+    /// Renames a folder with all it holds; folders inside it stay where they are on stores that allow it.
+    fn rename(&mut self, wire: &[u8], to: &FolderName) -> Result<FolderInfo, StoreError>;
+
+    /// Says goodbye (LOGOUT). What fails here matters to nobody.
+    fn close(self: Box<Self>) {}
+}
+
+/// What a folder had when it was last agreed upon: the engine lends it to [`Folder::changes`].
+pub trait Known {
+    /// The flags that this side was last known to have, or `None` where the key is not known.
+    fn get(&self, key: &Key) -> Result<Option<Flags>, StoreError>;
+
+    /// How many keys are known.
+    fn count(&self) -> Result<u64, StoreError>;
+
+    /// Every known key with its flags, keys ascending. Costs what its length says: only for full listings.
+    fn all(&self) -> Result<Vec<(Key, Flags)>, StoreError>;
+}
+
+/// A folder of which nothing is known: all of it is new.
+pub struct NothingKnown;
+
+impl Known for NothingKnown {
+    fn get(&self, _: &Key) -> Result<Option<Flags>, StoreError> {
+        Ok(None)
+    }
+
+    fn count(&self) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
+    fn all(&self) -> Result<Vec<(Key, Flags)>, StoreError> {
+        Ok(Vec::new())
+    }
+}
+
+/// How much [`Folder::identify`] reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Depth {
+    /// Size, Message-ID and EMAILID; a store that must read the file anyway gives the hash too.
+    Header,
+    /// The hash as well, at the cost of a download.
+    Content,
+}
+
+/// Where a copy will end, as far as its store can tell beforehand: committed with the intent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// It will have exactly this key.
+    Exact(Key),
+    /// Its key will not be below this one (UIDNEXT before the APPEND).
+    NotBelow(Key),
+}
+
+/// A message that [`Folder::fetch`] delivers.
+#[derive(Debug)]
+pub struct Fetched {
+    pub key: Key,
+    /// Flags as they were sent along, where they were.
+    pub flags: Option<Flags>,
+    /// INTERNALDATE, or the file's mtime; seconds since 1970. `None` where it makes no sense.
+    pub date: Option<i64>,
+    pub body: Draft,
+}
+
+/// Who takes what [`Folder::fetch`] delivers. An error from here ends the fetch.
+pub trait Receive {
+    /// An empty draft for the next message; asked once for each, before its first byte.
+    fn draft(&mut self) -> Result<Draft, StoreError>;
+
+    /// A whole message. In no promised order.
+    fn message(&mut self, fetched: Fetched) -> Result<(), StoreError>;
+
+    /// A message that could not be had: its key, and why. The others still come.
+    fn failed(&mut self, key: Key, error: StoreError) -> Result<(), StoreError>;
+}
+
+/// A message for [`Folder::append`].
+#[derive(Debug)]
+pub struct Outgoing {
+    pub mark: Mark,
+    pub flags: Flags,
+    /// INTERNALDATE or mtime to be, seconds since 1970.
+    pub date: Option<i64>,
+    pub body: Draft,
+}
+
+/// One folder, open. All it does is by key, and safe to be done again.
+pub trait Folder {
+    /// What changed since `since` (all of it, where there is none), compared with what is `known`.
+    ///
+    /// Must not report a message as vanished on less than proof: the folder is there, the listing had as many
+    /// messages as the store counts, and what was missing was looked for again.
+    fn changes(&mut self, since: Option<&Cursor>, known: &dyn Known) -> Result<Changes, StoreError>;
+
+    /// The flags that this folder can hold, once open.
+    fn flag_space(&self) -> FlagSpace;
+
+    /// Whether it can be written to at all ([READ-ONLY], permissions).
+    fn writable(&self) -> bool;
+
+    /// What tells the messages apart. Keys that are gone are left out of the answer.
+    fn identify(&mut self, keys: &[Key], depth: Depth) -> Result<Vec<(Key, Identity)>, StoreError>;
+
+    /// Delivers the messages' content in LF form. A message that is gone is left out; one that can't be read goes
+    /// to [`Receive::failed`].
+    fn fetch(&mut self, keys: &[Key], to: &mut dyn Receive) -> Result<(), StoreError>;
+
+    /// An empty draft in a place from which this folder can take it at no cost.
+    fn draft(&mut self) -> Result<Draft, StoreError>;
+
+    /// Chooses the marks for the next `count` appends, or moves into this folder, in order.
+    fn reserve(&mut self, count: usize) -> Result<Vec<Mark>, StoreError>;
+
+    /// Stores each message once or not at all, durably. The answer has one entry a message, in order: its key;
+    /// `None` where the store does not tell (no UIDPLUS, RFC 4315 section 3), so that the caller looks for it;
+    /// or why it was refused. An `Err` of the whole leaves open which of them were stored.
+    fn append(&mut self, batch: Vec<Outgoing>) -> Result<Vec<Result<Option<Key>, StoreError>>, StoreError>;
+
+    /// Adds and removes flags; flags outside [`Folder::flag_space`] are passed over, keys that are gone too.
+    /// The answer names the messages that were refused.
+    fn set_flags(&mut self, changes: &[(Key, FlagDelta)]) -> Result<Vec<(Key, StoreError)>, StoreError>;
+
+    /// Removes exactly these messages for good (UID EXPUNGE, RFC 4315 section 2.1) and no other. Keys that are
+    /// gone are success. The answer names those that could not be removed.
+    fn remove(&mut self, keys: &[Key]) -> Result<Vec<(Key, StoreError)>, StoreError>;
+
+    /// Moves messages to the folder `into` of the same store: UID MOVE (RFC 6851), a rename. The answer has one
+    /// entry a key, in order: the new key, `None` where the store does not tell, or why it stays. `marks` are what
+    /// [`Folder::reserve`] of the target gave.
+    fn move_to(
+        &mut self,
+        keys: &[Key],
+        into: &[u8],
+        marks: &[Mark],
+    ) -> Result<Vec<Result<Option<Key>, StoreError>>, StoreError>;
+}
+
+/// How far a failure reaches. The engine decides by this alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// This message; the others of the folder go on.
+    Message,
+    /// This folder; the other folders go on.
+    Folder,
+    /// This connection; another one may be made.
+    Connection,
+    /// This account.
+    Account,
+}
+
+/// What kind of failure it is: for hints and exit codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Wrong password, refused mechanism, nothing to log in with. Exit code 4.
+    Auth,
+    /// Certificate or pin.
+    Tls,
+    /// Can't connect, lost the line, no answer in time.
+    Network,
+    /// The server said NO or BAD.
+    Refused,
+    /// Over quota, or asked to come again later.
+    Later,
+    /// The folder or message is not there.
+    Missing,
+    /// The folder's generation is not the expected one.
+    Reset,
+    /// Disk full, permissions, I/O error on this machine.
+    Disk,
+    /// The other side broke the protocol.
+    Protocol,
+    /// The state's database failed.
+    State,
+    /// The user asked to stop.
+    Stopped,
+}
+
+/// A failure of a store: how far it reaches, what was being done, why it failed, and what can be done about it.
+#[derive(Debug)]
+pub struct StoreError {
+    pub reach: Reach,
+    pub kind: Kind,
+    /// What was being done: `append`, `select`, `log in`.
+    pub action: String,
+    /// Why it failed: the server's code and text, the system's error. Never holds a secret or a control character.
+    pub cause: String,
+    /// The one thing to do about it, if there is one.
+    pub hint: Option<String>,
+}
+
+impl StoreError {
+    pub fn new(reach: Reach, kind: Kind, action: impl Into<String>, cause: impl fmt::Display) -> Self {
+        let cause = cause.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        StoreError { reach, kind, action: action.into(), cause, hint: None }
+    }
+
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same failure, reaching as far as `reach` says.
+    pub fn reaching(mut self, reach: Reach) -> Self {
+        self.reach = reach;
+        self
+    }
+
+    /// The user asked to stop.
+    pub fn stopped() -> Self {
+        StoreError::new(Reach::Account, Kind::Stopped, "stop", "interrupted")
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.action, self.cause)
+    }
+}
+
+impl std::error::Error for StoreError {}
