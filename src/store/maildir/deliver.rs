@@ -1,0 +1,128 @@
+//! How a message gets into a folder: written in `tmp`, made durable, renamed, the directory made durable.
+
+use super::error::{disk, hits_all};
+use super::filename::{SUFFIX, unique};
+use super::scan::Sub;
+use crate::store::{Draft, Reach, StoreError};
+use rustix::fs::{CWD, RenameFlags, Timespec, Timestamps};
+use rustix::io::Errno;
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// From so many files on, one sync of the file system costs less than one of each file.
+const MANY: usize = 8;
+const HOUR: Duration = Duration::from_secs(3600);
+/// When a file of ours in `tmp` is taken for left behind; the tradition has 36 hours for anybody's.
+const OURS_STALE: Duration = HOUR.saturating_mul(4);
+const STALE: Duration = HOUR.saturating_mul(36);
+const PIECE: usize = 256 * 1024;
+
+/// An empty file in the folder's `tmp` that only the owner can read, whatever the umask.
+pub(super) fn draft(dir: &Path) -> Result<Draft, StoreError> {
+    let path = dir.join("tmp").join(unique());
+    let failed = |err| disk(Reach::Folder, "write a message", &path, err);
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
+    file.set_permissions(Permissions::from_mode(0o600)).map_err(failed)?;
+    Ok(Draft::new(file, Some(path)))
+}
+
+/// Makes an empty file, if it is not there.
+pub(super) fn touch(path: &Path) -> Result<(), StoreError> {
+    let failed = |err| disk(Reach::Folder, "create", path, err);
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(file) => file.set_permissions(Permissions::from_mode(0o600)).map_err(failed),
+        Err(err) if err.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(err) => Err(failed(err)),
+    }
+}
+
+/// Makes a draft a file of this folder's file system with the right mode and date, copying it if need be. The error
+/// reaches the folder where the next message would fail alike.
+pub(super) fn stage(dir: &Path, mut body: Draft, date: Option<i64>) -> Result<Draft, StoreError> {
+    let failed = |err: io::Error| {
+        let reach = if hits_all(&err) { Reach::Folder } else { Reach::Message };
+        disk(reach, "write a message", &dir.join("tmp"), err)
+    };
+    body.flush().map_err(failed)?;
+    let home = fs::metadata(dir.join("tmp")).map_err(failed)?.dev();
+    let here = body.path().is_some() && body.file().metadata().map_err(failed)?.dev() == home;
+    let mut staged = match here {
+        true => body,
+        false => {
+            let mut copy = draft(dir)?;
+            let mut piece = vec![0; PIECE];
+            let mut reader = body.reader().map_err(failed)?;
+            loop {
+                match reader.read(&mut piece).map_err(failed)? {
+                    0 => break,
+                    n => copy.write(&piece[..n]).map_err(failed)?,
+                }
+            }
+            copy
+        }
+    };
+    staged.flush().map_err(failed)?;
+    staged.file().set_permissions(Permissions::from_mode(0o600)).map_err(failed)?;
+    if let Some(date) = date {
+        let stamp = Timespec { tv_sec: date, tv_nsec: 0 };
+        let stamps = Timestamps { last_access: stamp, last_modification: stamp };
+        rustix::fs::futimens(staged.file(), &stamps).map_err(|err| failed(err.into()))?;
+    }
+    Ok(staged)
+}
+
+/// Makes the content of staged drafts durable.
+pub(super) fn make_durable(dir: &Path, drafts: &[&Draft]) -> Result<(), StoreError> {
+    let failed = |err: io::Error| disk(Reach::Folder, "make messages durable", &dir.join("tmp"), err);
+    if drafts.len() >= MANY {
+        // Tells of every failed write since that file was opened, the other files' too.
+        return rustix::fs::syncfs(drafts[0].file()).map_err(|err| failed(err.into()));
+    }
+    // Not fdatasync: the date is the message's, and has to survive as well.
+    drafts.iter().try_for_each(|draft| draft.file().sync_all().map_err(failed))
+}
+
+/// Renames without ever replacing a file. Where the file system can't do that in one step, a link and an unlink.
+pub(super) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(()),
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+            fs::hard_link(from, to)?;
+            fs::remove_file(from)
+        }
+        Err(err) => Err(err.into()),
+    }
+}
+
+/// Makes what was renamed or removed in `new` or `cur` durable.
+pub(super) fn sync_dir(dir: &Path, sub: Sub) -> Result<(), StoreError> {
+    let path = dir.join(sub.name());
+    File::open(&path).and_then(|dir| dir.sync_all()).map_err(|err| disk(Reach::Folder, "sync", &path, err))
+}
+
+/// Removes from `tmp` what a crash left there: files of ours after 4 hours, anything after 36.
+pub(super) fn sweep(dir: &Path) -> Result<(), StoreError> {
+    let tmp = dir.join("tmp");
+    let failed = |err| disk(Reach::Folder, "clean up", &tmp, err);
+    for entry in fs::read_dir(&tmp).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let Ok(meta) = entry.metadata() else { continue };
+        // The change time counts too: a draft may bear the date of its message.
+        let touched = [meta.ctime(), meta.mtime(), meta.atime()].into_iter().max().unwrap_or(0);
+        let touched = UNIX_EPOCH + Duration::from_secs(u64::try_from(touched).unwrap_or(0));
+        let age = SystemTime::now().duration_since(touched).unwrap_or_default();
+        let ours = entry.file_name().as_bytes().ends_with(OsStr::new(SUFFIX).as_bytes());
+        if meta.is_file() && age > if ours { OURS_STALE } else { STALE } {
+            match fs::remove_file(entry.path()) {
+                Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(failed(err)),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}

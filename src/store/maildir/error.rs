@@ -1,0 +1,31 @@
+//! Failures of the disk, as a store tells them.
+
+use crate::store::{Kind, Reach, StoreError};
+use rustix::io::Errno;
+use std::io;
+use std::path::Path;
+
+/// Turns the system's error into a store's: the path, the cause, and what can be done about it.
+pub(super) fn disk(reach: Reach, action: &str, path: &Path, error: impl Into<io::Error>) -> StoreError {
+    let error = error.into();
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    let kind = if error.kind() == io::ErrorKind::NotFound { Kind::Missing } else { Kind::Disk };
+    let told = StoreError::new(reach, kind, action, format!("{}: {error}", path.display()));
+    match errno {
+        Some(Errno::NOSPC | Errno::DQUOT) => told.with_hint("make room on that file system, then run again"),
+        Some(Errno::ROFS) => told.with_hint("the file system is mounted read-only: mount it for writing"),
+        Some(Errno::ACCESS | Errno::PERM) => {
+            told.with_hint(format!("check who owns {} and what its mode allows", path.display()))
+        }
+        _ => told,
+    }
+}
+
+/// Whether every other message will fail for the same reason.
+pub(super) fn hits_all(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(
+        errno,
+        Some(Errno::NOSPC | Errno::DQUOT | Errno::ROFS | Errno::ACCESS | Errno::PERM | Errno::MFILE | Errno::NFILE)
+    )
+}

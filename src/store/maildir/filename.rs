@@ -1,0 +1,145 @@
+//! Names of message files: the unique part, the info part, and the letters in it.
+//!
+//! The unique part is all that stands before `:2,` (or `!2,`), foreign marks like `,U=` and `,S=` included. What the
+//! info part holds besides flags that we know is kept as it is.
+
+use super::keywords::Keywords;
+use crate::mail::{Flag, Flags};
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The end of every name that we make.
+pub(super) const SUFFIX: &str = ".mailsync";
+
+/// What may stand before `2,`.
+pub(super) const SEPARATORS: [u8; 2] = [b':', b'!'];
+
+/// A file name taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Parsed<'a> {
+    pub(super) unique: &'a [u8],
+    /// The separator and what stands behind `2,`; `None` where there is no info part.
+    pub(super) info: Option<(u8, &'a [u8])>,
+}
+
+pub(super) fn parse(name: &[u8]) -> Parsed<'_> {
+    let at = name.windows(3).position(|w| SEPARATORS.contains(&w[0]) && &w[1..] == b"2,");
+    match at {
+        Some(at) if at > 0 => Parsed { unique: &name[..at], info: Some((name[at], &name[at + 3..])) },
+        _ => Parsed { unique: name, info: None },
+    }
+}
+
+impl<'a> Parsed<'a> {
+    /// The letters of the info part, and what follows them.
+    fn letters(&self) -> (&'a [u8], &'a [u8]) {
+        let info = self.info.map_or(&b""[..], |(_, info)| info);
+        info.split_at(info.iter().take_while(|b| b.is_ascii_alphabetic()).count())
+    }
+
+    /// The flags that the letters stand for.
+    pub(super) fn flags(&self, keywords: &Keywords) -> Flags {
+        let flag = |letter: &u8| match letter.is_ascii_lowercase() {
+            true => keywords.name(*letter).map(Flag::Keyword),
+            false => Flag::from_letter(*letter),
+        };
+        self.letters().0.iter().filter_map(flag).collect()
+    }
+
+    /// Lower-case letters in use that `keywords` has no name for, as a bit each.
+    pub(super) fn nameless(&self, keywords: &Keywords) -> u32 {
+        let letters = self.letters().0.iter().filter(|l| l.is_ascii_lowercase() && !keywords.is_taken(**l));
+        letters.fold(0, |bits, letter| bits | 1 << (letter - b'a'))
+    }
+
+    /// The name of the same file with these flags: letters sorted, what we do not know kept. A file without an info
+    /// part gets one, with `separator`, only if there is something to say.
+    pub(super) fn with_flags(&self, flags: &Flags, keywords: &Keywords, separator: u8) -> Vec<u8> {
+        let (letters, rest) = self.letters();
+        let unknown = letters.iter().copied().filter(|letter| match letter.is_ascii_lowercase() {
+            true => keywords.name(*letter).is_none(),
+            false => Flag::from_letter(*letter).is_none(),
+        });
+        let own = flags.iter().filter_map(|flag| keywords.letter(&flag));
+        let mut letters: Vec<u8> = unknown.chain(own).collect();
+        letters.sort_unstable();
+        letters.dedup();
+        if letters.is_empty() && self.info.is_none() {
+            return self.unique.to_vec();
+        }
+        let separator = self.info.map_or(separator, |(own, _)| own);
+        [self.unique, &[separator][..], b"2,", &letters, rest].concat()
+    }
+
+    /// The info part's letters that no flag stands for, as far as they mean nothing in the target either, and its rest:
+    /// for a file that moves to a folder with other keywords.
+    pub(super) fn carried(&self, source: &Keywords, target: &Keywords) -> (Vec<u8>, &'a [u8]) {
+        let (letters, rest) = self.letters();
+        let keep = letters.iter().copied().filter(|letter| match letter.is_ascii_lowercase() {
+            true => source.name(*letter).is_none() && !target.is_taken(*letter),
+            false => Flag::from_letter(*letter).is_none(),
+        });
+        (keep.collect(), rest)
+    }
+}
+
+/// A new unique name: time, process, a counter and something random; no host name, which would tie the mail to a
+/// machine.
+pub(super) fn unique() -> String {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (pid, n) = (std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
+    // The standard library seeds each of these at random.
+    let random = RandomState::new().build_hasher().finish();
+    format!("{}.M{}P{pid}Q{n}R{random:016x}{SUFFIX}", now.as_secs(), now.subsec_micros())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::Keyword;
+
+    fn keywords(text: &str) -> Keywords {
+        Keywords::parse(text.as_bytes())
+    }
+
+    #[test]
+    fn the_unique_part_ends_at_either_kind_of_info() {
+        assert_eq!(parse(b"1.a.b:2,FS"), Parsed { unique: b"1.a.b", info: Some((b':', b"FS")) });
+        assert_eq!(parse(b"1.a.b!2,"), Parsed { unique: b"1.a.b", info: Some((b'!', b"")) });
+        assert_eq!(parse(b"1,U=3,FMD5=ab,S=1:2,S").unique, b"1,U=3,FMD5=ab,S=1");
+        assert_eq!(parse(b"1:1,x").unique, b"1:1,x");
+        assert_eq!(parse(b":2,S").unique, b":2,S");
+    }
+
+    #[test]
+    fn flags_are_read_and_written_without_losing_what_is_unknown() {
+        let names = keywords("0 $Junk\n2 todo\n");
+        let parsed = parse(b"x:2,QSabcZ,rest");
+        let junk = Flag::Keyword(Keyword::new("$Junk").expect("a keyword"));
+        assert_eq!(parsed.flags(&names).to_string(), "\\Seen $Junk todo");
+        assert_eq!(parsed.nameless(&names), 0b10);
+        let flags: Flags = [Flag::Flagged, junk].into_iter().collect();
+        assert_eq!(parsed.with_flags(&flags, &names, b':'), b"x:2,FQZab,rest");
+        assert_eq!(parse(b"x!2,S").with_flags(&flags, &names, b':'), b"x!2,Fa");
+    }
+
+    #[test]
+    fn a_name_without_info_gets_one_only_for_a_reason() {
+        let none = keywords("");
+        assert_eq!(parse(b"x").with_flags(&Flags::new(), &none, b':'), b"x");
+        assert_eq!(parse(b"x").with_flags(&[Flag::Seen].into_iter().collect(), &none, b'!'), b"x!2,S");
+        assert_eq!(parse(b"x:2,S").with_flags(&Flags::new(), &none, b':'), b"x:2,");
+    }
+
+    #[test]
+    fn unique_names_differ() {
+        let mut names: Vec<String> = (0..1000).map(|_| unique()).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), 1000);
+        assert!(names[0].ends_with(SUFFIX) && !names[0].contains([':', '/', '!', ',']));
+    }
+}

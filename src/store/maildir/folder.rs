@@ -1,0 +1,426 @@
+//! One Maildir folder: looked at by scanning, changed by renaming.
+
+use super::deliver::{self, rename_new, stage, sync_dir};
+use super::error::{disk, hits_all};
+use super::filename::{parse, unique};
+use super::keywords::Keywords;
+use super::look::look;
+use super::scan::{Entry, Index, Sub, file_path, open_plain};
+use crate::mail::{Changes, Cursor, Flag, FlagDelta, FlagSpace, Flags, Identity, Key};
+use crate::store::{Access, Depth, Draft, Fetched, Folder, Kind, Known, Mark, Outgoing, Reach, Receive, StoreError};
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Latest date that a message may have: the end of the year 9999.
+const LAST_DATE: i64 = 253_402_300_799;
+/// How often a message is looked for again that another program keeps renaming.
+const CHASES: usize = 5;
+
+/// An open folder.
+pub(super) struct MaildirFolder {
+    root: PathBuf,
+    dir: PathBuf,
+    separator: u8,
+    access: Access,
+    may_write: bool,
+    keywords: Keywords,
+    index: Option<Index>,
+}
+
+impl MaildirFolder {
+    /// Opens the folder in `dir`, which has to be there; for writing, makes a missing `tmp` and sweeps it.
+    pub(super) fn open(root: &Path, dir: PathBuf, separator: u8, access: Access) -> Result<Self, StoreError> {
+        if !dir.join("cur").is_dir() {
+            let cause = format!("{} is not there or is no Maildir", dir.display());
+            return Err(StoreError::new(Reach::Folder, Kind::Missing, "open", cause));
+        }
+        let allowed = |sub: &str| rustix::fs::access(dir.join(sub), rustix::fs::Access::WRITE_OK).is_ok();
+        let may_write = access == Access::Write && allowed("cur") && allowed("new");
+        if may_write {
+            super::make_dir(&dir.join("tmp"))?;
+            deliver::sweep(&dir)?;
+        }
+        let keywords = Keywords::load(&dir)?;
+        Ok(MaildirFolder { root: root.to_owned(), dir, separator, access, may_write, keywords, index: None })
+    }
+
+    fn must_be_writable(&self, action: &str) -> Result<(), StoreError> {
+        match (self.may_write, self.access) {
+            (true, _) => Ok(()),
+            (_, Access::Read) => {
+                Err(StoreError::new(Reach::Folder, Kind::Refused, action, "the folder was opened for looking only"))
+            }
+            (_, Access::Write) => {
+                let cause = format!("{} can't be written to", self.dir.display());
+                let hint = "check its owner and mode, and how its file system is mounted";
+                Err(StoreError::new(Reach::Folder, Kind::Disk, action, cause).with_hint(hint))
+            }
+        }
+    }
+
+    /// A message's path for people: the directory and the info part change too often to be told.
+    fn shown(&self, key: &Key) -> PathBuf {
+        self.dir.join(key.to_string())
+    }
+
+    fn index(&mut self) -> Result<&mut Index, StoreError> {
+        let index = match self.index.take() {
+            Some(index) => index,
+            None => Index::scan(&self.dir)?,
+        };
+        Ok(self.index.insert(index))
+    }
+
+    fn entry(&mut self, key: &Key) -> Result<Option<Entry>, StoreError> {
+        let index = self.index()?;
+        if !index.entries.contains_key(key) {
+            index.rekey(key);
+        }
+        Ok(index.entries.get(key).cloned())
+    }
+
+    /// Does `act` to a message's file; where the file is no longer there under its name, looks for it again.
+    /// `None` where the message is gone.
+    fn chase<T>(
+        &mut self,
+        key: &Key,
+        mut act: impl FnMut(&mut Self, &Entry) -> io::Result<T>,
+    ) -> Result<Option<io::Result<T>>, StoreError> {
+        let mut last = None;
+        for _ in 0..CHASES {
+            let Some(entry) = self.entry(key)? else { return Ok(None) };
+            match act(self, &entry) {
+                Err(err) if err.kind() == io::ErrorKind::NotFound => {
+                    self.index = None;
+                    last = Some(Err(err));
+                }
+                done => return Ok(Some(done)),
+            }
+        }
+        Ok(last)
+    }
+
+    /// Makes room for the keywords among `flags`.
+    fn admit(&mut self, flags: &Flags) -> Result<(), StoreError> {
+        let unknown = |flag: Flag| matches!(flag, Flag::Keyword(_)) && self.keywords.letter(&flag).is_none();
+        if !flags.iter().any(unknown) {
+            return Ok(());
+        }
+        let mut keywords = self.keywords.clone();
+        let nameless = self.index()?.nameless(&keywords);
+        keywords.admit(&self.dir, flags, nameless)?;
+        self.keywords = keywords;
+        Ok(())
+    }
+
+    /// The directory and file name for a message, its unique part given.
+    fn place(&self, unique: &[u8], flags: &Flags) -> (Sub, Vec<u8>) {
+        let name = parse(unique).with_flags(flags, &self.keywords, self.separator);
+        match flags.contains(&Flag::Seen) {
+            true => (Sub::Cur, name),
+            false => (Sub::New, name),
+        }
+    }
+
+    /// Renames one staged draft into the folder.
+    fn deliver(&mut self, key: &Key, flags: &Flags, draft: &mut Draft) -> Result<Sub, StoreError> {
+        let refused = |cause: &str| StoreError::new(Reach::Message, Kind::Refused, "deliver", cause);
+        let unique = key.name().filter(|name| is_unique(name)).ok_or_else(|| refused("it has no name for a file"))?;
+        if self.index.as_ref().is_some_and(|index| index.entries.contains_key(key)) {
+            return Err(refused("there is a message of that name already"));
+        }
+        let (sub, file) = self.place(unique, flags);
+        let to = file_path(&self.dir, sub, &file);
+        let from = draft.path().ok_or_else(|| refused("it was not staged"))?;
+        rename_new(from, &to).map_err(|err| {
+            let reach = if hits_all(&err) { Reach::Folder } else { Reach::Message };
+            disk(reach, "deliver", &to, err)
+        })?;
+        draft.keep();
+        if let Some(index) = &mut self.index {
+            let inode = draft.file().metadata().map_or(0, |meta| meta.ino());
+            index.entries.insert(key.clone(), Entry { sub, file, inode, plain: true, twins: Vec::new() });
+        }
+        Ok(sub)
+    }
+
+    /// Sets a message's flags by renaming its file. Says in which directories something changed.
+    fn reflag(&mut self, key: &Key, delta: &FlagDelta) -> Result<Option<io::Result<Vec<Sub>>>, StoreError> {
+        self.chase(key, |folder, entry| {
+            let flags = entry.flags(&folder.keywords).with(&delta.within(&folder.keywords.space(0)));
+            let file = entry.parsed().with_flags(&flags, &folder.keywords, folder.separator);
+            let sub = if flags.contains(&Flag::Seen) { Sub::Cur } else { entry.sub };
+            if (sub, &file) == (entry.sub, &entry.file) {
+                return Ok(Vec::new());
+            }
+            rename_new(&entry.path(&folder.dir), &file_path(&folder.dir, sub, &file))?;
+            let from = entry.sub;
+            if let Some(entry) = folder.index.as_mut().and_then(|index| index.entries.get_mut(key)) {
+                (entry.sub, entry.file) = (sub, file);
+            }
+            Ok(vec![from, sub])
+        })
+    }
+
+    fn sync(&self, mut subs: Vec<Sub>) -> Result<(), StoreError> {
+        subs.sort_unstable();
+        subs.dedup();
+        subs.into_iter().try_for_each(|sub| sync_dir(&self.dir, sub))
+    }
+
+    /// Unlinks a message's files. Says in which directories.
+    fn unlink(&mut self, key: &Key) -> Result<Option<io::Result<Vec<Sub>>>, StoreError> {
+        self.chase(key, |folder, entry| {
+            let mut subs = Vec::new();
+            // Twins first: were the run to end here, the message would still be there under its key.
+            for (sub, file) in entry.twins.iter().chain([&(entry.sub, entry.file.clone())]) {
+                fs::remove_file(file_path(&folder.dir, *sub, file))?;
+                subs.push(*sub);
+            }
+            if let Some(index) = &mut folder.index {
+                index.entries.remove(key);
+            }
+            Ok(subs)
+        })
+    }
+
+    /// Moves one message; its new key, and the directories that changed in the target and here.
+    fn move_one(&mut self, key: &Key, target: &mut MaildirFolder, mark: Option<&Mark>) -> Result<Moved, StoreError> {
+        let known = match self.entry(key)? {
+            Some(entry) => entry.flags(&self.keywords),
+            None => return Ok(Moved::Gone),
+        };
+        target.index()?;
+        target.admit(&known)?;
+        let wanted = match mark {
+            Some(Mark::Exact(Key::Name(name))) if is_unique(name) => name.clone(),
+            _ => unique().into_bytes().into(),
+        };
+        let done = self.chase(key, |folder, entry| {
+            let flags = entry.flags(&folder.keywords);
+            let (unknown, rest) = entry.parsed().carried(&folder.keywords, &target.keywords);
+            let taken = |index: &Index| index.entries.contains_key(&Key::Name(wanted.clone()));
+            let taken = target.index.as_ref().is_some_and(taken);
+            let name = if taken { unique().into_bytes().into() } else { wanted.clone() };
+            let mut file = parse(&name).with_flags(&flags, &target.keywords, target.separator);
+            if !(unknown.is_empty() && rest.is_empty()) {
+                let bare = [&name[..], &[target.separator], b"2,", &unknown, rest].concat();
+                file = parse(&bare).with_flags(&flags, &target.keywords, target.separator);
+            }
+            let sub = if flags.contains(&Flag::Seen) { Sub::Cur } else { entry.sub };
+            let to = file_path(&target.dir, sub, &file);
+            carry(&entry.path(&folder.dir), &to, &target.dir)?;
+            for (sub, twin) in &entry.twins {
+                fs::remove_file(file_path(&folder.dir, *sub, twin))?;
+            }
+            let key = Key::Name(name);
+            let moved = Entry { sub, file, inode: entry.inode, plain: true, twins: Vec::new() };
+            if let Some(index) = &mut target.index {
+                index.entries.insert(key.clone(), moved);
+            }
+            Ok(Moved::To { key, sub, from: entry.sub })
+        })?;
+        match done {
+            None => Ok(Moved::Gone),
+            Some(Ok(moved)) => {
+                self.index()?.entries.remove(key);
+                Ok(moved)
+            }
+            Some(Err(err)) => {
+                let reach = if hits_all(&err) { Reach::Folder } else { Reach::Message };
+                Err(disk(reach, "move", &self.shown(key), err))
+            }
+        }
+    }
+}
+
+enum Moved {
+    Gone,
+    To { key: Key, sub: Sub, from: Sub },
+}
+
+/// Renames a file into another folder, or copies it where that is on another file system.
+fn carry(from: &Path, to: &Path, target: &Path) -> io::Result<()> {
+    match rename_new(from, to) {
+        Err(err) if err.kind() == io::ErrorKind::CrossesDevices => {
+            let file = open_plain(from)?;
+            let date = file.metadata()?.mtime();
+            let mut copy = stage(target, Draft::from_file(file), Some(date)).map_err(io::Error::other)?;
+            copy.file().sync_all()?;
+            rename_new(copy.path().ok_or_else(|| io::Error::other("it was not staged"))?, to)?;
+            copy.keep();
+            fs::remove_file(from)
+        }
+        done => done,
+    }
+}
+
+/// Whether a key is one that a file of ours may have.
+fn is_unique(name: &[u8]) -> bool {
+    let plain = !name.is_empty() && name.len() <= 200 && !name.starts_with(b".");
+    plain && !name.iter().any(|b| matches!(b, b'/' | 0)) && parse(name).info.is_none()
+}
+
+/// A message's date as its file has it.
+fn date_of(meta: &fs::Metadata) -> Option<i64> {
+    Some(meta.mtime()).filter(|date| (0..=LAST_DATE).contains(date))
+}
+
+impl Folder for MaildirFolder {
+    fn changes(&mut self, since: Option<&Cursor>, known: &dyn Known) -> Result<Changes, StoreError> {
+        self.keywords = Keywords::load(&self.dir)?;
+        let (changes, index) = look(&self.dir, &self.keywords, since, known)?;
+        if index.is_some() {
+            self.index = index;
+        }
+        Ok(changes)
+    }
+
+    fn flag_space(&self) -> FlagSpace {
+        self.keywords.space(self.index.as_ref().map_or(0, |index| index.nameless(&self.keywords)))
+    }
+
+    fn writable(&self) -> bool {
+        self.may_write
+    }
+
+    /// Reads every file, so that the hash comes at either depth. A file that can't be read is left out;
+    /// [`Folder::fetch`] says why.
+    fn identify(&mut self, keys: &[Key], _depth: Depth) -> Result<Vec<(Key, Identity)>, StoreError> {
+        let mut found = Vec::with_capacity(keys.len());
+        for key in keys {
+            let read =
+                |folder: &mut Self, entry: &Entry| Draft::from_file(open_plain(&entry.path(&folder.dir))?).identity();
+            if let Some(Ok(identity)) = self.chase(key, read)? {
+                found.push((key.clone(), identity));
+            }
+        }
+        Ok(found)
+    }
+
+    fn fetch(&mut self, keys: &[Key], to: &mut dyn Receive) -> Result<(), StoreError> {
+        for key in keys {
+            let read = |folder: &mut Self, entry: &Entry| {
+                let file = open_plain(&entry.path(&folder.dir))?;
+                let date = date_of(&file.metadata()?);
+                let mut body = Draft::from_file(file);
+                // What can't be read shows here, while it is this message's failure and not the taker's.
+                body.measure()?;
+                Ok((entry.flags(&folder.keywords), date, body))
+            };
+            match self.chase(key, read)? {
+                None => {}
+                Some(Ok((flags, date, body))) => {
+                    to.message(Fetched { key: key.clone(), flags: Some(flags), date, body })?;
+                }
+                Some(Err(err)) => to.failed(key.clone(), disk(Reach::Message, "read", &self.shown(key), err))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn draft(&mut self) -> Result<Draft, StoreError> {
+        deliver::draft(&self.dir)
+    }
+
+    fn reserve(&mut self, count: usize) -> Result<Vec<Mark>, StoreError> {
+        Ok((0..count).map(|_| Mark::Exact(Key::Name(unique().into_bytes().into()))).collect())
+    }
+
+    fn append(&mut self, batch: Vec<Outgoing>) -> Result<Vec<Result<Option<Key>, StoreError>>, StoreError> {
+        self.must_be_writable("deliver")?;
+        self.admit(&batch.iter().fold(Flags::new(), |all, outgoing| all.union(&outgoing.flags)))?;
+        let mut staged = Vec::with_capacity(batch.len());
+        for Outgoing { mark, flags, date, body } in batch {
+            match stage(&self.dir, body, date) {
+                Err(error) if error.reach > Reach::Message => return Err(error),
+                other => staged.push((mark, flags, other)),
+            }
+        }
+        let drafts: Vec<&Draft> = staged.iter().filter_map(|(_, _, draft)| draft.as_ref().ok()).collect();
+        deliver::make_durable(&self.dir, &drafts)?;
+        let (mut answer, mut subs) = (Vec::with_capacity(staged.len()), Vec::new());
+        for (mark, flags, draft) in staged {
+            let key = match mark {
+                Mark::Exact(key) => key,
+                Mark::NotBelow(_) => Key::Name(unique().into_bytes().into()),
+            };
+            let delivered = draft.and_then(|mut draft| {
+                let flags = flags.iter().filter(|flag| self.keywords.letter(flag).is_some()).collect();
+                self.deliver(&key, &flags, &mut draft)
+            });
+            match delivered {
+                Ok(sub) => {
+                    subs.push(sub);
+                    answer.push(Ok(Some(key)));
+                }
+                Err(error) if error.reach > Reach::Message => return Err(error),
+                Err(error) => answer.push(Err(error)),
+            }
+        }
+        self.sync(subs)?;
+        Ok(answer)
+    }
+
+    fn set_flags(&mut self, changes: &[(Key, FlagDelta)]) -> Result<Vec<(Key, StoreError)>, StoreError> {
+        self.must_be_writable("set flags")?;
+        self.admit(&changes.iter().fold(Flags::new(), |all, (_, delta)| all.union(&delta.add)))?;
+        let (mut failed, mut subs) = (Vec::new(), Vec::new());
+        for (key, delta) in changes {
+            match self.reflag(key, delta)? {
+                None => {}
+                Some(Ok(changed)) => subs.extend(changed),
+                Some(Err(err)) => failed.push((key.clone(), disk(Reach::Message, "set flags", &self.shown(key), err))),
+            }
+        }
+        self.sync(subs)?;
+        Ok(failed)
+    }
+
+    fn remove(&mut self, keys: &[Key]) -> Result<Vec<(Key, StoreError)>, StoreError> {
+        self.must_be_writable("remove")?;
+        let (mut failed, mut subs) = (Vec::new(), Vec::new());
+        for key in keys {
+            match self.unlink(key)? {
+                None => {}
+                Some(Ok(changed)) => subs.extend(changed),
+                Some(Err(err)) => failed.push((key.clone(), disk(Reach::Message, "remove", &self.shown(key), err))),
+            }
+        }
+        self.sync(subs)?;
+        Ok(failed)
+    }
+
+    fn move_to(
+        &mut self,
+        keys: &[Key],
+        into: &[u8],
+        marks: &[Mark],
+    ) -> Result<Vec<Result<Option<Key>, StoreError>>, StoreError> {
+        self.must_be_writable("move")?;
+        let dir = super::folder_dir(&self.root, into, "move")?;
+        let mut target = MaildirFolder::open(&self.root, dir, self.separator, Access::Write)?;
+        target.must_be_writable("move")?;
+        let (mut answer, mut here, mut there) = (Vec::with_capacity(keys.len()), Vec::new(), Vec::new());
+        for (at, key) in keys.iter().enumerate() {
+            match self.move_one(key, &mut target, marks.get(at)) {
+                Ok(Moved::To { key, sub, from }) => {
+                    there.push(sub);
+                    here.push(from);
+                    answer.push(Ok(Some(key)));
+                }
+                Ok(Moved::Gone) => {
+                    answer.push(Err(StoreError::new(Reach::Message, Kind::Missing, "move", "it is gone")));
+                }
+                Err(error) if error.reach > Reach::Message => return Err(error),
+                Err(error) => answer.push(Err(error)),
+            }
+        }
+        // The target first: a message may be seen twice after a power failure, but never be lost.
+        target.sync(there)?;
+        self.sync(here)?;
+        Ok(answer)
+    }
+}

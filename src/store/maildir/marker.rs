@@ -1,0 +1,96 @@
+//! The marker in a root: whose Maildir this is.
+
+use super::error::disk;
+use super::filename::unique;
+use super::scan::open_plain;
+use crate::store::{Claim, Reach, StoreError};
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+const FILE: &str = ".mailsync";
+/// The owner is in the first line, and no longer than this.
+const LIMIT: u64 = 4096;
+
+/// Reads the root's marker.
+pub(super) fn claim(root: &Path, owner: &str) -> Result<Claim, StoreError> {
+    match fs::metadata(root) {
+        Ok(meta) if meta.is_dir() => {}
+        Ok(_) => return Ok(Claim::Missing),
+        Err(err) if matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Claim::Missing);
+        }
+        Err(err) => return Err(disk(Reach::Account, "look for the Maildir", root, err)),
+    }
+    let path = root.join(FILE);
+    let mut text = Vec::new();
+    let read = match open_plain(&path) {
+        Ok(file) => file.take(LIMIT).read_to_end(&mut text),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Claim::Unmarked),
+        Err(err) => Err(err),
+    };
+    read.map_err(|err| disk(Reach::Account, "read the owner's mark", &path, err))?;
+    let text = String::from_utf8_lossy(&text);
+    let marked = one_line(text.lines().next().unwrap_or_default());
+    Ok(if marked == one_line(owner) { Claim::Ours } else { Claim::Foreign(marked) })
+}
+
+/// Writes the root's marker, replacing one that is there.
+pub(super) fn mark(root: &Path, owner: &str) -> Result<(), StoreError> {
+    let (path, new) = (root.join(FILE), root.join(format!("{FILE}.{}", unique())));
+    let write = || -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        file.write_all(text(owner).as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, &path)?;
+        File::open(root)?.sync_all()
+    };
+    write().map_err(|err| {
+        // What is left of a failed attempt says nothing: only the marker's own name counts.
+        let _ = fs::remove_file(&new);
+        disk(Reach::Account, "write the owner's mark", &path, err)
+    })
+}
+
+fn text(owner: &str) -> String {
+    format!(
+        "{}\n\n\
+         The first line says which account mailsync keeps in step with this Maildir.\n\
+         Without it an empty directory, say one where nothing is mounted, could be taken\n\
+         for a mailbox whose messages were all deleted. Please leave this file here.\n",
+        one_line(owner)
+    )
+}
+
+fn one_line(owner: &str) -> String {
+    owner.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(1000).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_marker_tells_whose_maildir_it_is() {
+        let dir = tempfile::tempdir().expect("a directory");
+        assert_eq!(claim(dir.path(), "work").expect("read"), Claim::Unmarked);
+        mark(dir.path(), "work\n1234").expect("marked");
+        assert_eq!(claim(dir.path(), "work\n1234").expect("read"), Claim::Ours);
+        assert_eq!(claim(dir.path(), "home").expect("read"), Claim::Foreign("work 1234".to_owned()));
+        assert_eq!(fs::metadata(dir.path().join(FILE)).expect("there").permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 1);
+    }
+
+    #[test]
+    fn a_root_that_is_not_there_is_missing() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink("/nowhere/at/all", &link).expect("linked");
+        fs::write(dir.path().join("file"), "").expect("written");
+        for name in ["link", "file", "none", "file/below"] {
+            assert_eq!(claim(&dir.path().join(name), "work").expect("read"), Claim::Missing, "{name}");
+        }
+    }
+}

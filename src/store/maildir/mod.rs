@@ -1,0 +1,315 @@
+//! Maildirs: a directory tree in one of three layouts.
+//!
+//! A root bears a marker that names its owner, so that an empty mount point or another account's tree is never
+//! taken for an emptied mailbox. All files are made with mode 0600 and all directories with 0700, whatever the umask.
+
+mod deliver;
+mod error;
+mod filename;
+mod folder;
+mod keywords;
+mod layout;
+mod list;
+mod look;
+mod marker;
+mod scan;
+
+pub use layout::{Layout, path_of, wire_for};
+
+use super::{Access, Claim, Folder, FolderInfo, Kind, Opener, Reach, Store, StoreError, StoreFacts};
+use crate::mail::FolderName;
+use error::disk;
+use folder::MaildirFolder;
+use rustix::fs::{CWD, RenameFlags};
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// The directories of a folder, in the order in which they are made: a folder that has `cur` is whole.
+const SUBS: [&str; 3] = ["tmp", "new", "cur"];
+
+/// By this empty file other programs know that a directory is a folder of a Maildir++ and not its root.
+const SUBFOLDER: &str = "maildirfolder";
+
+/// Where a tree of Maildirs is, and how it is laid out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MaildirSettings {
+    pub root: PathBuf,
+    pub layout: Layout,
+    /// Stands before the info part of names that we give: `:`, or `!` where a file system can't hold a colon. Both
+    /// are understood when reading.
+    pub info_separator: u8,
+}
+
+impl MaildirSettings {
+    /// Nested directories below `root`.
+    pub fn new(root: impl Into<PathBuf>) -> MaildirSettings {
+        MaildirSettings { root: root.into(), layout: Layout::Nested, info_separator: b':' }
+    }
+}
+
+/// Opens the tree; as often as is wanted.
+pub struct MaildirOpener {
+    settings: MaildirSettings,
+}
+
+impl MaildirOpener {
+    pub fn new(settings: MaildirSettings) -> MaildirOpener {
+        MaildirOpener { settings }
+    }
+}
+
+impl Opener for MaildirOpener {
+    fn open(&self) -> Result<Box<dyn Store>, StoreError> {
+        let refused = |cause: String| Err(StoreError::new(Reach::Account, Kind::Refused, "open the Maildir", cause));
+        if !filename::SEPARATORS.contains(&self.settings.info_separator) {
+            return refused("only : or ! can stand before the info part of a file's name".to_owned());
+        }
+        if let Err(why) = wire_for(self.settings.layout, &FolderName::inbox()) {
+            return refused(why);
+        }
+        Ok(Box::new(MaildirStore { settings: self.settings.clone() }))
+    }
+
+    fn place(&self) -> String {
+        self.settings.root.display().to_string()
+    }
+}
+
+struct MaildirStore {
+    settings: MaildirSettings,
+}
+
+impl MaildirStore {
+    fn wire(&self, name: &FolderName, action: &str) -> Result<Vec<u8>, StoreError> {
+        wire_for(self.settings.layout, name).map_err(|why| {
+            let told = StoreError::new(Reach::Folder, Kind::Refused, action, why);
+            told.with_hint("give the folder another name on this side with a rename rule")
+        })
+    }
+
+    /// The root has to be there: one that is not mounted must not be made again.
+    fn root(&self, action: &str) -> Result<&Path, StoreError> {
+        let root = &self.settings.root;
+        match root.is_dir() {
+            true => Ok(root),
+            false => Err(StoreError::new(
+                Reach::Account,
+                Kind::Missing,
+                action,
+                format!("{} is not there or is no directory", root.display()),
+            )),
+        }
+    }
+
+    fn info(&self, name: &FolderName, wire: Vec<u8>) -> FolderInfo {
+        list::info(&self.settings.root, name.clone(), wire)
+    }
+}
+
+impl Store for MaildirStore {
+    fn facts(&mut self) -> Result<StoreFacts, StoreError> {
+        let layout = self.settings.layout;
+        Ok(StoreFacts {
+            software: Some(format!("Maildir, {}, in {}", layout.describe(), self.settings.root.display())),
+            delimiter: Some(layout.separator().to_string()),
+            ..StoreFacts::default()
+        })
+    }
+
+    fn claim(&mut self, owner: &str) -> Result<Claim, StoreError> {
+        marker::claim(&self.settings.root, owner)
+    }
+
+    fn mark(&mut self, owner: &str) -> Result<(), StoreError> {
+        make_dirs(&self.settings.root)?;
+        marker::mark(&self.settings.root, owner)
+    }
+
+    fn list(&mut self) -> Result<Vec<FolderInfo>, StoreError> {
+        self.root("list")?;
+        list::list(&self.settings)
+    }
+
+    fn open(&mut self, wire: &[u8], access: Access, expect: Option<u64>) -> Result<Box<dyn Folder + '_>, StoreError> {
+        if let Some(generation) = expect.filter(|generation| *generation != 0) {
+            let cause = format!("generation {generation} was expected, but a Maildir has none");
+            return Err(StoreError::new(Reach::Folder, Kind::Reset, "open", cause));
+        }
+        let root = &self.settings.root;
+        let dir = folder_dir(root, wire, "open")?;
+        Ok(Box::new(MaildirFolder::open(root, dir, self.settings.info_separator, access)?))
+    }
+
+    fn wire_for(&mut self, name: &FolderName) -> Result<Vec<u8>, StoreError> {
+        self.wire(name, "name a folder")
+    }
+
+    fn create(&mut self, name: &FolderName) -> Result<FolderInfo, StoreError> {
+        let wire = self.wire(name, "create")?;
+        let dir = make_below(self.root("create")?, &wire)?;
+        for sub in SUBS {
+            make_dir(&dir.join(sub))?;
+        }
+        if self.settings.layout == Layout::MaildirPlusPlus && wire != layout::ROOT_WIRE {
+            deliver::touch(&dir.join(SUBFOLDER))?;
+        }
+        sync(&dir)?;
+        Ok(self.info(name, wire))
+    }
+
+    fn rename(&mut self, wire: &[u8], to: &FolderName) -> Result<FolderInfo, StoreError> {
+        let new = self.wire(to, "rename")?;
+        let root = self.root("rename")?;
+        let from = folder_dir(root, wire, "rename")?;
+        let refused = |cause: &str| Err(StoreError::new(Reach::Folder, Kind::Refused, "rename", cause));
+        if from == *root || new == layout::ROOT_WIRE {
+            return refused("INBOX is the root itself, which can't be renamed");
+        }
+        if !from.join("cur").is_dir() {
+            return Err(disk(Reach::Folder, "rename", &from, io::Error::from(io::ErrorKind::NotFound)));
+        }
+        if from.is_symlink() {
+            return refused("the folder is a link to a directory elsewhere: rename the link by hand");
+        }
+        let target = path_of(root, &new);
+        if target.join("cur").exists() {
+            return refused("there is a folder of that name");
+        }
+        move_folder(root, &from, &new)?;
+        Ok(self.info(to, new))
+    }
+}
+
+/// The directory that `wire` names; fails where it can't be one of ours.
+fn folder_dir(root: &Path, wire: &[u8], action: &str) -> Result<PathBuf, StoreError> {
+    match layout::is_wire(wire) {
+        true => Ok(path_of(root, wire)),
+        false => {
+            let cause = format!("{:?} is no folder of this tree", String::from_utf8_lossy(wire));
+            Err(StoreError::new(Reach::Folder, Kind::Missing, action, cause))
+        }
+    }
+}
+
+/// Moves a folder: the whole directory where nothing else is in it and nothing is in the way, else what makes it a
+/// folder, `cur` last, so that the folders inside stay where they are and an interrupted move can be done again.
+fn move_folder(root: &Path, from: &Path, new: &[u8]) -> Result<(), StoreError> {
+    let target = path_of(root, new);
+    let failed = |err: io::Error| disk(Reach::Folder, "rename", from, err);
+    let parent = new.iter().rposition(|b| *b == b'/').map_or(&b""[..], |at| &new[..at]);
+    if !target.starts_with(from) && !has_folders(from).map_err(failed)? {
+        let parent = if parent.is_empty() { root.to_owned() } else { make_below(root, parent)? };
+        match rustix::fs::renameat_with(CWD, from, CWD, &target, RenameFlags::NOREPLACE) {
+            Ok(()) => {
+                sync(&parent)?;
+                return sync_parent(from);
+            }
+            // In the way, or a file system that can't be asked not to replace: the slow way will do.
+            Err(rustix::io::Errno::EXIST | rustix::io::Errno::INVAL | rustix::io::Errno::NOTEMPTY) => {}
+            Err(err) => return Err(failed(err.into())),
+        }
+    }
+    make_below(root, new)?;
+    for part in [keywords::FILE, "tmp", "new", "cur"] {
+        let (source, goal) = (from.join(part), target.join(part));
+        if source.exists() && !(goal.exists() && part != "cur") {
+            fs::rename(&source, &goal).map_err(failed)?;
+        }
+    }
+    sync(&target)?;
+    sync(from)?;
+    match fs::remove_dir(from) {
+        // Folders inside, or files of other programs.
+        Err(err) if err.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+        Err(err) => Err(failed(err)),
+        Ok(()) => sync_parent(from),
+    }
+}
+
+/// Whether a folder's directory holds others.
+fn has_folders(dir: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if !SUBS.iter().any(|sub| entry.file_name() == *sub) && entry.path().is_dir() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Makes the directory that `wire` names, and those between the root and it.
+fn make_below(root: &Path, wire: &[u8]) -> Result<PathBuf, StoreError> {
+    let mut at = 0;
+    loop {
+        let end = wire[at..].iter().position(|b| *b == b'/').map_or(wire.len(), |slash| at + slash);
+        let dir = path_of(root, &wire[..end]);
+        if dir != root && !make_dir(&dir)? {
+            must_be_told_apart(&dir)?;
+        }
+        if end == wire.len() {
+            return Ok(dir);
+        }
+        at = end + 1;
+    }
+}
+
+/// A file system that takes two names for one would make two folders one.
+fn must_be_told_apart(dir: &Path) -> Result<(), StoreError> {
+    let (Some(parent), Some(name)) = (dir.parent(), dir.file_name()) else { return Ok(()) };
+    let failed = |err| disk(Reach::Folder, "create", parent, err);
+    for entry in fs::read_dir(parent).map_err(failed)? {
+        if entry.map_err(failed)?.file_name() == name {
+            return Ok(());
+        }
+    }
+    let cause = format!("{} is there under another spelling, and this file system takes both for one", dir.display());
+    let told = StoreError::new(Reach::Folder, Kind::Refused, "create", cause);
+    Err(told.with_hint("give the folder another name on this side with a rename rule"))
+}
+
+/// Makes a directory for the owner alone; `false` where it was there already.
+fn make_dir(path: &Path) -> Result<bool, StoreError> {
+    let failed = |err| disk(Reach::Folder, "create", path, err);
+    match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => {
+            fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed)?;
+            sync_parent(path)?;
+            Ok(true)
+        }
+        Err(err) if err.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(false),
+        Err(err) => Err(failed(err)),
+    }
+}
+
+/// Makes the root and what leads to it.
+fn make_dirs(root: &Path) -> Result<(), StoreError> {
+    let lacking: Vec<&Path> = root.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.is_dir()).collect();
+    for dir in lacking.into_iter().rev() {
+        make_dir(dir).map_err(|error| {
+            let error = error.reaching(Reach::Account);
+            if dir.is_symlink() {
+                error.with_hint("it is a link that leads nowhere: is something not mounted?")
+            } else {
+                error
+            }
+        })?;
+    }
+    Ok(())
+}
+
+/// Makes what was made, renamed or removed in a directory durable.
+fn sync(dir: &Path) -> Result<(), StoreError> {
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|err| disk(Reach::Folder, "sync", dir, err))
+}
+
+fn sync_parent(path: &Path) -> Result<(), StoreError> {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync(parent),
+        _ => sync(Path::new(".")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,347 @@
+//! What is in a folder's `new` and `cur`, and the stamps that tell whether it changed.
+
+use super::deliver;
+use super::error::disk;
+use super::filename::{self, Parsed};
+use super::keywords::{self, Keywords};
+use crate::mail::{Cursor, Flags, Key};
+use crate::store::draft::draft_error;
+use crate::store::{Draft, Kind, Reach, StoreError};
+use rustix::fs::{Mode, OFlags};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Slot;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{DirEntryExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const SECOND: i128 = 1_000_000_000;
+/// A directory that changed less than this ago may change again without a new time stamp, on any file system.
+const YOUNG: i128 = 2 * SECOND;
+/// The same where another machine's clock makes the stamps and can't be asked.
+const YOUNG_BY_OUR_CLOCK: i128 = 60 * SECOND;
+/// The same on a file system that counts nanoseconds: the kernel's clock ticks at least this often.
+const TICK: i128 = SECOND / 20;
+
+/// Which of the two directories a message stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Sub {
+    Cur,
+    New,
+}
+
+impl Sub {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Sub::Cur => "cur",
+            Sub::New => "new",
+        }
+    }
+}
+
+/// A message's file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) sub: Sub,
+    pub(super) file: Vec<u8>,
+    pub(super) inode: u64,
+    /// Whether it is a plain file; anything else can't be read, but is not gone either.
+    pub(super) plain: bool,
+    /// Other files that are the same message.
+    pub(super) twins: Vec<(Sub, Vec<u8>)>,
+}
+
+impl Entry {
+    pub(super) fn parsed(&self) -> Parsed<'_> {
+        filename::parse(&self.file)
+    }
+
+    pub(super) fn flags(&self, keywords: &Keywords) -> Flags {
+        self.parsed().flags(keywords)
+    }
+
+    pub(super) fn path(&self, dir: &Path) -> PathBuf {
+        file_path(dir, self.sub, &self.file)
+    }
+}
+
+pub(super) fn file_path(dir: &Path, sub: Sub, file: &[u8]) -> PathBuf {
+    dir.join(sub.name()).join(OsStr::from_bytes(file))
+}
+
+/// A folder's messages by key.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    pub(super) entries: HashMap<Key, Entry>,
+    pub(super) notes: Vec<String>,
+}
+
+impl Index {
+    /// Reads both directories: `new` first, so that a message on its way from there to `cur` is not missed.
+    ///
+    /// Where one unique part stands on two files, they are one message if they are the same file or have the same
+    /// content. Otherwise the second one (the later inode) has the key `unique:inode`, the inode in hexadecimal.
+    pub(super) fn scan(dir: &Path) -> Result<Index, StoreError> {
+        let mut index = Index::default();
+        for sub in [Sub::New, Sub::Cur] {
+            let path = dir.join(sub.name());
+            let failed = |err| disk(Reach::Folder, "list", &path, err);
+            for entry in fs::read_dir(&path).map_err(failed)? {
+                let entry = entry.map_err(failed)?;
+                let (inode, plain) = (entry.ino(), entry.file_type().is_ok_and(|kind| kind.is_file()));
+                let file = entry.file_name().into_vec();
+                if file.starts_with(b".") {
+                    continue;
+                }
+                if !plain {
+                    let shown = entry.path();
+                    index.notes.push(format!("{} is not a plain file and was passed over", shown.display()));
+                }
+                index.add(dir, Entry { sub, file, inode, plain, twins: Vec::new() });
+            }
+        }
+        Ok(index)
+    }
+
+    fn add(&mut self, dir: &Path, new: Entry) {
+        let unique: Box<[u8]> = new.parsed().unique.into();
+        match self.entries.entry(Key::Name(unique.clone())) {
+            Slot::Vacant(slot) => {
+                slot.insert(new);
+            }
+            Slot::Occupied(mut slot) => {
+                let old = slot.get_mut();
+                if (old.sub, &old.file) == (new.sub, &new.file) {
+                    return;
+                }
+                // Moved by another program while we read: the later sight is the true one.
+                if old.inode == new.inode && !old.path(dir).exists() {
+                    *old = new;
+                    return;
+                }
+                if old.inode == new.inode || same_content(&old.path(dir), &new.path(dir)) {
+                    let (first, mut second) = if new.sub < old.sub { (new, old.clone()) } else { (old.clone(), new) };
+                    *old = first;
+                    old.twins.append(&mut second.twins);
+                    old.twins.push((second.sub, second.file));
+                    return;
+                }
+                let second = if new.inode < old.inode { std::mem::replace(old, new) } else { new };
+                self.notes.push(format!("two messages are called {}", String::from_utf8_lossy(&unique)));
+                self.entries.entry(second_key(&unique, second.inode)).or_insert(second);
+            }
+        }
+    }
+
+    /// Finds a known key whose message is there under another one: of two messages of one name, the other is gone.
+    pub(super) fn rekey(&mut self, key: &Key) -> bool {
+        let Some((unique, inode)) = key.name().and_then(split_second_key) else { return false };
+        let plain = Key::Name(unique.into());
+        if self.entries.get(&plain).is_none_or(|entry| entry.inode != inode) {
+            return false;
+        }
+        let Some(entry) = self.entries.remove(&plain) else { return false };
+        self.entries.insert(key.clone(), entry);
+        true
+    }
+
+    /// Lower-case letters in use without a name, a bit each.
+    pub(super) fn nameless(&self, keywords: &Keywords) -> u32 {
+        self.entries.values().fold(0, |bits, entry| bits | entry.parsed().nameless(keywords))
+    }
+}
+
+fn second_key(unique: &[u8], inode: u64) -> Key {
+    Key::Name([unique, format!(":{inode:x}").as_bytes()].concat().into())
+}
+
+fn split_second_key(key: &[u8]) -> Option<(&[u8], u64)> {
+    let at = key.iter().rposition(|b| *b == b':')?;
+    let inode = std::str::from_utf8(&key[at + 1..]).ok()?;
+    Some((&key[..at], u64::from_str_radix(inode, 16).ok()?))
+}
+
+fn same_content(a: &Path, b: &Path) -> bool {
+    let identity = |path| Draft::from_file(open_plain(path)?).identity();
+    matches!((identity(a), identity(b)), (Ok(a), Ok(b)) if a == b)
+}
+
+/// Opens a message's file for reading: never through a link, and never waiting for a pipe.
+pub(super) fn open_plain(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("it is not a plain file")),
+    }
+}
+
+/// Where `new`, `cur` and the keywords stand, without looking into them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stamps {
+    text: String,
+    /// The latest change, in nanoseconds since 1970.
+    latest: i128,
+    /// Whether any stamp has a fraction of a second.
+    fine: bool,
+}
+
+impl Stamps {
+    pub(super) fn take(dir: &Path) -> Result<Stamps, StoreError> {
+        let mut stamps = Stamps { text: String::new(), latest: 0, fine: false };
+        for name in ["new", "cur", keywords::FILE] {
+            let path = dir.join(name);
+            match fs::metadata(&path) {
+                Ok(meta) => stamps.add(&name[..1], &meta),
+                Err(err) if err.kind() == io::ErrorKind::NotFound && name == keywords::FILE => {}
+                Err(err) if err.kind() == io::ErrorKind::NotFound => {
+                    let error = StoreError::new(
+                        Reach::Folder,
+                        Kind::Missing,
+                        "look",
+                        format!("{} is not there", path.display()),
+                    );
+                    return Err(error.with_hint("if it was moved away, bring it back before the next run"));
+                }
+                Err(err) => return Err(disk(Reach::Folder, "look", &path, err)),
+            }
+        }
+        Ok(stamps)
+    }
+
+    fn add(&mut self, what: &str, meta: &fs::Metadata) {
+        let (mtime, ctime) = (nanos(meta.mtime(), meta.mtime_nsec()), nanos(meta.ctime(), meta.ctime_nsec()));
+        self.text.push_str(&format!("{what}{}.{mtime}.{ctime} ", meta.ino()));
+        self.latest = self.latest.max(mtime).max(ctime);
+        self.fine |= mtime % SECOND != 0 || ctime % SECOND != 0;
+    }
+
+    /// Whether the next change will surely make a new stamp, as far as two looks of one run are concerned.
+    pub(super) fn settled(&self, now: &Now) -> bool {
+        now.nanos - self.latest > if self.fine && now.of_file_system { TICK } else { YOUNG }
+    }
+
+    pub(super) fn cursor(&self, now: &Now) -> Cursor {
+        let young = if now.of_file_system { YOUNG } else { YOUNG_BY_OUR_CLOCK };
+        let mark = self.text.trim_end().to_owned();
+        Cursor { generation: 0, mark, conclusive: now.nanos - self.latest > young }
+    }
+}
+
+/// The present.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    nanos: i128,
+    /// Whether it is by the clock that stamps the files.
+    of_file_system: bool,
+}
+
+impl Now {
+    /// Asks the file system of `dir`, through a file without a name or one in `tmp`; where neither can be made, our
+    /// own clock.
+    pub(super) fn on(dir: &Path) -> Now {
+        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        let nameless = rustix::fs::open(dir, flags, Mode::RUSR | Mode::WUSR).map(File::from).map_err(io::Error::from);
+        let stamp = nameless.and_then(|file| file.metadata());
+        match stamp.or_else(|_| {
+            deliver::draft(dir).and_then(|draft| draft.file().metadata().map_err(|err| draft_error("look", err)))
+        }) {
+            Ok(meta) => Now { nanos: nanos(meta.ctime(), meta.ctime_nsec()), of_file_system: true },
+            Err(_) => {
+                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                Now { nanos: since.as_nanos() as i128, of_file_system: false }
+            }
+        }
+    }
+}
+
+fn nanos(seconds: i64, nanos: i64) -> i128 {
+    i128::from(seconds) * SECOND + i128::from(nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn maildir() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().expect("a directory");
+        for sub in ["tmp", "new", "cur"] {
+            fs::create_dir(dir.path().join(sub)).expect("made");
+        }
+        dir
+    }
+
+    fn put(dir: &Path, name: &str, content: &str) -> u64 {
+        fs::write(dir.join(name), content).expect("written");
+        fs::metadata(dir.join(name)).expect("there").ino()
+    }
+
+    fn keys(index: &Index) -> Vec<String> {
+        let mut keys: Vec<String> = index.entries.keys().map(Key::to_string).collect();
+        keys.sort();
+        keys
+    }
+
+    #[test]
+    fn the_same_message_under_two_names_is_one() {
+        let dir = maildir();
+        put(dir.path(), "new/a", "same");
+        put(dir.path(), "cur/a:2,S", "same");
+        put(dir.path(), "cur/b:2,", "one");
+        fs::hard_link(dir.path().join("cur/b:2,"), dir.path().join("cur/b:2,F")).expect("linked");
+        let index = Index::scan(dir.path()).expect("scanned");
+        assert_eq!(keys(&index), ["a", "b"]);
+        let entry = &index.entries[&Key::Name(b"a"[..].into())];
+        assert_eq!((entry.sub, entry.twins.len()), (Sub::Cur, 1));
+    }
+
+    #[test]
+    fn two_messages_of_one_name_keep_their_keys_when_one_goes() {
+        let dir = maildir();
+        let first = put(dir.path(), "new/a", "one");
+        let second = put(dir.path(), "cur/a:2,S", "two");
+        let index = Index::scan(dir.path()).expect("scanned");
+        let later = second_key(b"a", first.max(second));
+        assert_eq!(index.entries.len(), 2);
+        let gone = index.entries[&Key::Name(b"a"[..].into())].path(dir.path());
+        fs::remove_file(gone).expect("removed");
+        let mut index = Index::scan(dir.path()).expect("scanned");
+        assert_eq!(keys(&index), ["a"]);
+        assert!(index.rekey(&later));
+        assert_eq!(index.entries.keys().collect::<Vec<_>>(), [&later]);
+    }
+
+    #[test]
+    fn what_is_no_message_is_noted_and_never_opened() {
+        let dir = maildir();
+        fs::create_dir(dir.path().join("cur/sub")).expect("made");
+        std::os::unix::fs::symlink("/nowhere", dir.path().join("cur/link")).expect("linked");
+        put(dir.path(), "cur/.hidden", "x");
+        let index = Index::scan(dir.path()).expect("scanned");
+        assert_eq!((keys(&index), index.notes.len()), (vec!["link".to_owned(), "sub".to_owned()], 2));
+        assert!(open_plain(&dir.path().join("cur/link")).is_err());
+        assert!(open_plain(&dir.path().join("cur/sub")).is_err());
+    }
+
+    #[test]
+    fn a_folder_that_just_changed_has_no_conclusive_cursor() {
+        let dir = maildir();
+        let stamps = Stamps::take(dir.path()).expect("stamps");
+        assert!(!stamps.cursor(&Now::on(dir.path())).conclusive);
+        let later = Now { nanos: stamps.latest + YOUNG + 1, of_file_system: true };
+        assert!(stamps.cursor(&later).conclusive);
+        put(dir.path(), "new/x", "x");
+        assert_ne!(Stamps::take(dir.path()).expect("stamps").text, stamps.text);
+    }
+
+    #[test]
+    fn a_missing_directory_is_told_as_missing() {
+        let dir = maildir();
+        fs::remove_dir(dir.path().join("cur")).expect("removed");
+        assert_eq!(Stamps::take(dir.path()).expect_err("missing").kind, Kind::Missing);
+        assert_eq!(Index::scan(dir.path()).expect_err("missing").kind, Kind::Missing);
+    }
+}

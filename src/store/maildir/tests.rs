@@ -1,0 +1,429 @@
+//! What a Maildir does beyond the contract of every store: where files stand, and what other programs do to them.
+
+use super::*;
+use crate::mail::{Changes, Flag, FlagDelta, Flags, Key};
+use crate::store::{Draft, Fetched, Known, Mark, Outgoing, Receive};
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+#[derive(Default)]
+struct Remembered(BTreeMap<Key, Flags>);
+
+impl Known for Remembered {
+    fn get(&self, key: &Key) -> Result<Option<Flags>, StoreError> {
+        Ok(self.0.get(key).cloned())
+    }
+    fn count(&self) -> Result<u64, StoreError> {
+        Ok(self.0.len() as u64)
+    }
+    fn all(&self) -> Result<Vec<(Key, Flags)>, StoreError> {
+        Ok(self.0.iter().map(|(key, flags)| (key.clone(), flags.clone())).collect())
+    }
+}
+
+struct Place {
+    _keep: tempfile::TempDir,
+    root: PathBuf,
+    store: Box<dyn Store>,
+}
+
+fn place(layout: Layout) -> Place {
+    let keep = tempfile::tempdir().expect("a directory");
+    let root = keep.path().join("a/Mail");
+    let mut store =
+        MaildirOpener::new(MaildirSettings { layout, ..MaildirSettings::new(&root) }).open().expect("opened");
+    store.mark("me").expect("marked");
+    Place { _keep: keep, root, store }
+}
+
+impl Place {
+    fn make(&mut self, name: &str) -> PathBuf {
+        let info = self.store.create(&FolderName::parse(name).expect("a name")).expect("created");
+        path_of(&self.root, &info.wire)
+    }
+
+    fn open(&mut self, wire: &str) -> Box<dyn Folder + '_> {
+        self.store.open(wire.as_bytes(), Access::Write, None).expect("opened")
+    }
+
+    /// The listing in words: a container in brackets, what has a problem with a question mark.
+    fn listed(&mut self) -> Vec<String> {
+        let show = |info: FolderInfo| match (&info.problem, info.selectable) {
+            (Some(_), _) => format!("{}?", info.name),
+            (None, true) => info.name.to_string(),
+            (None, false) => format!("[{}]", info.name),
+        };
+        self.store.list().expect("listed").into_iter().map(show).collect()
+    }
+}
+
+fn key(name: &str) -> Key {
+    Key::Name(name.as_bytes().into())
+}
+
+fn flags(names: &str) -> Flags {
+    names.split_whitespace().filter_map(Flag::from_imap).collect()
+}
+
+fn set(folder: &mut dyn Folder, name: &str, add: &str, remove: &str) {
+    let delta = FlagDelta { add: flags(add), remove: flags(remove) };
+    assert!(folder.set_flags(&[(key(name), delta)]).expect("set").is_empty());
+}
+
+fn look(folder: &mut dyn Folder, known: &Remembered) -> Changes {
+    folder.changes(None, known).expect("looked")
+}
+
+fn known_now(folder: &mut dyn Folder) -> Remembered {
+    let changes = look(folder, &Remembered::default());
+    Remembered(changes.appeared.into_iter().map(|a| (a.key, a.flags)).collect())
+}
+
+fn outgoing(folder: &mut dyn Folder, name: &str, names: &str) -> Outgoing {
+    let mut body = folder.draft().expect("a draft");
+    body.write(name.as_bytes()).expect("written");
+    Outgoing { mark: Mark::Exact(key(name)), flags: flags(names), date: Some(86_400), body }
+}
+
+fn files(dir: &Path) -> Vec<String> {
+    let mut files = Vec::new();
+    for sub in SUBS {
+        for entry in fs::read_dir(dir.join(sub)).expect("listed") {
+            files.push(format!("{sub}/{}", entry.expect("an entry").file_name().to_string_lossy()));
+        }
+    }
+    files.sort();
+    files
+}
+
+#[test]
+fn unseen_mail_goes_to_new_and_seen_mail_to_cur_for_the_owner_alone() {
+    let mut place = place(Layout::Nested);
+    let dir = place.make("Deep/Down");
+    let mut folder = place.open("Deep/Down");
+    let batch = [("a", ""), ("b", "\\Flagged"), ("c", "\\Seen \\Answered")].map(|(n, f)| outgoing(&mut *folder, n, f));
+    folder
+        .append(batch.into_iter().collect())
+        .expect("appended")
+        .into_iter()
+        .for_each(|told| drop(told.expect("stored")));
+    assert_eq!(files(&dir), ["cur/c:2,RS", "new/a", "new/b:2,F"]);
+    let meta = fs::metadata(dir.join("new/a")).expect("there");
+    assert_eq!((meta.mode() & 0o777, meta.mtime(), meta.mtime_nsec()), (0o600, 86_400, 0));
+    drop(folder);
+    for made in ["", "Deep", "Deep/Down", "Deep/Down/cur", "Deep/Down/new", "Deep/Down/tmp"] {
+        assert_eq!(fs::metadata(place.root.join(made)).expect("there").mode() & 0o777, 0o700, "{made}");
+    }
+}
+
+#[test]
+fn only_seeing_a_message_moves_it_and_never_back() {
+    let mut place = place(Layout::Nested);
+    let dir = place.make("A");
+    fs::write(dir.join("new/m,U=4,FMD5=x"), "m").expect("written");
+    let mut folder = place.open("A");
+    set(&mut *folder, "m,U=4,FMD5=x", "\\Flagged", "");
+    assert_eq!(files(&dir), ["new/m,U=4,FMD5=x:2,F"]);
+    set(&mut *folder, "m,U=4,FMD5=x", "\\Seen", "");
+    assert_eq!(files(&dir), ["cur/m,U=4,FMD5=x:2,FS"]);
+    set(&mut *folder, "m,U=4,FMD5=x", "", "\\Seen \\Flagged");
+    assert_eq!(files(&dir), ["cur/m,U=4,FMD5=x:2,"]);
+}
+
+#[test]
+fn letters_without_a_name_are_kept_and_never_given_away() {
+    let mut place = place(Layout::Nested);
+    let dir = place.make("A");
+    fs::write(dir.join("cur/m:2,QSac,x"), "m").expect("written");
+    fs::write(dir.join("dovecot-keywords"), "2 named\n").expect("written");
+    let mut folder = place.open("A");
+    set(&mut *folder, "m", "\\Flagged fresh", "named");
+    assert_eq!(files(&dir), ["cur/m:2,FQSab,x"]);
+    assert_eq!(fs::read_to_string(dir.join("dovecot-keywords")).expect("read"), "1 fresh\n2 named\n");
+    assert_eq!(known_now(&mut *folder).0[&key("m")], flags("\\Seen \\Flagged fresh"));
+}
+
+#[test]
+fn a_message_that_another_program_renamed_is_found_again() {
+    let mut place = place(Layout::Nested);
+    let dir = place.make("A");
+    let mut folder = place.open("A");
+    for name in ["one", "two", "three"] {
+        fs::write(dir.join("new").join(name), name).expect("written");
+    }
+    assert_eq!(known_now(&mut *folder).0.len(), 3);
+    for name in ["one", "two", "three"] {
+        fs::rename(dir.join("new").join(name), dir.join(format!("cur/{name}:2,R"))).expect("renamed");
+    }
+    set(&mut *folder, "one", "\\Seen", "");
+    assert!(folder.remove(&[key("two")]).expect("removed").is_empty());
+    assert_eq!(folder.identify(&[key("three")], crate::store::Depth::Content).expect("read").len(), 1);
+    assert_eq!(files(&dir), ["cur/one:2,RS", "cur/three:2,R"]);
+}
+
+#[test]
+fn nothing_is_ever_replaced() {
+    let mut place = place(Layout::Nested);
+    let dir = place.make("A");
+    for (file, content) in [("new/a", "mine"), ("cur/b:2,S", "mine too"), ("cur/c:2,", "old"), ("cur/c:2,S", "new")] {
+        fs::write(dir.join(file), content).expect("written");
+    }
+    let mut folder = place.open("A");
+    let batch =
+        vec![outgoing(&mut *folder, "a", ""), outgoing(&mut *folder, "b", "\\Seen"), outgoing(&mut *folder, "d", "")];
+    let told = folder.append(batch).expect("appended");
+    assert!(told[0].is_err() && told[1].is_err() && told[2].is_ok());
+    let delta = FlagDelta { add: flags("\\Seen"), remove: Flags::new() };
+    assert_eq!(folder.set_flags(&[(key("c"), delta)]).expect("set").len(), usize::from(first_is(&dir, "cur/c:2,")));
+    assert_eq!(fs::read_to_string(dir.join("new/a")).expect("read"), "mine");
+    assert_eq!(fs::read_to_string(dir.join("cur/c:2,S")).expect("read"), "new");
+    drop(folder);
+    assert_eq!(files(&dir), ["cur/b:2,S", "cur/c:2,", "cur/c:2,S", "new/a", "new/d"], "drafts are swept");
+}
+
+/// Whether this file is the one that has the key for itself.
+fn first_is(dir: &Path, file: &str) -> bool {
+    let inode = |file: &str| fs::metadata(dir.join(file)).expect("there").ino();
+    inode(file) == inode("cur/c:2,").min(inode("cur/c:2,S"))
+}
+
+#[test]
+fn a_message_in_two_files_is_removed_from_both() {
+    let mut place = place(Layout::Nested);
+    let dir = place.make("A");
+    fs::write(dir.join("cur/m:2,S"), "m").expect("written");
+    fs::hard_link(dir.join("cur/m:2,S"), dir.join("new/m")).expect("linked");
+    let mut folder = place.open("A");
+    assert_eq!(known_now(&mut *folder).0[&key("m")], flags("\\Seen"));
+    folder.remove(&[key("m")]).expect("removed");
+    assert!(files(&dir).is_empty());
+}
+
+#[test]
+fn a_moved_message_keeps_its_keywords_under_other_letters() {
+    let mut place = place(Layout::MaildirPlusPlus);
+    let (from, into) = (place.make("A"), place.make("B/C"));
+    fs::write(from.join("dovecot-keywords"), "0 work\n3 play\n").expect("written");
+    fs::write(into.join("dovecot-keywords"), "0 other\n7 play\n").expect("written");
+    fs::write(from.join("new/m:2,Fad"), "m").expect("written");
+    let mut folder = place.open(".A");
+    let told = folder.move_to(&[key("m")], b".B.C", &[Mark::Exact(key("n"))]).expect("moved");
+    assert_eq!(told[0].as_ref().expect("moved"), &Some(key("n")));
+    assert_eq!(files(&into), ["new/n:2,Fbh"]);
+    assert!(files(&from).is_empty());
+    drop(folder);
+    assert_eq!(known_now(&mut *place.open(".B.C")).0[&key("n")], flags("\\Flagged work play"));
+}
+
+#[test]
+fn a_move_into_a_folder_that_is_not_there_leaves_the_message() {
+    let mut place = place(Layout::Nested);
+    let dir = place.make("A");
+    fs::write(dir.join("new/m"), "m").expect("written");
+    for into in [&b"B"[..], b"../A", b""] {
+        let error = place.open("A").move_to(&[key("m")], into, &[]).expect_err("no such folder");
+        assert_eq!((error.kind, error.reach), (Kind::Missing, Reach::Folder));
+    }
+    assert_eq!(files(&dir), ["new/m"]);
+}
+
+#[derive(Default)]
+struct Basket(Vec<Key>, Vec<Key>);
+
+impl Receive for Basket {
+    fn draft(&mut self) -> Result<Draft, StoreError> {
+        unreachable!("a file is handed on as it is")
+    }
+    fn message(&mut self, fetched: Fetched) -> Result<(), StoreError> {
+        self.0.push(fetched.key);
+        Ok(())
+    }
+    fn failed(&mut self, key: Key, _: StoreError) -> Result<(), StoreError> {
+        self.1.push(key);
+        Ok(())
+    }
+}
+
+#[test]
+fn what_can_not_be_read_neither_vanishes_nor_stops_the_others() {
+    let mut place = place(Layout::Nested);
+    let dir = place.make("A");
+    for name in ["good", "link", "pipe", "dir"] {
+        fs::write(dir.join("cur").join(name), name).expect("written");
+    }
+    let mut folder = place.open("A");
+    let known = known_now(&mut *folder);
+    assert_eq!(known.0.len(), 4);
+    for name in ["link", "pipe", "dir"] {
+        fs::remove_file(dir.join("cur").join(name)).expect("removed");
+    }
+    symlink("/etc/passwd", dir.join("cur/link")).expect("linked");
+    fs::create_dir(dir.join("cur/dir")).expect("made");
+    rustix::fs::mknodat(CWD, dir.join("cur/pipe"), rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0)
+        .expect("made");
+    let changes = look(&mut *folder, &known);
+    assert!(changes.vanished.is_empty() && changes.appeared.is_empty() && changes.notes.len() == 3, "{changes:?}");
+    let mut basket = Basket::default();
+    let keys: Vec<Key> = known.0.keys().cloned().collect();
+    folder.fetch(&keys, &mut basket).expect("fetched");
+    assert_eq!((basket.0, basket.1), (vec![key("good")], vec![key("dir"), key("link"), key("pipe")]));
+}
+
+#[test]
+fn what_a_crash_left_in_tmp_is_swept_when_it_is_old() {
+    let mut place = place(Layout::Nested);
+    let dir = place.make("A");
+    fs::write(dir.join("tmp/fresh.mailsync"), "").expect("written");
+    let old = fs::File::create(dir.join("tmp/dated.mailsync")).expect("made");
+    old.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(1)).expect("dated");
+    drop(place.open("A"));
+    assert_eq!(files(&dir), ["tmp/dated.mailsync", "tmp/fresh.mailsync"], "a draft may bear its message's date");
+}
+
+#[test]
+fn the_listing_tells_folders_from_what_only_looks_like_one() {
+    let mut place = place(Layout::Nested);
+    let dir = place.make("Box/Inner/Most");
+    place.make("INBOX");
+    let root = place.root.clone();
+    fs::create_dir_all(root.join("attachments/x")).expect("made");
+    fs::create_dir_all(root.join(".notmuch/cur")).expect("made");
+    fs::create_dir_all(root.join("%41/cur")).expect("made");
+    fs::create_dir_all(root.join(OsStr::from_bytes(b"bad\xff/cur"))).expect("made");
+    fs::create_dir_all(root.join("half/new")).expect("made");
+    fs::write(root.join("file"), "").expect("written");
+    symlink("/nowhere/at/all", root.join("dangling")).expect("linked");
+    symlink(&root, dir.join("loop")).expect("linked");
+    symlink(&dir, root.join("alias")).expect("linked");
+    let outside = tempfile::tempdir().expect("a directory");
+    fs::create_dir_all(outside.path().join("sub/cur")).expect("made");
+    fs::create_dir_all(outside.path().join("cur")).expect("made");
+    symlink(outside.path(), root.join("elsewhere")).expect("linked");
+    let listed = place.listed();
+    let bad = "bad\u{fffd}?";
+    assert_eq!(
+        listed,
+        [
+            "%41?",
+            "[Box]",
+            "[Box/Inner]",
+            "Box/Inner/Most",
+            "INBOX",
+            "alias?",
+            bad,
+            "dangling?",
+            "elsewhere",
+            "elsewhere/sub"
+        ]
+    );
+}
+
+#[test]
+fn maildir_plus_plus_and_flat_trees_are_listed_by_their_separators() {
+    let mut plus = place(Layout::MaildirPlusPlus);
+    for name in ["INBOX", "A/B", "v1.2", "INBOX/Sub"] {
+        plus.make(name);
+    }
+    assert!(plus.root.join(".A.B/cur").is_dir() && plus.root.join("cur").is_dir() && !plus.root.join(".A").exists());
+    fs::create_dir(plus.root.join(".noise")).expect("made");
+    assert_eq!(plus.listed(), ["INBOX", "A/B", "INBOX/Sub", "v1.2"]);
+    let mut flat = place(Layout::Flat('+'));
+    for name in ["INBOX", "A/B", "c++"] {
+        flat.make(name);
+    }
+    assert!(flat.root.join("A+B/cur").is_dir() && flat.root.join("c%2B%2B").is_dir());
+    assert_eq!(flat.listed(), ["A/B", "INBOX", "c++"]);
+}
+
+#[test]
+fn an_interrupted_rename_can_be_done_again() {
+    let mut place = place(Layout::Nested);
+    let dir = place.make("A");
+    place.make("A/Inside");
+    fs::write(dir.join("cur/m:2,a"), "m").expect("written");
+    fs::write(dir.join("dovecot-keywords"), "0 work\n").expect("written");
+    // As if it had ended after the first two steps.
+    fs::create_dir_all(place.root.join("B")).expect("made");
+    fs::rename(dir.join("dovecot-keywords"), place.root.join("B/dovecot-keywords")).expect("renamed");
+    fs::rename(dir.join("tmp"), place.root.join("B/tmp")).expect("renamed");
+    place.store.rename(b"A", &FolderName::parse("B").expect("a name")).expect("renamed");
+    assert_eq!(place.listed(), ["[A]", "A/Inside", "B"]);
+    assert_eq!(known_now(&mut *place.open("B")).0[&key("m")], flags("work"));
+}
+
+#[test]
+fn a_folder_can_be_renamed_into_itself_and_out_again() {
+    let mut place = place(Layout::Nested);
+    let dir = place.make("A");
+    fs::write(dir.join("new/m"), "m").expect("written");
+    place.store.rename(b"A", &FolderName::parse("A/B").expect("a name")).expect("renamed");
+    assert_eq!(place.listed(), ["[A]", "A/B"]);
+    place.store.rename(b"A/B", &FolderName::parse("A").expect("a name")).expect("renamed");
+    assert_eq!(place.listed(), ["A"]);
+    assert_eq!(known_now(&mut *place.open("A")).0.len(), 1);
+}
+
+#[test]
+fn a_root_that_is_gone_is_neither_listed_nor_made_again() {
+    let mut place = place(Layout::Nested);
+    place.make("A");
+    fs::remove_dir_all(&place.root).expect("removed");
+    assert_eq!(place.store.claim("me").expect("asked"), Claim::Missing);
+    for error in [
+        place.store.list().map(drop).expect_err("gone"),
+        place.store.create(&FolderName::inbox()).map(drop).expect_err("gone"),
+    ] {
+        assert_eq!((error.kind, error.reach), (Kind::Missing, Reach::Account));
+    }
+    assert!(!place.root.exists());
+}
+
+#[test]
+fn a_folder_that_another_program_keeps_renaming_loses_nothing() {
+    let mut place = place(Layout::Nested);
+    let dir = place.make("A");
+    for n in 0..300 {
+        fs::write(dir.join(format!("new/m{n:03}")), format!("{n}")).expect("written");
+    }
+    let mut folder = place.open("A");
+    let known = known_now(&mut *folder);
+    assert_eq!(known.0.len(), 300);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut at: Vec<PathBuf> = (0..300).map(|n| dir.join(format!("new/m{n:03}"))).collect();
+            for round in 0.. {
+                for (n, path) in at.iter_mut().enumerate() {
+                    if stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let info = [":2,", ":2,S", ":2,FS", ":2,R"][(round + n) % 4];
+                    let sub = if (round + n) % 5 == 0 { "new" } else { "cur" };
+                    let to = dir.join(format!("{sub}/m{n:03}{info}"));
+                    fs::rename(&*path, &to).expect("renamed");
+                    *path = to;
+                }
+            }
+        });
+        let until = Instant::now() + Duration::from_secs(3);
+        let mut looks = 0;
+        while Instant::now() < until {
+            let changes = look(&mut *folder, &known);
+            assert!(changes.vanished.is_empty(), "after {looks} looks: {:?}", changes.vanished);
+            assert!(changes.appeared.is_empty(), "after {looks} looks: {:?}", changes.appeared);
+            looks += 1;
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert!(looks > 3);
+    });
+    std::thread::sleep(Duration::from_millis(60));
+    fs::remove_file(fs::read_dir(dir.join("cur")).expect("listed").next().expect("one").expect("an entry").path())
+        .expect("removed");
+    let changes = look(&mut *folder, &known);
+    assert!(changes.complete);
+    assert_eq!(changes.vanished.len(), 1);
+}
