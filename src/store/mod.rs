@@ -5,6 +5,7 @@
 //! [`Draft`]: a file, never a buffer, so that memory does not grow with the size of a message.
 
 pub mod draft;
+pub mod imap;
 pub mod maildir;
 pub mod memory;
 pub mod traced;

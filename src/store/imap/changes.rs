@@ -1,0 +1,342 @@
+//! What changed in a mailbox: by QRESYNC, by CONDSTORE, or by a full listing.
+//!
+//! The quick forms are believed only where the numbers add up: messages known before, less those that are gone, plus
+//! those that are new, must be as many as the server counts (EXISTS). Else everything is listed, and a listing that
+//! does not add up is called incomplete. A message counts as gone only after it was asked for again, by its UID.
+
+use super::conn::during;
+use super::download::{existing, flags_of};
+use super::error::ImapError;
+use super::folder::ImapFolder;
+use super::select::Mark;
+use super::token::{Fetch, Response, UidSet};
+use super::wire::{Command, SET_MAX};
+use crate::mail::{Appeared, Changes, Cursor, Flags, Key};
+use crate::store::{Known, NothingKnown, StoreError};
+
+/// Some providers show only this many messages of a folder, the newest.
+const WINDOW: u64 = 10_000;
+
+/// Says what changed since `since`, compared with what is known.
+pub fn look(folder: &mut ImapFolder<'_>, since: Option<&Cursor>, known: &dyn Known) -> Result<Changes, StoreError> {
+    let cursor = folder.selected.cursor();
+    let stable = folder.selected.validity.is_some();
+    if let Some(since) = since
+        && since.generation != cursor.generation
+    {
+        let mut changes = listing(folder, &NothingKnown)?;
+        changes.reset = true;
+        return Ok(changes);
+    }
+    if stable && let Some(changes) = quick(folder, since, known)? {
+        return Ok(changes);
+    }
+    let mut changes = listing(folder, known)?;
+    if !stable {
+        changes.complete = false;
+        changes.vanished.clear();
+        changes.notes.push("the server gives no UIDVALIDITY: deletions there can't be told for sure".to_owned());
+    }
+    Ok(changes)
+}
+
+/// What a FETCH of flags brought.
+#[derive(Default)]
+struct Seen {
+    appeared: Vec<Appeared>,
+    reflagged: Vec<(Key, Flags)>,
+    /// Whatever was not FETCH: sets of UIDs that are said to be gone.
+    vanished: Vec<UidSet>,
+}
+
+/// The changes since a modification sequence; `None` where they can't be had so, or do not add up.
+fn quick(
+    folder: &mut ImapFolder<'_>,
+    since: Option<&Cursor>,
+    known: &dyn Known,
+) -> Result<Option<Changes>, StoreError> {
+    let before = since.and_then(|since| Mark::parse(&since.mark));
+    let (Some(before), now) = (before, folder.selected.modseq) else { return Ok(None) };
+    if before.modseq == 0 || now == 0 || now < before.modseq {
+        return Ok(None);
+    }
+    let count = known.count()?;
+    let cursor = folder.selected.cursor();
+    if since.is_some_and(|since| since.proves_unchanged(&cursor)) && count == u64::from(folder.conn.exists()) {
+        return Ok(Some(Changes { count: Some(count), ..Changes::none(cursor) }));
+    }
+    let Some(seen) = changed_since(folder, before.modseq, known)? else { return Ok(None) };
+    let exists = u64::from(folder.conn.exists());
+    let mut vanished = gone_among(&seen.vanished, known)?;
+    let expected = count + seen.appeared.len() as u64;
+    if expected.checked_sub(vanished.len()) != Some(exists) {
+        if expected < exists {
+            return Ok(None);
+        }
+        // The server does not say which (CONDSTORE alone), or says it wrongly.
+        match missing(folder, known, &seen.appeared)? {
+            Some(missing) => vanished = missing,
+            None => return Ok(None),
+        }
+    }
+    if !vanished.is_empty() && !existing(folder.conn, &vanished).map_err(during("list"))?.is_empty() {
+        return Ok(None);
+    }
+    let mut changes = Changes::none(cursor);
+    changes.appeared = with_sizes(folder, seen.appeared)?;
+    changes.reflagged = seen.reflagged;
+    changes.vanished = vanished.iter().map(Key::Uid).collect();
+    changes.count = Some(exists);
+    Ok(Some(changes))
+}
+
+/// Flags of all that changed after `modseq`, and, with QRESYNC, what is gone since. `None` where the server refuses.
+fn changed_since(folder: &mut ImapFolder<'_>, modseq: u64, known: &dyn Known) -> Result<Option<Seen>, StoreError> {
+    let vanished = if folder.conn.setup().qresync { " VANISHED" } else { "" };
+    let command = Command::new("UID FETCH").text(format!(" 1:* (UID FLAGS) (CHANGEDSINCE {modseq}{vanished})"));
+    let mut seen = Seen::default();
+    let mut failure = None;
+    let mut listed: Vec<(u32, Flags)> = Vec::new();
+    let result = folder.conn.wire().run_ok(&command, &mut |response| match response {
+        Response::Fetch(Fetch { uid: Some(uid), flags: Some(names), .. }) => listed.push((uid, flags_of(&names))),
+        Response::Vanished { uids, .. } => seen.vanished.push(uids),
+        _ => {}
+    });
+    match result {
+        Ok(_) => {}
+        Err(ImapError::Refused { .. }) => return Ok(None),
+        Err(error) => return Err(during("list")(error)),
+    }
+    // Stable, so that the last of several lines for one message counts.
+    listed.sort_by_key(|(uid, _)| *uid);
+    let mut listed = listed.into_iter().peekable();
+    while let Some((uid, flags)) = listed.next() {
+        if listed.peek().is_some_and(|(next, _)| *next == uid) {
+            continue;
+        }
+        let key = Key::Uid(uid);
+        match known.get(&key) {
+            Ok(None) => seen.appeared.push(Appeared { key, flags, size: None }),
+            Ok(Some(old)) if old == flags => {}
+            Ok(Some(_)) => seen.reflagged.push((key, flags)),
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    match failure {
+        Some(error) => Err(error),
+        None => Ok(Some(seen)),
+    }
+}
+
+/// Those known messages that are in one of the sets.
+fn gone_among(sets: &[UidSet], known: &dyn Known) -> Result<UidSet, StoreError> {
+    let named: u64 = sets.iter().map(UidSet::len).sum();
+    let mut gone = Vec::new();
+    if named <= known.count()? {
+        for uid in sets.iter().flatten() {
+            if known.get(&Key::Uid(uid))?.is_some() {
+                gone.push(uid);
+            }
+        }
+    } else {
+        let all = known.all()?;
+        gone.extend(
+            all.iter().filter_map(|(key, _)| key.uid()).filter(|uid| sets.iter().any(|set| set.contains(*uid))),
+        );
+    }
+    Ok(gone.into_iter().collect())
+}
+
+/// The known messages that a listing of UIDs lacks. `None` where the listing is not as long as it should be.
+fn missing(
+    folder: &mut ImapFolder<'_>,
+    known: &dyn Known,
+    appeared: &[Appeared],
+) -> Result<Option<UidSet>, StoreError> {
+    let Some(listed) = all_uids(folder)? else { return Ok(None) };
+    if listed.len() != u64::from(folder.conn.exists()) {
+        return Ok(None);
+    }
+    let all = known.all()?;
+    let gone: UidSet = all.iter().filter_map(|(key, _)| key.uid()).filter(|uid| !listed.contains(*uid)).collect();
+    let adds_up = (all.len() + appeared.len()) as u64 == listed.len() + gone.len();
+    Ok(adds_up.then_some(gone))
+}
+
+/// Every UID in the mailbox; `None` where the server refuses to say.
+fn all_uids(folder: &mut ImapFolder<'_>) -> Result<Option<UidSet>, StoreError> {
+    let text = if folder.conn.caps().has("ESEARCH") { " RETURN (ALL) ALL" } else { " ALL" };
+    let mut ranges: Vec<(u32, u32)> = Vec::new();
+    let result = folder.conn.wire().run_ok(&Command::new("UID SEARCH").text(text), &mut |response| match response {
+        Response::Search { numbers, .. } => ranges.extend(numbers.into_iter().map(|uid| (uid, uid))),
+        Response::Esearch(found) => ranges.extend(found.all.iter().flat_map(|set| set.ranges().to_vec())),
+        _ => {}
+    });
+    match result {
+        Ok(_) => Ok(Some(UidSet::from_ranges(ranges))),
+        Err(ImapError::Refused { .. }) => Ok(None),
+        Err(error) => Err(during("list")(error)),
+    }
+}
+
+/// A comparison of everything that is known with everything that is listed, line by line.
+struct Comparison {
+    known: Vec<(Key, Flags)>,
+    /// Which of the known were listed.
+    listed: Vec<bool>,
+    appeared: Vec<Appeared>,
+    reflagged: Vec<(Key, Flags)>,
+    /// UIDs that were listed: a server may list one twice.
+    uids: Vec<u32>,
+}
+
+impl Comparison {
+    fn new(known: Vec<(Key, Flags)>) -> Self {
+        let listed = vec![false; known.len()];
+        Comparison { known, listed, appeared: Vec::new(), reflagged: Vec::new(), uids: Vec::new() }
+    }
+
+    fn take(&mut self, uid: u32, names: &[String], size: Option<u64>) {
+        let key = Key::Uid(uid);
+        let flags = flags_of(names);
+        self.uids.push(uid);
+        match self.known.binary_search_by(|(other, _)| other.cmp(&key)) {
+            Ok(at) => {
+                // A second line for a message may take back what the first one said.
+                let again = std::mem::replace(&mut self.listed[at], true);
+                if again || self.known[at].1 != flags {
+                    self.reflagged.push((key, flags));
+                }
+            }
+            Err(_) => self.appeared.push(Appeared { key, flags, size }),
+        }
+    }
+
+    /// How many messages were listed. A message that was listed twice counts once; its last flags stand.
+    fn settle(&mut self) -> u64 {
+        let count: UidSet = std::mem::take(&mut self.uids).into_iter().collect();
+        keep_last(&mut self.appeared, |appeared| &appeared.key);
+        keep_last(&mut self.reflagged, |(key, _)| key);
+        count.len()
+    }
+
+    fn missing(&self) -> UidSet {
+        let unlisted = self.known.iter().zip(&self.listed).filter(|(_, listed)| !**listed);
+        unlisted.filter_map(|((key, _), _)| key.uid()).collect()
+    }
+}
+
+/// Sorts by key; of equal keys the last one stays.
+fn keep_last<T>(list: &mut Vec<T>, key: impl Fn(&T) -> &Key) {
+    list.reverse();
+    list.sort_by(|a, b| key(a).cmp(key(b)));
+    list.dedup_by(|a, b| key(a) == key(b));
+}
+
+/// Lists the whole mailbox. A listing that does not add up is tried once more.
+fn listing(folder: &mut ImapFolder<'_>, known: &dyn Known) -> Result<Changes, StoreError> {
+    let mut again = false;
+    loop {
+        let (changes, adds_up) = list_once(folder, known)?;
+        if adds_up || again {
+            return Ok(changes);
+        }
+        again = true;
+        folder.refresh()?;
+        folder.touched = true;
+    }
+}
+
+fn list_once(folder: &mut ImapFolder<'_>, known: &dyn Known) -> Result<(Changes, bool), StoreError> {
+    let cursor = folder.selected.cursor();
+    let mut comparison = Comparison::new(known.all()?);
+    // Sizes cost some servers a look at every message: they are asked for where all messages are new, or later.
+    let size = if comparison.known.is_empty() { " RFC822.SIZE" } else { "" };
+    if folder.conn.exists() > 0 {
+        let command = Command::new("UID FETCH").text(format!(" 1:* (UID FLAGS{size})"));
+        let result = folder.conn.wire().run_ok(&command, &mut |response| {
+            if let Response::Fetch(Fetch { uid: Some(uid), flags: Some(names), size, .. }) = response {
+                comparison.take(uid, &names, size);
+            }
+        });
+        result.map_err(during("list"))?;
+    }
+    let listed = comparison.settle();
+    let exists = u64::from(folder.conn.exists());
+    let mut changes = Changes::none(cursor);
+    changes.count = Some(exists);
+    let gone = comparison.missing();
+    if listed != exists {
+        changes.complete = false;
+        changes
+            .notes
+            .push(format!("the server counts {exists} messages and lists {listed}: nothing counts as deleted"));
+    } else if exists == WINDOW && is_window(&gone, &comparison) {
+        changes.complete = false;
+        changes
+            .notes
+            .push(format!("the server shows its newest {WINDOW} messages only: older ones are not taken for deleted"));
+    } else if !gone.is_empty() {
+        let back = existing(folder.conn, &gone).map_err(during("list"))?;
+        if back.is_empty() {
+            changes.vanished = gone.iter().map(Key::Uid).collect();
+        } else {
+            changes.complete = false;
+            changes.notes.push(format!(
+                "the server has {} messages that it did not list: nothing counts as deleted",
+                back.len()
+            ));
+        }
+    }
+    let Comparison { appeared, reflagged, .. } = comparison;
+    changes.appeared = if size.is_empty() { with_sizes(folder, appeared)? } else { appeared };
+    changes.reflagged = reflagged;
+    remember_sizes(folder, &changes.appeared);
+    let adds_up = changes.complete;
+    Ok((changes, adds_up))
+}
+
+/// Whether all that is gone is older than all that is listed, and something came in its place.
+fn is_window(gone: &UidSet, comparison: &Comparison) -> bool {
+    let listed = comparison.known.iter().zip(&comparison.listed).filter(|(_, listed)| **listed);
+    let known = listed.filter_map(|((key, _), _)| key.uid());
+    let oldest = known.chain(comparison.appeared.iter().filter_map(|a| a.key.uid())).min();
+    let newest_gone = gone.ranges().last().map(|(_, last)| *last);
+    !comparison.appeared.is_empty() && newest_gone.zip(oldest).is_some_and(|(gone, oldest)| gone < oldest)
+}
+
+/// Asks for the sizes of messages that are new.
+fn with_sizes(folder: &mut ImapFolder<'_>, mut appeared: Vec<Appeared>) -> Result<Vec<Appeared>, StoreError> {
+    let wanted: UidSet = appeared.iter().filter_map(|a| a.key.uid()).collect();
+    let commands: Vec<Command> = wanted
+        .chunks(SET_MAX)
+        .iter()
+        .map(|set| Command::new("UID FETCH").text(format!(" {set} (UID RFC822.SIZE)")))
+        .collect();
+    let mut sizes: Vec<(u32, u64)> = Vec::new();
+    let ended = folder.conn.wire().run_all(&commands, &mut |response| {
+        if let Response::Fetch(Fetch { uid: Some(uid), size: Some(size), .. }) = response {
+            sizes.push((uid, size));
+        }
+    });
+    for status in ended.map_err(during("list"))? {
+        match ImapError::check("UID FETCH", status) {
+            // A size is a hint; the messages are there all the same.
+            Ok(_) | Err(ImapError::Refused { .. }) => {}
+            Err(error) => return Err(during("list")(error)),
+        }
+    }
+    sizes.sort_unstable();
+    for new in &mut appeared {
+        let found = new.key.uid().and_then(|uid| sizes.binary_search_by_key(&uid, |(uid, _)| *uid).ok());
+        new.size = found.map(|at| sizes[at].1);
+    }
+    remember_sizes(folder, &appeared);
+    Ok(appeared)
+}
+
+fn remember_sizes(folder: &mut ImapFolder<'_>, appeared: &[Appeared]) {
+    let mut sizes: Vec<(u32, u64)> = appeared.iter().filter_map(|a| Some((a.key.uid()?, a.size?))).collect();
+    sizes.sort_unstable();
+    folder.sizes = sizes;
+}

@@ -1,0 +1,302 @@
+//! What can go wrong between us and an IMAP server, and what that means to the engine.
+
+use super::token::{Code, FrameError, Status, StatusKind};
+use crate::net::{NOT_SHOWN, NetError};
+use crate::store::{Kind, Reach, StoreError};
+use std::fmt;
+
+/// A failure on an IMAP connection.
+#[derive(Debug)]
+pub enum ImapError {
+    /// The line: it can't be made, it broke, TLS, no answer in time, or the user asked to stop.
+    Net(NetError),
+    /// The server ended the connection.
+    Bye { code: Option<Code>, text: String },
+    /// The server answered a command, named without its arguments, with NO or BAD.
+    Refused { command: String, bad: bool, code: Option<Code>, text: String },
+    /// The server sent what makes no sense; the connection is of no use any more.
+    Protocol(String),
+    /// The login failed before the server was asked: no mechanism in common, no password for a line in the clear.
+    Auth(String),
+}
+
+impl ImapError {
+    /// What the end of `command` means, if it is not OK.
+    pub fn check(command: &str, status: Status) -> Result<Status, ImapError> {
+        match status.kind {
+            StatusKind::Ok | StatusKind::Preauth => Ok(status),
+            StatusKind::Bye => Err(ImapError::Bye { code: status.code, text: status.text }),
+            StatusKind::No | StatusKind::Bad => Err(ImapError::Refused {
+                command: command.to_owned(),
+                bad: status.kind == StatusKind::Bad,
+                code: status.code,
+                text: status.text,
+            }),
+        }
+    }
+
+    /// The same without what the server said, where `secret` finds one in it.
+    pub fn masked(mut self, secret: &dyn Fn(&str) -> bool) -> ImapError {
+        if let ImapError::Bye { code, text } | ImapError::Refused { code, text, .. } = &mut self {
+            if secret(text) {
+                *text = NOT_SHOWN.to_owned();
+            }
+            *code = code.take().filter(|code| !secret(&format!("{code:?}")));
+        }
+        match self {
+            ImapError::Protocol(what) if secret(&what) => ImapError::Protocol(NOT_SHOWN.to_owned()),
+            other => other,
+        }
+    }
+
+    /// The response code that came with it.
+    pub fn code(&self) -> Option<&Code> {
+        match self {
+            ImapError::Bye { code, .. } | ImapError::Refused { code, .. } => code.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Whether the connection can go on.
+    pub fn leaves_connection(&self) -> bool {
+        matches!(self, ImapError::Refused { .. })
+    }
+
+    /// The failure as the engine sees it. `reach` is how far a plain refusal of `action` reaches; whatever concerns
+    /// the connection or the account reaches as far as it must.
+    pub fn into_store(self, reach: Reach, action: &str) -> StoreError {
+        let cause = self.to_string();
+        let (reach, kind, hint) = match &self {
+            ImapError::Net(error) => net_meaning(error),
+            ImapError::Protocol(_) => (Reach::Connection, Kind::Protocol, None),
+            ImapError::Auth(_) => (Reach::Account, Kind::Auth, None),
+            ImapError::Bye { code, text } => match meaning(code.as_ref(), text, false) {
+                Some((_, Kind::Auth, hint)) => (Reach::Account, Kind::Auth, hint),
+                Some((_, Kind::Later, hint)) => (Reach::Account, Kind::Later, hint),
+                _ => (Reach::Connection, Kind::Network, None),
+            },
+            ImapError::Refused { command, code, text, .. } => {
+                let login = is_login(command);
+                let known = meaning(code.as_ref(), text, login);
+                let unknown = match login {
+                    true => (Reach::Account, Kind::Auth, Some(CHECK_LOGIN.to_owned())),
+                    false => (Reach::Message, Kind::Refused, None),
+                };
+                let (least, kind, hint) = known.unwrap_or(unknown);
+                let least = if login { Reach::Account } else { least };
+                (reach.max(least), kind, hint)
+            }
+        };
+        let error = StoreError::new(reach, kind, action, cause);
+        match hint {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        }
+    }
+}
+
+fn net_meaning(error: &NetError) -> (Reach, Kind, Option<String>) {
+    let hint = error.hint().map(str::to_owned);
+    match error {
+        NetError::Stopped => (Reach::Account, Kind::Stopped, None),
+        NetError::Tls { .. } => (Reach::Account, Kind::Tls, hint),
+        NetError::Resolve { .. } | NetError::Connect { .. } | NetError::Tunnel { .. } => {
+            (Reach::Account, Kind::Network, hint)
+        }
+        NetError::LongLine(_) => (Reach::Connection, Kind::Protocol, hint),
+        NetError::Io(_) | NetError::Closed | NetError::Timeout(_) => (Reach::Connection, Kind::Network, hint),
+    }
+}
+
+fn is_login(command: &str) -> bool {
+    ["LOGIN", "AUTHENTICATE"].iter().any(|name| command.eq_ignore_ascii_case(name))
+}
+
+const CHECK_LOGIN: &str = "check the user name and password; some providers want an application password";
+
+/// Texts that servers send in the place of a code, in lower case, and what they mean. First match wins.
+const TEXTS: [(&str, Meaning); 21] = [
+    ("too many simultaneous connections", Meaning::Connections),
+    ("maximum number of connections", Meaning::Connections),
+    ("too many connections", Meaning::Connections),
+    ("connection limit", Meaning::Connections),
+    ("authenticated but not connected", Meaning::NotConnected),
+    ("accesstokenexpired", Meaning::TokenExpired),
+    ("unsafe login", Meaning::UnsafeLogin),
+    ("application-specific password", Meaning::AppPassword),
+    ("app password", Meaning::AppPassword),
+    ("command or bandwidth limits", Meaning::Throttled),
+    ("server unavailable. 15", Meaning::Throttled),
+    ("throttl", Meaning::Throttled),
+    ("try again later", Meaning::Throttled),
+    ("too busy", Meaning::Throttled),
+    ("rate limit", Meaning::Throttled),
+    ("temporarily unavailable", Meaning::Throttled),
+    ("temporary authentication failure", Meaning::Throttled),
+    ("storage limit", Meaning::Full),
+    ("over quota", Meaning::Full),
+    ("quota exceeded", Meaning::Full),
+    ("mailbox is full", Meaning::Full),
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    Connections,
+    NotConnected,
+    TokenExpired,
+    UnsafeLogin,
+    AppPassword,
+    Throttled,
+    Full,
+    Unavailable,
+    WrongLogin,
+    Missing,
+}
+
+/// What a refusal means beyond `no`: how far it reaches at least, its kind, what to do about it.
+fn meaning(code: Option<&Code>, text: &str, login: bool) -> Option<(Reach, Kind, Option<String>)> {
+    let text = text.to_ascii_lowercase();
+    // Texts first: a server that is out of connections may well answer AUTHENTICATIONFAILED.
+    let told = TEXTS.iter().find(|(part, _)| text.contains(part)).map(|(_, meaning)| *meaning);
+    let coded = code.and_then(|code| match code {
+        Code::OverQuota if login => Some(Meaning::Throttled),
+        Code::OverQuota => Some(Meaning::Full),
+        Code::Throttled => Some(Meaning::Throttled),
+        Code::Unavailable | Code::InUse => Some(Meaning::Unavailable),
+        Code::AuthenticationFailed | Code::AuthorizationFailed | Code::Expired => Some(Meaning::WrongLogin),
+        Code::NonExistent => Some(Meaning::Missing),
+        _ => None,
+    });
+    let (reach, kind, hint) = match told.or(coded)? {
+        Meaning::Connections => (
+            Reach::Account,
+            Kind::Later,
+            "the server allows fewer connections at once: close other mail programs, or lower `connections`",
+        ),
+        Meaning::NotConnected => (
+            Reach::Account,
+            Kind::Auth,
+            "the login was accepted and the mailbox refused: check the user name, the token's scope and tenant, the \
+             login form of a shared mailbox, and that IMAP is enabled for it",
+        ),
+        Meaning::TokenExpired => (Reach::Connection, Kind::Auth, "the access token has expired: get a new one"),
+        Meaning::UnsafeLogin => {
+            (Reach::Account, Kind::Auth, "allow IMAP clients in the provider's web mail settings, then try again")
+        }
+        Meaning::AppPassword => {
+            (Reach::Account, Kind::Auth, "make an application password on the provider's web site and use that")
+        }
+        Meaning::Throttled => {
+            (Reach::Account, Kind::Later, "the server asks for a pause; the next run goes on from here")
+        }
+        Meaning::Full => (Reach::Folder, Kind::Later, "the mailbox is full: make room on the server"),
+        Meaning::Unavailable => return Some((Reach::Message, Kind::Later, None)),
+        Meaning::WrongLogin => (Reach::Account, Kind::Auth, CHECK_LOGIN),
+        Meaning::Missing => return Some((Reach::Folder, Kind::Missing, None)),
+    };
+    Some((reach, kind, Some(hint.to_owned())))
+}
+
+impl fmt::Display for ImapError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = |code: &Option<Code>| code.as_ref().map_or(String::new(), |code| format!(" ({})", code.name()));
+        match self {
+            ImapError::Net(error) => error.fmt(f),
+            ImapError::Bye { code, text } => write!(f, "server said goodbye{}: {text}", named(code)),
+            ImapError::Refused { command, bad: false, code, text } => {
+                write!(f, "server refused {command}{}: {text}", named(code))
+            }
+            ImapError::Refused { command, code, text, .. } => {
+                write!(f, "server did not understand {command}{}: {text}", named(code))
+            }
+            ImapError::Protocol(what) => write!(f, "server broke the protocol: {what}"),
+            ImapError::Auth(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for ImapError {}
+
+impl From<NetError> for ImapError {
+    fn from(error: NetError) -> ImapError {
+        ImapError::Net(error)
+    }
+}
+
+impl From<FrameError> for ImapError {
+    fn from(error: FrameError) -> ImapError {
+        ImapError::Protocol(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::token::{Response, parse};
+    use super::*;
+    use std::time::Duration;
+
+    fn refused(command: &str, line: &str) -> StoreError {
+        let (Response::Tagged { status, .. } | Response::Status(status)) = parse(line.as_bytes()) else {
+            panic!("{line}")
+        };
+        ImapError::check(command, status).expect_err(line).into_store(Reach::Message, "act")
+    }
+
+    #[test]
+    fn refusals_are_told_apart_by_code_and_text() {
+        use Kind::{Auth, Later, Missing, Network, Refused};
+        let crowded = "T NO [AUTHENTICATIONFAILED] Authentication failed: (Too many simultaneous connections.)";
+        for (command, line, reach, kind) in [
+            ("LOGIN", "T NO [AUTHENTICATIONFAILED] Invalid", Reach::Account, Auth),
+            ("LOGIN", "T NO go away", Reach::Account, Auth),
+            ("LOGIN", crowded, Reach::Account, Later),
+            ("LOGIN", "T NO [ALERT] Too many simultaneous connections. (Failure)", Reach::Account, Later),
+            ("LOGIN", "T NO [UNAVAILABLE] internal error", Reach::Account, Later),
+            (
+                "LOGIN",
+                "T NO [OVERQUOTA] Account exceeded command or bandwidth limits. (Failure)",
+                Reach::Account,
+                Later,
+            ),
+            ("UID FETCH", "T NO [OVERQUOTA] Account exceeded command or bandwidth limits.", Reach::Account, Later),
+            ("UID FETCH", "* BYE [OVERQUOTA] Account exceeded command or bandwidth limits.", Reach::Account, Later),
+            ("SELECT", "T BAD User is authenticated but not connected.", Reach::Account, Auth),
+            ("SELECT", "T NO Server Unavailable. 15", Reach::Account, Later),
+            ("SELECT", "T NO SELECT Unsafe Login. Please contact kefu@188.com for help", Reach::Account, Auth),
+            ("SELECT", "T NO [NONEXISTENT] no such mailbox", Reach::Folder, Missing),
+            ("APPEND", "T NO [OVERQUOTA] full", Reach::Folder, Later),
+            ("APPEND", "T NO APPEND The 1500 MB storage limit has been exceeded", Reach::Folder, Later),
+            ("APPEND", "T NO [TOOBIG] too big", Reach::Message, Refused),
+            ("UID FETCH", "T NO [UNAVAILABLE] UID FETCH Server error", Reach::Message, Later),
+            ("STORE", "* BYE Connection closed. 14", Reach::Connection, Network),
+        ] {
+            let error = refused(command, line);
+            assert_eq!((error.reach, error.kind), (reach, kind), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn refusals_show_code_text_and_what_to_do() {
+        let error = refused("APPEND", "T NO [OVERQUOTA] mailbox is full");
+        assert_eq!(error.to_string(), "act: server refused APPEND (OVERQUOTA): mailbox is full");
+        assert_eq!(error.hint.as_deref(), Some("the mailbox is full: make room on the server"));
+        assert!(refused("LOGIN", "T NO [AUTHENTICATIONFAILED] x").hint.is_some_and(|hint| hint.contains("password")));
+    }
+
+    #[test]
+    fn broken_lines_end_the_connection_and_certificates_the_account() {
+        let tls = NetError::Tls { cause: "c".into(), hint: Some("h".into()) };
+        for (error, reach, kind) in [
+            (NetError::Closed, Reach::Connection, Kind::Network),
+            (NetError::Timeout(Duration::from_secs(60)), Reach::Connection, Kind::Network),
+            (NetError::LongLine(5), Reach::Connection, Kind::Protocol),
+            (NetError::Stopped, Reach::Account, Kind::Stopped),
+            (tls, Reach::Account, Kind::Tls),
+        ] {
+            let error = ImapError::from(error).into_store(Reach::Message, "act");
+            assert_eq!((error.reach, error.kind), (reach, kind), "{error}");
+        }
+        let error = ImapError::from(FrameError::Literal(u64::MAX)).into_store(Reach::Message, "act");
+        assert_eq!((error.reach, error.kind), (Reach::Connection, Kind::Protocol));
+    }
+}

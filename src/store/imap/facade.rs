@@ -1,0 +1,345 @@
+//! The one line to a server, shared by our engine and by the crate's session.
+//!
+//! [`Line`] reads whole responses. [`Handle`] is what the crate owns: each of its reads gets exactly one response, and
+//! only those that the crate can parse: `+`, its own tagged line in plain form, and `* n EXISTS|RECENT|EXPUNGE`. So the
+//! crate never reads ahead of us. All else is kept for whoever called it.
+
+use super::error::ImapError;
+use super::token::{Frame, Next, Response, Status, StatusKind};
+use crate::net::{NetError, Transport};
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// How the server takes literals (RFC 7888).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Literals {
+    /// Only after it said `+`.
+    #[default]
+    Wait,
+    /// Small ones at once (LITERAL-).
+    Small,
+    /// All at once (LITERAL+).
+    Free,
+}
+
+impl Literals {
+    /// Whether a literal of `size` bytes may be sent without waiting.
+    pub fn free(self, size: u64) -> bool {
+        match self {
+            Literals::Wait => false,
+            Literals::Small => size <= 4096,
+            Literals::Free => true,
+        }
+    }
+}
+
+/// Takes the content of message bodies as it streams by, as it stands on the wire.
+pub trait Bodies {
+    /// A body begins.
+    fn begin(&mut self);
+
+    /// The next piece of it, cut anywhere.
+    fn piece(&mut self, piece: &[u8]);
+}
+
+/// Lets bodies that nobody asked for pass.
+pub struct Ignore;
+
+impl Bodies for Ignore {
+    fn begin(&mut self) {}
+    fn piece(&mut self, _: &[u8]) {}
+}
+
+/// The line and what was read from it that nobody has taken yet.
+pub struct Line {
+    pub transport: Transport,
+    pub literals: Literals,
+    frame: Frame,
+    text: Vec<u8>,
+    /// Read while waiting for `+`.
+    held: VecDeque<Response>,
+    /// How many messages the selected mailbox has, as the server keeps telling.
+    pub exists: u32,
+    /// What the server said with its last `* BYE`.
+    bye: Option<Status>,
+    foreign: Foreign,
+}
+
+/// What passed between the server and the crate.
+#[derive(Default)]
+struct Foreign {
+    /// For the crate, not read yet.
+    pending: Vec<u8>,
+    /// The end of its command as it really was.
+    tagged: Option<Status>,
+    untagged: Vec<Response>,
+    /// What ended the conversation; the crate only knows an I/O error.
+    failure: Option<ImapError>,
+    /// The crate's next command goes nowhere and is answered OK.
+    pretend: bool,
+    /// The crate's next line is replaced by `*`: the server's challenge made no sense.
+    cancel: bool,
+}
+
+impl Line {
+    pub fn new(transport: Transport) -> Line {
+        Line {
+            transport,
+            literals: Literals::Wait,
+            frame: Frame::new(),
+            text: Vec::new(),
+            held: VecDeque::new(),
+            exists: 0,
+            bye: None,
+            foreign: Foreign::default(),
+        }
+    }
+
+    /// The next response, one that was held first.
+    pub fn next(&mut self, bodies: &mut dyn Bodies) -> Result<Response, ImapError> {
+        match self.held.pop_front() {
+            Some(response) => Ok(response),
+            None => self.response(bodies),
+        }
+    }
+
+    /// Keeps a response for the next [`Line::next`].
+    pub fn hold(&mut self, response: Response) {
+        self.held.push_back(response);
+    }
+
+    /// Reads one whole response off the line, bodies streamed past it.
+    pub fn response(&mut self, bodies: &mut dyn Bodies) -> Result<Response, ImapError> {
+        self.frame.clear();
+        loop {
+            self.read_line()?;
+            match self.frame.line(&self.text).map_err(|error| ImapError::Protocol(error.to_string()))? {
+                Next::End => break,
+                Next::Gather(size) => {
+                    let mut content = Vec::new();
+                    self.read_literal(size, &mut |piece| content.extend_from_slice(piece))?;
+                    self.frame.literal(&content).map_err(|error| ImapError::Protocol(error.to_string()))?;
+                }
+                Next::Stream(size) => {
+                    bodies.begin();
+                    self.read_literal(size, &mut |piece| bodies.piece(piece))?;
+                }
+            }
+        }
+        let response = self.frame.parse();
+        self.note(&response);
+        Ok(response)
+    }
+
+    /// Keeps what every response means for the line as a whole.
+    fn note(&mut self, response: &Response) {
+        match response {
+            Response::Exists(count) => self.exists = *count,
+            Response::Expunge(_) => self.exists = self.exists.saturating_sub(1),
+            Response::Vanished { earlier: false, uids } => {
+                self.exists = self.exists.saturating_sub(u32::try_from(uids.len()).unwrap_or(u32::MAX));
+            }
+            Response::Status(status) if status.kind == StatusKind::Bye => self.bye = Some(status.clone()),
+            _ => {}
+        }
+    }
+
+    fn read_line(&mut self) -> Result<(), ImapError> {
+        self.text.clear();
+        match self.transport.read_line(&mut self.text, LINE_MAX) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    fn read_literal(&mut self, size: u64, take: &mut dyn FnMut(&[u8])) -> Result<(), ImapError> {
+        let mut left = size;
+        while left > 0 {
+            let buffer = match self.transport.fill_buf() {
+                Ok([]) => return Err(self.failed(NetError::Closed)),
+                Ok(buffer) => buffer,
+                Err(error) => return Err(self.failed(error)),
+            };
+            let taken = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+            take(&buffer[..taken]);
+            self.transport.consume(taken);
+            left -= taken as u64;
+        }
+        Ok(())
+    }
+
+    /// Queues and sends what a command consists of.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<(), ImapError> {
+        match self.transport.write(bytes) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// Queues a piece of a message, which the log does not show.
+    pub fn send_body(&mut self, bytes: &[u8]) -> Result<(), ImapError> {
+        match self.transport.write_body(bytes) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// Sends what is queued.
+    pub fn flush(&mut self) -> Result<(), ImapError> {
+        match self.transport.flush() {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// The line failed; a BYE that came before says more than a broken pipe.
+    fn failed(&mut self, error: NetError) -> ImapError {
+        match self.bye.take() {
+            Some(status) if !matches!(error, NetError::Stopped) => {
+                ImapError::Bye { code: status.code, text: status.text }
+            }
+            _ => ImapError::Net(error),
+        }
+    }
+
+    /// Reads on until there is something that the crate may see, and puts it into `pending`.
+    fn feed_crate(&mut self) -> Result<(), ImapError> {
+        loop {
+            let response = self.response(&mut Ignore)?;
+            let plain = match &response {
+                Response::Continue(text) => {
+                    let sound = text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(byte));
+                    self.foreign.cancel = !sound;
+                    match sound && !text.is_empty() {
+                        true => Some(format!("+ {}\r\n", String::from_utf8_lossy(text))),
+                        false => Some("+\r\n".to_owned()),
+                    }
+                }
+                Response::Tagged { tag, status } if tag.starts_with('a') => {
+                    let word = match status.kind {
+                        StatusKind::Ok => "OK",
+                        StatusKind::No => "NO",
+                        _ => "BAD",
+                    };
+                    self.foreign.tagged = Some(status.clone());
+                    Some(format!("{tag} {word} -\r\n"))
+                }
+                Response::Tagged { tag, .. } => {
+                    return Err(ImapError::Protocol(format!("the server ended a command {tag:?} that was never sent")));
+                }
+                Response::Exists(count) => Some(format!("* {count} EXISTS\r\n")),
+                Response::Recent(count) => Some(format!("* {count} RECENT\r\n")),
+                Response::Expunge(number) => Some(format!("* {number} EXPUNGE\r\n")),
+                _ => None,
+            };
+            if !matches!(response, Response::Tagged { .. } | Response::Continue(_)) {
+                self.foreign.untagged.push(response);
+            }
+            if let Some(plain) = plain {
+                self.foreign.pending.extend_from_slice(plain.as_bytes());
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Foreign {
+    /// Keeps the failure and gives the crate something like it.
+    fn fail(&mut self, error: ImapError) -> io::Error {
+        let shown = io::Error::other(error.to_string());
+        self.failure = Some(error);
+        shown
+    }
+}
+
+/// No line outside a literal is longer: what SEARCH finds in a folder of some million messages.
+const LINE_MAX: usize = 64 * 1024 * 1024;
+
+/// What a command of the crate led to.
+pub struct Outcome {
+    /// How the command ended; `None` where the line broke before.
+    pub tagged: Option<Status>,
+    pub untagged: Vec<Response>,
+    pub failure: Option<ImapError>,
+}
+
+/// The stream that the crate owns.
+#[derive(Clone)]
+pub struct Handle(Arc<Mutex<Line>>);
+
+impl Handle {
+    pub fn new(line: Line) -> Handle {
+        Handle(Arc::new(Mutex::new(line)))
+    }
+
+    /// The line, for as long as no command of the crate runs.
+    pub fn line(&self) -> MutexGuard<'_, Line> {
+        // A panic while the line was in use can't have left memory in a bad state; the server will notice the rest.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers the crate's next command with OK and does not send it: the login was done without the crate.
+    pub fn pretend(&self) {
+        let mut line = self.line();
+        line.foreign.pretend = true;
+        line.foreign.pending.clear();
+    }
+
+    /// What the crate's last command really led to.
+    pub fn outcome(&self) -> Outcome {
+        let foreign = &mut self.line().foreign;
+        Outcome {
+            tagged: foreign.tagged.take(),
+            untagged: std::mem::take(&mut foreign.untagged),
+            failure: foreign.failure.take(),
+        }
+    }
+}
+
+impl Read for Handle {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let mut line = self.line();
+        if line.foreign.pending.is_empty()
+            && let Err(error) = line.feed_crate()
+        {
+            return Err(line.foreign.fail(error));
+        }
+        let pending = &mut line.foreign.pending;
+        let taken = pending.len().min(into.len());
+        into[..taken].copy_from_slice(&pending[..taken]);
+        pending.drain(..taken);
+        Ok(taken)
+    }
+}
+
+impl Write for Handle {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut line = self.line();
+        if std::mem::take(&mut line.foreign.pretend) {
+            let tag: Vec<u8> = bytes.iter().copied().take_while(|byte| *byte != b' ').collect();
+            line.foreign.pending = [&tag, b" OK -\r\n".as_slice()].concat();
+            return Ok(bytes.len());
+        }
+        let sent = match (line.foreign.cancel, bytes.ends_with(b"\n")) {
+            (false, _) => line.send(bytes),
+            (true, false) => Ok(()),
+            (true, true) => {
+                line.foreign.cancel = false;
+                line.send(b"*\r\n")
+            }
+        };
+        match sent {
+            Ok(()) => Ok(bytes.len()),
+            Err(error) => Err(line.foreign.fail(error)),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let mut line = self.line();
+        match line.flush() {
+            Ok(()) => Ok(()),
+            Err(error) => Err(line.foreign.fail(error)),
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! One mailbox, open: messages by UID.
+
+use super::changes;
+use super::conn::{Conn, during};
+use super::download::{Along, Sink, download, email_id_item, email_id_of};
+use super::edit::{self, Guarded};
+use super::error::ImapError;
+use super::select::{Selected, select};
+use super::token::{Fetch, Response, UidSet};
+use super::upload::{self, upload};
+use super::wire::{Command, SET_MAX};
+use crate::mail::{Changes, Cursor, FlagDelta, FlagSpace, Identity, Key};
+use crate::store::draft::{Meter, draft_error, message_id};
+use crate::store::{Access, Depth, Draft, Fetched, Folder, Kind, Known, Mark, Outgoing, Reach, Receive, StoreError};
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long UIDNEXT counts as freshly known.
+const FRESH: Duration = Duration::from_secs(5);
+
+/// One mailbox that is selected on its connection.
+pub struct ImapFolder<'a> {
+    pub(super) conn: &'a mut Conn,
+    pub(super) mailbox: Vec<u8>,
+    pub(super) access: Access,
+    pub(super) selected: Selected,
+    /// Whether anything was done since the mailbox was selected.
+    pub(super) touched: bool,
+    /// What is known of sizes, by UID ascending: it makes batches even.
+    pub(super) sizes: Vec<(u32, u64)>,
+    /// Whether nothing was uploaded since UIDNEXT was told.
+    uidnext_known: bool,
+    guarded: Guarded,
+}
+
+impl<'a> ImapFolder<'a> {
+    /// Selects the mailbox, and gives back marks that an earlier expunge could not.
+    pub fn open(
+        conn: &'a mut Conn,
+        mailbox: &[u8],
+        access: Access,
+        expect: Option<u64>,
+        guarded: Guarded,
+    ) -> Result<ImapFolder<'a>, StoreError> {
+        let selected = select(conn, mailbox, access, expect)?;
+        let mailbox = mailbox.to_vec();
+        if selected.writable {
+            guarded.restore(conn, &mailbox, selected.validity)?;
+        }
+        Ok(ImapFolder {
+            conn,
+            mailbox,
+            access,
+            selected,
+            touched: false,
+            sizes: Vec::new(),
+            uidnext_known: true,
+            guarded,
+        })
+    }
+
+    /// Selects the mailbox again, so that its numbers are those of now.
+    pub(super) fn refresh(&mut self) -> Result<(), StoreError> {
+        let expect = self.selected.validity.map(u64::from);
+        self.selected = select(self.conn, &self.mailbox, self.access, expect)?;
+        (self.touched, self.uidnext_known) = (false, true);
+        Ok(())
+    }
+
+    fn refuse_if_read_only(&self, action: &str) -> Result<(), StoreError> {
+        match self.selected.writable {
+            true => Ok(()),
+            false => Err(StoreError::new(Reach::Message, Kind::Refused, action, "the folder is read-only")),
+        }
+    }
+
+    /// One more than the highest UID there is, as the server says now.
+    fn next_uid(&mut self) -> Result<u32, StoreError> {
+        if self.uidnext_known
+            && self.selected.at.elapsed() < FRESH
+            && let Some(next) = self.selected.uidnext
+        {
+            return Ok(next);
+        }
+        let mut highest = 0;
+        let command = Command::new("UID FETCH").text(" * (UID)");
+        let result = self.conn.wire().run_ok(&command, &mut |response| {
+            if let Response::Fetch(Fetch { uid: Some(uid), .. }) = response {
+                highest = highest.max(uid);
+            }
+        });
+        match result {
+            // An empty mailbox may have no message `*`.
+            Ok(_) | Err(ImapError::Refused { .. }) => {}
+            Err(error) => return Err(during("reserve")(error)),
+        }
+        let next = highest.saturating_add(1).max(self.selected.uidnext.unwrap_or(1));
+        (self.selected.uidnext, self.selected.at, self.uidnext_known) = (Some(next), Instant::now(), true);
+        Ok(next)
+    }
+
+    /// Keeps UIDNEXT true after an upload; notes it where the server did not tell the UIDs.
+    fn grew(&mut self, told: &[Result<Option<Key>, StoreError>]) {
+        let new = told.iter().filter_map(|told| told.as_ref().ok());
+        let highest = new.clone().filter_map(|key| key.as_ref()?.uid()).max();
+        self.selected.uidnext = self.selected.uidnext.max(highest.map(|uid| uid.saturating_add(1)));
+        if new.clone().any(Option::is_none) {
+            self.uidnext_known = false;
+        }
+    }
+}
+
+/// The UIDs among the keys.
+pub(super) fn uids(keys: &[Key]) -> UidSet {
+    keys.iter().filter_map(Key::uid).collect()
+}
+
+impl Folder for ImapFolder<'_> {
+    fn changes(&mut self, since: Option<&Cursor>, known: &dyn Known) -> Result<Changes, StoreError> {
+        if self.touched {
+            self.refresh()?;
+        }
+        self.touched = true;
+        changes::look(self, since, known)
+    }
+
+    fn flag_space(&self) -> FlagSpace {
+        self.selected.flag_space.clone()
+    }
+
+    fn writable(&self) -> bool {
+        self.selected.writable
+    }
+
+    fn identify(&mut self, keys: &[Key], depth: Depth) -> Result<Vec<(Key, Identity)>, StoreError> {
+        match depth {
+            Depth::Header => headers(self.conn, &uids(keys)),
+            Depth::Content => {
+                let mut sink = Measuring { found: Vec::new() };
+                let wanted: Vec<u32> = keys.iter().filter_map(Key::uid).collect();
+                let sizes = &self.sizes;
+                download(self.conn, &wanted, |uid| size_of(sizes, uid), &mut sink)?;
+                Ok(sink.found)
+            }
+        }
+    }
+
+    fn fetch(&mut self, keys: &[Key], to: &mut dyn Receive) -> Result<(), StoreError> {
+        let wanted: Vec<u32> = keys.iter().filter_map(Key::uid).collect();
+        let sizes = &self.sizes;
+        download(self.conn, &wanted, |uid| size_of(sizes, uid), &mut Delivering { to })
+    }
+
+    fn draft(&mut self) -> Result<Draft, StoreError> {
+        let file =
+            anonymous_file(&std::env::temp_dir()).map_err(|error| draft_error("make a temporary file", error))?;
+        Ok(Draft::new(file, None))
+    }
+
+    fn reserve(&mut self, count: usize) -> Result<Vec<Mark>, StoreError> {
+        let next = self.next_uid()?;
+        Ok(vec![Mark::NotBelow(Key::Uid(next)); count])
+    }
+
+    fn append(&mut self, batch: Vec<Outgoing>) -> Result<Vec<Result<Option<Key>, StoreError>>, StoreError> {
+        if !self.selected.writable {
+            return Ok(batch.iter().map(|_| self.refuse_if_read_only("append").map(|()| None)).collect());
+        }
+        self.touched = true;
+        let (validity, space) = (self.selected.validity, &self.selected.flag_space);
+        let told = upload(self.conn, &upload::Target { mailbox: &self.mailbox, validity, space }, batch)?;
+        self.grew(&told);
+        Ok(told)
+    }
+
+    fn set_flags(&mut self, changes: &[(Key, FlagDelta)]) -> Result<Vec<(Key, StoreError)>, StoreError> {
+        if !self.selected.writable {
+            let refused = |key: &Key| Some((key.clone(), self.refuse_if_read_only("set flags").err()?));
+            return Ok(changes.iter().filter_map(|(key, _)| refused(key)).collect());
+        }
+        self.touched = true;
+        edit::set_flags(self.conn, changes, &self.selected.flag_space)
+    }
+
+    fn remove(&mut self, keys: &[Key]) -> Result<Vec<(Key, StoreError)>, StoreError> {
+        if !self.selected.writable {
+            let refused = |key: &Key| Some((key.clone(), self.refuse_if_read_only("expunge").err()?));
+            return Ok(keys.iter().filter_map(refused).collect());
+        }
+        self.touched = true;
+        edit::remove(self.conn, &uids(keys), &self.mailbox, self.selected.validity, &self.guarded)
+    }
+
+    fn move_to(
+        &mut self,
+        keys: &[Key],
+        into: &[u8],
+        _: &[Mark],
+    ) -> Result<Vec<Result<Option<Key>, StoreError>>, StoreError> {
+        if !self.selected.writable {
+            return Ok(keys.iter().map(|_| self.refuse_if_read_only("move").map(|()| None)).collect());
+        }
+        self.touched = true;
+        edit::move_to(self.conn, keys, into, &self.mailbox, self.selected.validity, &self.guarded)
+    }
+}
+
+fn size_of(sizes: &[(u32, u64)], uid: u32) -> Option<u64> {
+    sizes.binary_search_by_key(&uid, |(uid, _)| *uid).ok().map(|at| sizes[at].1)
+}
+
+/// Gives downloads to whoever asked for them.
+struct Delivering<'a> {
+    to: &'a mut dyn Receive,
+}
+
+impl Sink for Delivering<'_> {
+    type Target = Draft;
+
+    fn begin(&mut self) -> Result<Draft, StoreError> {
+        self.to.draft()
+    }
+
+    fn piece(&mut self, draft: &mut Draft, piece: &[u8]) -> Result<(), StoreError> {
+        draft.write(piece).map_err(|error| draft_error("write a message", error))
+    }
+
+    fn finish(&mut self, uid: u32, mut body: Draft, along: Along) -> Result<(), StoreError> {
+        body.flush().map_err(|error| draft_error("write a message", error))?;
+        self.to.message(Fetched { key: Key::Uid(uid), flags: along.flags, date: along.date, body })
+    }
+
+    fn failed(&mut self, uid: u32, error: StoreError) -> Result<(), StoreError> {
+        self.to.failed(Key::Uid(uid), error)
+    }
+}
+
+/// Reads messages and keeps nothing but what they are.
+struct Measuring {
+    found: Vec<(Key, Identity)>,
+}
+
+impl Sink for Measuring {
+    type Target = Meter;
+
+    fn begin(&mut self) -> Result<Meter, StoreError> {
+        Ok(Meter::default())
+    }
+
+    fn piece(&mut self, meter: &mut Meter, piece: &[u8]) -> Result<(), StoreError> {
+        meter.update(piece);
+        Ok(())
+    }
+
+    fn finish(&mut self, uid: u32, meter: Meter, along: Along) -> Result<(), StoreError> {
+        self.found.push((Key::Uid(uid), Identity { email_id: along.email_id, ..meter.identity() }));
+        Ok(())
+    }
+
+    /// What can't be read has no identity.
+    fn failed(&mut self, _: u32, _: StoreError) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// Size, Message-ID and EMAILID of messages, without their content.
+fn headers(conn: &mut Conn, uids: &UidSet) -> Result<Vec<(Key, Identity)>, StoreError> {
+    let item = email_id_item(conn);
+    let commands: Vec<Command> = uids
+        .chunks(SET_MAX)
+        .iter()
+        .map(|set| {
+            let items = format!(" {set} (UID RFC822.SIZE{item} BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])");
+            Command::new("UID FETCH").text(items)
+        })
+        .collect();
+    let mut found: BTreeMap<u32, (bool, Identity)> = BTreeMap::new();
+    let ended = conn.wire().run_all(&commands, &mut |response| {
+        let Response::Fetch(fetch) = response else { return };
+        let Some(uid) = fetch.uid.filter(|uid| uids.contains(*uid)) else { return };
+        let email_id = email_id_of(&fetch);
+        let (asked, identity) = found.entry(uid).or_default();
+        // A line with flags alone is news from elsewhere, not an answer.
+        *asked |= fetch.size.is_some() || fetch.header.is_some();
+        identity.size = fetch.size.or(identity.size);
+        identity.email_id = email_id.or(identity.email_id.take());
+        if let Some(header) = &fetch.header {
+            identity.message_id = message_id(header).or(identity.message_id.take());
+        }
+    });
+    for status in ended.map_err(during("identify"))? {
+        ImapError::check("UID FETCH", status).map_err(during("identify"))?;
+    }
+    let answered = found.into_iter().filter(|(_, (asked, _))| *asked);
+    Ok(answered.map(|(uid, (_, identity))| (Key::Uid(uid), identity)).collect())
+}
+
+/// An open file that nobody else can find: it goes with its last user.
+fn anonymous_file(directory: &Path) -> io::Result<File> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = directory.join(format!(".mailsync-{}-{number}", std::process::id()));
+        match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path) {
+            Ok(file) => {
+                fs::remove_file(&path)?;
+                return Ok(file);
+            }
+            // Left behind by a process of the same number.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Which folders there are, and where each of them stands.
+
+use super::conn::Conn;
+use super::error::ImapError;
+use super::names::{Named, settle};
+use super::select::cursor;
+use super::token::{Listed, MailboxStatus, Response, StatusKind};
+use super::wire::Command;
+use crate::mail::Role;
+use crate::store::FolderInfo;
+use std::collections::{HashMap, HashSet};
+
+/// What the server said of all its folders.
+#[derive(Default)]
+struct Found {
+    listed: Vec<Listed>,
+    subscribed: HashSet<Vec<u8>>,
+    statuses: HashMap<Vec<u8>, MailboxStatus>,
+}
+
+impl Found {
+    fn take(&mut self, response: Response) {
+        match response {
+            Response::List(listed) => self.listed.push(listed),
+            Response::Lsub(listed) => drop(self.subscribed.insert(folded(&listed.name))),
+            Response::MailboxStatus(status) => drop(self.statuses.insert(folded(&status.name), status)),
+            _ => {}
+        }
+    }
+}
+
+/// Every folder of ours, or an error.
+pub fn all(conn: &mut Conn, subscribed_only: bool) -> Result<Vec<FolderInfo>, ImapError> {
+    let mut found = Found::default();
+    let mut commands = conn.first_flight();
+    let before = commands.len();
+    commands.extend(list_commands(conn));
+    let mut setup = std::mem::take(conn.setup_mut());
+    let ended = conn.wire().run_all(&commands, &mut |response| {
+        setup.take(&response);
+        found.take(response);
+    });
+    *conn.setup_mut() = setup;
+    for (command, status) in commands.iter().zip(ended?).skip(before) {
+        match command.name {
+            // Subscriptions are no reason to see no folders at all.
+            "LSUB" => {}
+            "LIST" if status.kind != StatusKind::Ok && is_extended(conn) => return plainly(conn, subscribed_only),
+            name => drop(ImapError::check(name, status)?),
+        }
+    }
+    finish(conn, found, subscribed_only, is_extended(conn))
+}
+
+/// The same with nothing but RFC 3501: the server did not take more.
+fn plainly(conn: &mut Conn, subscribed_only: bool) -> Result<Vec<FolderInfo>, ImapError> {
+    let mut found = Found::default();
+    let commands = plain_commands();
+    let ended = conn.wire().run_all(&commands, &mut |response| found.take(response))?;
+    if let Some(status) = ended.into_iter().next() {
+        ImapError::check("LIST", status)?;
+    }
+    finish(conn, found, subscribed_only, false)
+}
+
+fn is_extended(conn: &Conn) -> bool {
+    conn.caps().has("LIST-EXTENDED")
+}
+
+fn plain_commands() -> Vec<Command> {
+    vec![Command::new("LIST").text(" \"\" \"*\""), Command::new("LSUB").text(" \"\" \"*\"")]
+}
+
+fn list_commands(conn: &Conn) -> Vec<Command> {
+    if !is_extended(conn) {
+        return plain_commands();
+    }
+    let mut options = vec!["SUBSCRIBED".to_owned()];
+    if conn.caps().has("SPECIAL-USE") {
+        options.push("SPECIAL-USE".to_owned());
+    }
+    if conn.caps().has("LIST-STATUS") {
+        options.push(format!("STATUS ({})", status_items(conn)));
+    }
+    vec![Command::new("LIST").text(format!(" \"\" \"*\" RETURN ({})", options.join(" ")))]
+}
+
+fn status_items(conn: &Conn) -> &'static str {
+    match conn.condstore() {
+        true => "MESSAGES UIDNEXT UIDVALIDITY UNSEEN HIGHESTMODSEQ",
+        false => "MESSAGES UIDNEXT UIDVALIDITY UNSEEN",
+    }
+}
+
+fn finish(
+    conn: &mut Conn,
+    mut found: Found,
+    subscribed_only: bool,
+    extended: bool,
+) -> Result<Vec<FolderInfo>, ImapError> {
+    let setup = conn.setup_mut();
+    if setup.naming.delimiter.is_none() {
+        setup.naming.delimiter = found.listed.iter().find_map(|listed| listed.delimiter);
+    }
+    let naming = setup.naming.clone();
+    let ours = |name: &[u8]| !naming.others.iter().any(|prefix| !prefix.is_empty() && name.starts_with(prefix));
+    let wanted = |listed: &Listed| !listed.name.is_empty() && ours(&listed.name) && !listed.name.ends_with(b".lock");
+    let listed: Vec<Listed> = one_inbox(std::mem::take(&mut found.listed)).into_iter().filter(wanted).collect();
+    let mut names: Vec<Named> = listed.iter().map(|listed| naming.name_of(&listed.name, listed.delimiter)).collect();
+    settle(&mut names);
+    let mut folders = Vec::new();
+    for (named, listed) in names.into_iter().zip(&listed) {
+        let subscribed = match extended {
+            true => listed.has("\\Subscribed"),
+            false => found.subscribed.contains(&folded(&listed.name)),
+        };
+        if !subscribed_only || subscribed || is_inbox(&listed.name) {
+            folders.push(info(named, listed, Some(subscribed)));
+        }
+    }
+    // Some servers forget to list INBOX, which every server has.
+    let forgotten = !folders.iter().any(|folder| is_inbox(&folder.wire));
+    if forgotten {
+        let inbox = Listed { attrs: Vec::new(), delimiter: naming.delimiter, name: b"INBOX".to_vec() };
+        folders.push(info(naming.name_of(b"INBOX", None), &inbox, None));
+    }
+    ask_statuses(conn, &folders, &mut found)?;
+    for folder in &mut folders {
+        if let Some(status) = found.statuses.get(&folded(&folder.wire)) {
+            add_status(folder, status);
+        }
+    }
+    if forgotten {
+        folders.retain(|folder| !is_inbox(&folder.wire) || folder.messages.is_some());
+    }
+    Ok(folders)
+}
+
+/// Asks where those folders stand of which the server did not say it along with their names.
+fn ask_statuses(conn: &mut Conn, folders: &[FolderInfo], found: &mut Found) -> Result<(), ImapError> {
+    let items = status_items(conn);
+    let unknown = |folder: &&FolderInfo| folder.selectable && !found.statuses.contains_key(&folded(&folder.wire));
+    let commands: Vec<Command> = folders
+        .iter()
+        .filter(unknown)
+        .map(|folder| Command::new("STATUS").string(&folder.wire).text(format!(" ({items})")))
+        .collect();
+    // A folder that can't be looked at now is found out when it is opened.
+    conn.wire().run_all(&commands, &mut |response| found.take(response)).map(drop)
+}
+
+/// Names are compared as they are; INBOX alone has no case.
+fn folded(name: &[u8]) -> Vec<u8> {
+    match is_inbox(name) {
+        true => b"INBOX".to_vec(),
+        false => name.to_vec(),
+    }
+}
+
+fn is_inbox(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"INBOX")
+}
+
+/// Leaves one of several spellings of INBOX, that in capitals if there is one, and one of equal names.
+fn one_inbox(listed: Vec<Listed>) -> Vec<Listed> {
+    let exact = listed.iter().any(|folder| folder.name == b"INBOX");
+    let mut seen = HashSet::new();
+    let wanted = |folder: &Listed| !is_inbox(&folder.name) || !exact || folder.name == b"INBOX";
+    listed.into_iter().filter(wanted).filter(|folder| seen.insert(folded(&folder.name))).collect()
+}
+
+fn info(named: Named, listed: &Listed, subscribed: Option<bool>) -> FolderInfo {
+    let role = listed.attrs.iter().filter(|attr| attr.starts_with('\\')).find_map(|attr| Role::parse(attr));
+    FolderInfo {
+        role: if is_inbox(&listed.name) { Some(Role::Inbox) } else { role },
+        name: named.name,
+        wire: listed.name.clone(),
+        selectable: !listed.has("\\Noselect") && !listed.has("\\NonExistent"),
+        subscribed,
+        cursor: None,
+        messages: None,
+        unseen: None,
+        problem: named.problem,
+    }
+}
+
+fn add_status(folder: &mut FolderInfo, status: &MailboxStatus) {
+    folder.messages = status.messages.map(u64::from);
+    folder.unseen = status.unseen.map(u64::from);
+    if status.messages.is_some() && status.uidvalidity.is_some() && status.uidnext.is_some() {
+        let modseq = status.highestmodseq.unwrap_or(0);
+        folder.cursor = Some(cursor(status.uidvalidity, status.uidnext, modseq, status.messages));
+    }
+}
+
+/// The one folder of this wire name.
+pub fn one(conn: &mut Conn, wire: &[u8]) -> Result<Option<FolderInfo>, ImapError> {
+    let mut found = Found::default();
+    // Wildcards in the name may match others too.
+    conn.wire().run_ok(&Command::new("LIST").text(" \"\"").string(wire), &mut |response| found.take(response))?;
+    let naming = conn.setup().naming.clone();
+    let listed = found.listed.iter().find(|listed| folded(&listed.name) == folded(wire));
+    Ok(listed.map(|listed| info(naming.name_of(&listed.name, listed.delimiter), listed, None)))
+}
+
+/// The delimiter at the root of the server's names.
+pub fn delimiter(conn: &mut Conn) -> Result<Option<u8>, ImapError> {
+    let mut delimiter = None;
+    conn.wire().run_ok(&Command::new("LIST").text(" \"\" \"\""), &mut |response| {
+        if let Response::List(listed) = response {
+            delimiter = listed.delimiter.or(delimiter);
+        }
+    })?;
+    Ok(delimiter)
+}

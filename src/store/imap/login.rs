@@ -1,0 +1,206 @@
+//! From the first byte to the login: greeting, STARTTLS, capabilities, mechanisms.
+
+use super::ImapSettings;
+use super::caps::Caps;
+use super::error::ImapError;
+use super::facade::{Handle, Ignore, Line};
+use super::session::{Failed, Greeted, Mechanism, Session};
+use super::token::{Code, Response, Status, StatusKind};
+use super::wire::{Command, Wire};
+use crate::mail::Login;
+use crate::net::{Stop, TlsMode};
+use crate::store::{Kind, Reach, StoreError};
+
+/// A connection that has just been logged in.
+pub struct LoggedIn {
+    pub handle: Handle,
+    pub session: Session,
+    pub tags: u32,
+    pub caps: Caps,
+}
+
+/// A connection on its way there.
+struct Start<'a> {
+    handle: Handle,
+    tags: u32,
+    /// `None` where the server has not said them yet.
+    caps: Option<Caps>,
+    settings: &'a ImapSettings,
+}
+
+/// Connects, protects the line, and logs in.
+pub fn log_in(settings: &ImapSettings, stop: &Stop) -> Result<LoggedIn, StoreError> {
+    settings.check()?;
+    let transport = settings.connect(stop)?;
+    let mut start = Start { handle: Handle::new(Line::new(transport)), tags: 0, caps: None, settings };
+    let preauth = start.greeting().map_err(|error| error.into_store(Reach::Account, "connect"))?;
+    let starttls = settings.command.is_none() && settings.tls.mode == TlsMode::StartTls;
+    if preauth && settings.command.is_none() && settings.tls.mode != TlsMode::Implicit {
+        let cause = "the server took us as logged in on a line that is not protected (PREAUTH)";
+        return Err(StoreError::new(Reach::Account, Kind::Tls, "log in", cause));
+    }
+    if starttls {
+        start.starttls()?;
+    }
+    let greeted = Greeted::new(start.handle.clone());
+    let session = match preauth {
+        true => greeted.adopt().map_err(|error| error.into_store(Reach::Account, "log in"))?,
+        false => {
+            let login = (settings.login)()?;
+            start.try_mechanisms(greeted, &login)?
+        }
+    };
+    let caps = start.capabilities().map_err(|error| error.into_store(Reach::Account, "log in"))?;
+    Ok(LoggedIn { handle: start.handle, session, tags: start.tags, caps })
+}
+
+impl Start<'_> {
+    fn wire(&mut self) -> Wire<'_> {
+        Wire::new(self.handle.line(), &mut self.tags)
+    }
+
+    fn learn(&mut self, names: &[String]) {
+        let caps = Caps::new(names, &self.settings.disable_capabilities);
+        self.handle.line().literals = caps.literals();
+        self.caps = Some(caps);
+    }
+
+    fn learn_from(&mut self, status: &Status) {
+        if let Some(Code::Capability(names)) = &status.code {
+            self.learn(names);
+        }
+    }
+
+    /// Reads the greeting. True where the server takes us as logged in.
+    fn greeting(&mut self) -> Result<bool, ImapError> {
+        loop {
+            let response = self.handle.line().response(&mut Ignore)?;
+            match response {
+                Response::Status(status) if status.kind == StatusKind::Bye => {
+                    return Err(ImapError::Bye { code: status.code, text: status.text });
+                }
+                Response::Status(status) if matches!(status.kind, StatusKind::Ok | StatusKind::Preauth) => {
+                    self.learn_from(&status);
+                    return Ok(status.kind == StatusKind::Preauth);
+                }
+                Response::Junk => {}
+                _ => return Err(ImapError::Protocol("the server's greeting is not that of an IMAP server".to_owned())),
+            }
+        }
+    }
+
+    /// The capabilities, asked for where the server did not tell them.
+    fn capabilities(&mut self) -> Result<Caps, ImapError> {
+        if let Some(caps) = &self.caps {
+            return Ok(caps.clone());
+        }
+        let mut names = Vec::new();
+        self.wire().run_ok(&Command::new("CAPABILITY"), &mut |response| {
+            if let Response::Capability(found) = response {
+                names.extend(found);
+            }
+        })?;
+        self.learn(&names);
+        Ok(self.caps.clone().unwrap_or_default())
+    }
+
+    /// STARTTLS (RFC 3501 section 6.2.1). What was known of the server before is forgotten.
+    fn starttls(&mut self) -> Result<(), StoreError> {
+        let caps = self.capabilities().map_err(|error| error.into_store(Reach::Account, "connect"))?;
+        if !caps.has("STARTTLS") {
+            let error = StoreError::new(Reach::Account, Kind::Tls, "protect the line", "the server has no STARTTLS");
+            return Err(error.with_hint("use tls = \"implicit\" (port 993)"));
+        }
+        let result = self.wire().run_ok(&Command::new("STARTTLS"), &mut |_| {});
+        result.map_err(|error| error.into_store(Reach::Account, "protect the line"))?;
+        let settings = self.settings;
+        let mut line = self.handle.line();
+        let upgraded = line.transport.start_tls(&settings.tls);
+        upgraded.map_err(|error| ImapError::Net(error).into_store(Reach::Account, "protect the line"))?;
+        line.literals = Default::default();
+        drop(line);
+        self.caps = None;
+        Ok(())
+    }
+
+    /// Tries the mechanisms that both sides allow, in the order of the settings. Only a server that does not know
+    /// what a mechanism is (BAD) is asked again with the next one.
+    fn try_mechanisms(&mut self, greeted: Greeted, login: &Login) -> Result<Session, StoreError> {
+        let caps = self.capabilities().map_err(|error| error.into_store(Reach::Account, "log in"))?;
+        let mechanisms = mechanisms(&caps, &self.settings.auth);
+        let mut greeted = greeted;
+        let mut last = None;
+        for mechanism in mechanisms {
+            match greeted.login(login, mechanism, &mut self.tags) {
+                Ok((session, done)) => {
+                    self.caps = None;
+                    for response in &done.untagged {
+                        if let Response::Capability(names) = response {
+                            self.learn(names);
+                        }
+                    }
+                    self.learn_from(&done.status);
+                    return Ok(session);
+                }
+                Err(Failed { error, greeted: Some(back) }) if is_bad(&error) => {
+                    greeted = *back;
+                    last = Some(error);
+                }
+                Err(Failed { error, .. }) => return Err(login_error(error)),
+            }
+        }
+        match last {
+            Some(error) => Err(login_error(error)),
+            None => {
+                let offered = match caps.has("LOGINDISABLED") {
+                    true => "the server takes no password on this line (LOGINDISABLED)",
+                    false => "the server offers no way to log in that the settings allow",
+                };
+                Err(ImapError::Auth(offered.to_owned()).into_store(Reach::Account, "log in"))
+            }
+        }
+    }
+}
+
+fn is_bad(error: &ImapError) -> bool {
+    matches!(error, ImapError::Refused { bad: true, .. })
+}
+
+/// A NO to a login is about the login, whatever its code, unless the code says otherwise.
+fn login_error(error: ImapError) -> StoreError {
+    error.into_store(Reach::Account, "log in")
+}
+
+fn mechanisms(caps: &Caps, allowed: &[String]) -> Vec<Mechanism> {
+    let mut found = Vec::new();
+    for name in allowed {
+        let mechanism = match name.to_ascii_uppercase().as_str() {
+            "PLAIN" if caps.has("AUTH=PLAIN") => Mechanism::Plain { initial: caps.has("SASL-IR") },
+            "LOGIN" if !caps.has("LOGINDISABLED") => Mechanism::Login,
+            _ => continue,
+        };
+        found.push(mechanism);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tried(caps: &str, allowed: &[&str]) -> Vec<Mechanism> {
+        let names: Vec<String> = caps.split_whitespace().map(str::to_owned).collect();
+        let allowed: Vec<String> = allowed.iter().map(|name| (*name).to_owned()).collect();
+        mechanisms(&Caps::new(&names, &[]), &allowed)
+    }
+
+    #[test]
+    fn mechanisms_are_those_that_both_sides_allow() {
+        let both = ["PLAIN", "LOGIN"];
+        assert_eq!(tried("IMAP4REV1", &both), [Mechanism::Login]);
+        assert_eq!(tried("AUTH=PLAIN LOGINDISABLED SASL-IR", &both), [Mechanism::Plain { initial: true }]);
+        assert_eq!(tried("AUTH=PLAIN", &both), [Mechanism::Plain { initial: false }, Mechanism::Login]);
+        assert_eq!(tried("AUTH=PLAIN", &["login"]), [Mechanism::Login]);
+        assert_eq!(tried("LOGINDISABLED AUTH=CRAM-MD5", &both), []);
+    }
+}

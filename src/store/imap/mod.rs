@@ -1,0 +1,286 @@
+//! The IMAP store: one connection to a server's folders.
+//!
+//! `session` holds the conversation (login, mailbox commands) with the help of a crate, behind the stream that `facade`
+//! shows it; `wire` holds the bulk (listings, downloads, uploads, flags) on the same connection. `conn` owns both.
+
+mod caps;
+mod changes;
+mod conn;
+mod download;
+mod edit;
+pub mod error;
+mod facade;
+mod folder;
+mod list;
+mod login;
+pub mod names;
+mod select;
+mod session;
+pub mod token;
+mod upload;
+mod wire;
+
+use crate::mail::{FolderName, Login};
+use crate::net::{Stop, TlsMode, TlsSettings, Transport, WireLog};
+use crate::store::{Access, Claim, Folder, FolderInfo, Kind, Opener, Reach, Store, StoreError, StoreFacts};
+use conn::{Conn, during};
+use edit::Guarded;
+use error::ImapError;
+use folder::ImapFolder;
+use std::fmt;
+use std::net::IpAddr;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Gives user and password, asked once a connection.
+pub type LoginSource = Arc<dyn Fn() -> Result<Login, StoreError> + Send + Sync>;
+
+/// How to reach a server and talk to it.
+#[derive(Clone)]
+pub struct ImapSettings {
+    pub host: String,
+    pub port: u16,
+    pub tls: TlsSettings,
+    /// Allows [`TlsMode::None`] to hosts that are not this machine.
+    pub allow_plaintext: bool,
+    /// A command to talk to instead of `host` and `port`: program and arguments. It protects the line, or not.
+    pub command: Option<Vec<String>>,
+    /// How long nothing may move on the line.
+    pub timeout: Duration,
+    /// Capabilities to treat as missing, in any case.
+    pub disable_capabilities: Vec<String>,
+    /// Ways to log in, best first: `PLAIN`, `LOGIN`.
+    pub auth: Vec<String>,
+    /// Whether the server is told who we are (ID, RFC 2971).
+    pub send_id: bool,
+    /// Lists subscribed folders only.
+    pub subscribed_only: bool,
+    /// Takes what is said on the line, secrets and message bodies left out.
+    pub wire_log: Option<WireLog>,
+    pub login: LoginSource,
+}
+
+impl ImapSettings {
+    /// The usual settings for a host: TLS on port 993.
+    pub fn new(host: impl Into<String>, login: LoginSource) -> ImapSettings {
+        let host = host.into();
+        let tls = TlsSettings { server_name: host.clone(), ..TlsSettings::default() };
+        ImapSettings {
+            host,
+            port: 993,
+            tls,
+            allow_plaintext: false,
+            command: None,
+            timeout: Duration::from_secs(60),
+            disable_capabilities: Vec::new(),
+            auth: vec!["PLAIN".to_owned(), "LOGIN".to_owned()],
+            send_id: true,
+            subscribed_only: false,
+            wire_log: None,
+            login,
+        }
+    }
+
+    /// Refuses to send a password over a line that others can read.
+    fn check(&self) -> Result<(), StoreError> {
+        if self.command.is_some() || self.tls.mode != TlsMode::None || self.allow_plaintext || is_loopback(&self.host) {
+            return Ok(());
+        }
+        let cause = format!("the line to {} would not be protected", self.host);
+        let hint = "use TLS; or, if the network is trusted, write both tls = \"none\" and allow_plaintext = true";
+        Err(StoreError::new(Reach::Account, Kind::Tls, "connect", cause).with_hint(hint))
+    }
+
+    fn connect(&self, stop: &Stop) -> Result<Transport, StoreError> {
+        let connected = match self.command.as_deref() {
+            Some([program, arguments @ ..]) => {
+                let mut command = Command::new(program);
+                command.args(arguments);
+                Transport::tunnel(command, stop)
+            }
+            Some([]) => {
+                let cause = "the tunnel's command is empty";
+                return Err(StoreError::new(Reach::Account, Kind::Network, "connect", cause));
+            }
+            None => Transport::connect_within(&self.host, self.port, &self.tls, stop, self.timeout),
+        };
+        let mut transport = connected.map_err(|error| ImapError::Net(error).into_store(Reach::Account, "connect"))?;
+        transport.set_timeout(self.timeout);
+        transport.set_log(self.wire_log.clone());
+        Ok(transport)
+    }
+}
+
+impl fmt::Debug for ImapSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ImapSettings").field("host", &self.host).field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
+/// Whether a host is this machine by its very name: what a resolver says is not asked.
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Makes connections to one server.
+pub struct ImapOpener {
+    settings: ImapSettings,
+    stop: Stop,
+    guarded: Guarded,
+}
+
+impl ImapOpener {
+    pub fn new(settings: ImapSettings, stop: Stop) -> ImapOpener {
+        ImapOpener { settings, stop, guarded: Guarded::default() }
+    }
+
+    /// Connects and logs in.
+    pub fn connect(&self) -> Result<ImapStore, StoreError> {
+        let logged_in = login::log_in(&self.settings, &self.stop)?;
+        let conn = Conn::new(logged_in, self.settings.send_id);
+        let subscribed_only = self.settings.subscribed_only;
+        Ok(ImapStore { conn, subscribed_only, guarded: self.guarded.clone(), listed_delimiter: false })
+    }
+}
+
+impl Opener for ImapOpener {
+    fn open(&self) -> Result<Box<dyn Store>, StoreError> {
+        Ok(Box::new(self.connect()?))
+    }
+
+    fn place(&self) -> String {
+        self.settings.host.clone()
+    }
+}
+
+/// One connection, logged in.
+pub struct ImapStore {
+    conn: Conn,
+    subscribed_only: bool,
+    guarded: Guarded,
+    /// Whether the delimiter is known for sure: from NAMESPACE, or from a LIST.
+    listed_delimiter: bool,
+}
+
+impl ImapStore {
+    /// Sends the first flight, and asks for the delimiter where NAMESPACE did not tell.
+    fn settle(&mut self) -> Result<(), StoreError> {
+        self.conn.settle().map_err(during("log in"))?;
+        if !self.listed_delimiter && self.conn.setup().naming.delimiter.is_none() {
+            let delimiter = list::delimiter(&mut self.conn).map_err(during("list"))?;
+            self.conn.setup_mut().naming.delimiter = delimiter;
+        }
+        self.listed_delimiter = true;
+        Ok(())
+    }
+
+    /// The listed folder that has this name.
+    fn find(&mut self, wire: &[u8]) -> Result<Option<FolderInfo>, StoreError> {
+        list::one(&mut self.conn, wire).map_err(during("list"))
+    }
+}
+
+fn unlisted(action: &str) -> StoreError {
+    StoreError::new(Reach::Folder, Kind::Protocol, action, "the server said OK, and does not list the folder")
+}
+
+impl Store for ImapStore {
+    fn facts(&mut self) -> Result<StoreFacts, StoreError> {
+        self.settle()?;
+        let setup = self.conn.setup();
+        Ok(StoreFacts {
+            software: setup.software.clone(),
+            uses: self.conn.caps().uses(),
+            delimiter: setup.naming.delimiter.map(|delimiter| char::from(delimiter).to_string()),
+            namespace: Some(names::decode(&setup.naming.prefix)).filter(|prefix| !prefix.is_empty()),
+            transport: Some(self.conn.protection()),
+        })
+    }
+
+    /// UIDVALIDITY tells one folder from another: a server needs no mark.
+    fn claim(&mut self, _: &str) -> Result<Claim, StoreError> {
+        Ok(Claim::Ours)
+    }
+
+    fn mark(&mut self, _: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn list(&mut self) -> Result<Vec<FolderInfo>, StoreError> {
+        self.conn.unselect().map_err(during("list"))?;
+        let listed = list::all(&mut self.conn, self.subscribed_only).map_err(during("list"))?;
+        self.listed_delimiter = true;
+        Ok(listed)
+    }
+
+    fn open(&mut self, wire: &[u8], access: Access, expect: Option<u64>) -> Result<Box<dyn Folder + '_>, StoreError> {
+        Ok(Box::new(ImapFolder::open(&mut self.conn, wire, access, expect, self.guarded.clone())?))
+    }
+
+    fn wire_for(&mut self, name: &FolderName) -> Result<Vec<u8>, StoreError> {
+        self.settle()?;
+        let refused = |cause| StoreError::new(Reach::Folder, Kind::Refused, "name a folder", cause);
+        self.conn.setup().naming.wire_of(name).map_err(refused)
+    }
+
+    fn create(&mut self, name: &FolderName) -> Result<FolderInfo, StoreError> {
+        let wire = self.wire_for(name)?;
+        let created = self.conn.create(&wire);
+        match created {
+            // It may be there already, whatever the code: the list decides.
+            Ok(_) | Err(ImapError::Refused { .. }) => {}
+            Err(error) => return Err(during("create")(error)),
+        }
+        let found = self.find(&wire)?.filter(|info| created.is_ok() || info.selectable);
+        let Some(mut info) = found else {
+            return Err(created.err().map_or_else(|| unlisted("create"), during("create")));
+        };
+        match self.conn.subscribe(&wire) {
+            Ok(_) => info.subscribed = Some(true),
+            // The folder is there; a subscription is a courtesy.
+            Err(ImapError::Refused { .. }) => {}
+            Err(error) => return Err(during("subscribe")(error)),
+        }
+        Ok(info)
+    }
+
+    fn rename(&mut self, wire: &[u8], to: &FolderName) -> Result<FolderInfo, StoreError> {
+        let target = self.wire_for(to)?;
+        self.conn.unselect().map_err(during("rename"))?;
+        self.conn.rename(wire, &target).map_err(during("rename"))?;
+        self.find(&target)?.ok_or_else(|| unlisted("rename"))
+    }
+
+    fn close(mut self: Box<Self>) {
+        // Whatever fails here, nothing is lost by it.
+        drop(self.conn.logout());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_text_goes_to_this_machine_only_unless_allowed() {
+        let login: LoginSource = Arc::new(|| Err(StoreError::stopped()));
+        let mut settings = ImapSettings::new("imap.example.org", login);
+        assert!(settings.check().is_ok());
+        settings.tls.mode = TlsMode::None;
+        let error = settings.check().expect_err("refused");
+        let hint = error.hint.expect("a hint");
+        assert!(hint.contains("tls = \"none\"") && hint.contains("allow_plaintext = true"), "{hint}");
+        for host in ["localhost", "127.0.0.1", "127.8.8.8", "::1", "[::1]"] {
+            settings.host = host.to_owned();
+            assert!(settings.check().is_ok(), "{host}");
+        }
+        for host in ["localhost.example.org", "10.0.0.1", "127.0.0.1.example.org"] {
+            settings.host = host.to_owned();
+            assert!(settings.check().is_err(), "{host}");
+        }
+        settings.allow_plaintext = true;
+        assert!(settings.check().is_ok());
+    }
+}
