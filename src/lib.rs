@@ -12,4 +12,5 @@
 
 pub mod mail;
 pub mod net;
+pub mod state;
 pub mod store;

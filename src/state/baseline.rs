@@ -1,0 +1,136 @@
+//! Pairs of messages.
+
+use super::{Column, State, StateError, key_of, side_word};
+use crate::mail::{Flags, FolderId, Identity, Key, PairId, Side, Sides};
+use rusqlite::{Connection, params};
+
+/// A pair of messages as the state knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    pub id: PairId,
+    pub keys: Sides<Key>,
+    /// What each side was last known to have.
+    pub flags: Sides<Flags>,
+    pub identity: Identity,
+}
+
+const COLUMNS: &str = "id, local, remote, local_flags, local_keywords, remote_flags, remote_keywords, \
+                       size, message_id, email_id, hash";
+
+fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    let flags = |number: usize| -> rusqlite::Result<Flags> {
+        Ok(Flags::from_stored(row.get(number)?, row.get_ref(number + 1)?.as_str()?))
+    };
+    let size: Option<i64> = row.get(7)?;
+    let hash: Option<Vec<u8>> = row.get(10)?;
+    Ok(Row {
+        id: PairId(row.get(0)?),
+        keys: Sides::new(key_of(row.get_ref(1)?)?, key_of(row.get_ref(2)?)?),
+        flags: Sides::new(flags(3)?, flags(5)?),
+        identity: Identity {
+            size: size.and_then(|size| u64::try_from(size).ok()),
+            message_id: row.get(8)?,
+            email_id: row.get(9)?,
+            hash: hash.and_then(|hash| hash.try_into().ok()),
+        },
+    })
+}
+
+impl State {
+    /// The pairs whose message on `side` is `key`: one, or several where a server stores equal messages once.
+    pub fn pairs_of(&self, folder: FolderId, side: Side, key: &Key) -> Result<Vec<Row>, StateError> {
+        let sql = format!("SELECT {COLUMNS} FROM message WHERE folder = ? AND {} = ? ORDER BY id", side_word(side));
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(&sql)?;
+        let rows = statement.query_map(params![folder.0, Column(key)], read)?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// All pairs of a folder. Costs what the folder's length says.
+    pub fn rows(&self, folder: FolderId) -> Result<Vec<Row>, StateError> {
+        let connection = self.lock();
+        let mut statement =
+            connection.prepare_cached(&format!("SELECT {COLUMNS} FROM message WHERE folder = ? ORDER BY id"))?;
+        let rows = statement.query_map([folder.0], read)?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Every key of a side with the flags that it was last known to have, ascending.
+    pub fn keys(&self, folder: FolderId, side: Side) -> Result<Vec<(Key, Flags)>, StateError> {
+        let word = side_word(side);
+        let sql = format!("SELECT {word}, {word}_flags, {word}_keywords FROM message WHERE folder = ? ORDER BY {word}");
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(&sql)?;
+        let rows = statement.query_map([folder.0], |row| {
+            Ok((key_of(row.get_ref(0)?)?, Flags::from_stored(row.get(1)?, row.get_ref(2)?.as_str()?)))
+        })?;
+        let mut keys: Vec<(Key, Flags)> = rows.collect::<rusqlite::Result<_>>()?;
+        keys.dedup_by(|a, b| a.0 == b.0);
+        Ok(keys)
+    }
+
+    /// How many messages of a side are known.
+    pub fn count_keys(&self, folder: FolderId, side: Side) -> Result<u64, StateError> {
+        let sql = format!("SELECT count(DISTINCT {}) FROM message WHERE folder = ?", side_word(side));
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(&sql)?;
+        let count: i64 = statement.query_row([folder.0], |row| row.get(0))?;
+        Ok(count.unsigned_abs())
+    }
+
+    /// How many pairs a folder has.
+    pub fn count(&self, folder: FolderId) -> Result<u64, StateError> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached("SELECT count(*) FROM message WHERE folder = ?")?;
+        let count: i64 = statement.query_row([folder.0], |row| row.get(0))?;
+        Ok(count.unsigned_abs())
+    }
+}
+
+pub(super) fn insert(
+    connection: &Connection,
+    folder: FolderId,
+    keys: &Sides<Key>,
+    flags: &Sides<Flags>,
+    identity: &Identity,
+) -> rusqlite::Result<()> {
+    let (local, remote) = (flags.local.to_stored(), flags.remote.to_stored());
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO message (folder, local, remote, local_flags, local_keywords, remote_flags, remote_keywords, \
+         size, message_id, email_id, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )?;
+    statement.execute(params![
+        folder.0,
+        Column(&keys.local),
+        Column(&keys.remote),
+        local.0,
+        local.1,
+        remote.0,
+        remote.1,
+        identity.size.and_then(|size| i64::try_from(size).ok()),
+        identity.message_id,
+        identity.email_id,
+        identity.hash.as_ref().map(|hash| hash.as_slice()),
+    ])?;
+    Ok(())
+}
+
+pub(super) fn set_flags(connection: &Connection, pair: PairId, flags: &Sides<Flags>) -> rusqlite::Result<()> {
+    let (local, remote) = (flags.local.to_stored(), flags.remote.to_stored());
+    let mut statement = connection.prepare_cached(
+        "UPDATE message SET local_flags = ?, local_keywords = ?, remote_flags = ?, remote_keywords = ? WHERE id = ?",
+    )?;
+    statement.execute(params![local.0, local.1, remote.0, remote.1, pair.0])?;
+    Ok(())
+}
+
+pub(super) fn set_key(connection: &Connection, pair: PairId, side: Side, key: &Key) -> rusqlite::Result<()> {
+    let sql = format!("UPDATE message SET {} = ? WHERE id = ?", side_word(side));
+    connection.prepare_cached(&sql)?.execute(params![Column(key), pair.0])?;
+    Ok(())
+}
+
+pub(super) fn delete(connection: &Connection, pair: PairId) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM message WHERE id = ?")?.execute([pair.0])?;
+    Ok(())
+}

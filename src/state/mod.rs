@@ -1,0 +1,243 @@
+//! The state of one account: what both sides last agreed upon, in one SQLite file. The only SQL there is.
+//!
+//! WAL with `synchronous=FULL`: what was committed survives a power cut. One run at a time writes, which a kernel
+//! lock on a file beside the database ensures; it goes with the process, however that ends.
+
+mod baseline;
+mod folder;
+mod intent;
+mod lock;
+
+pub use baseline::Row;
+pub use folder::{FolderRow, Pair, read_folders};
+pub use intent::Intent;
+
+use crate::mail::{Cursor, Flags, FolderId, FolderName, Identity, Key, PairId, Role, Side, Sides, Withheld};
+use rusqlite::types::{ToSql, ToSqlOutput, Value, ValueRef};
+use rusqlite::{Connection, OpenFlags};
+use std::fmt;
+use std::fs::File;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+/// The layout that [`schema.sql`](../../../src/state/schema.sql) describes.
+const VERSION: i64 = 1;
+
+/// A failure of the state's file.
+#[derive(Debug)]
+pub enum StateError {
+    /// Another run holds the lock; who, as far as it says.
+    Locked { holder: String },
+    /// What was being done, and why it failed.
+    Failed { action: String, cause: String },
+}
+
+impl StateError {
+    fn new(action: impl Into<String>, cause: impl fmt::Display) -> StateError {
+        StateError::Failed { action: action.into(), cause: cause.to_string() }
+    }
+}
+
+impl fmt::Display for StateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StateError::Locked { holder } => write!(f, "another run holds the lock: {holder}"),
+            StateError::Failed { action, cause } => write!(f, "{action}: {cause}"),
+        }
+    }
+}
+
+impl std::error::Error for StateError {}
+
+impl From<rusqlite::Error> for StateError {
+    fn from(error: rusqlite::Error) -> Self {
+        StateError::new("use the state file", error)
+    }
+}
+
+/// One thing that changes in the state. A list of them is committed together or not at all.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// Two messages are a pair from now on.
+    Bind { folder: FolderId, keys: Sides<Key>, flags: Sides<Flags>, identity: Identity },
+    /// What each side is known to have.
+    Flags { pair: PairId, flags: Sides<Flags> },
+    /// The pair is no more.
+    Forget { pair: PairId },
+    /// A copy is about to begin.
+    Intend { folder: FolderId, intent: Intent },
+    /// A copy ended, whichever way.
+    Done { folder: FolderId, to: Side, source: Key },
+    /// Everything on this side up to here has been dealt with.
+    Cursor { folder: FolderId, side: Side, cursor: Cursor },
+    /// The pair's message on this side has another key.
+    Rekey { pair: PairId, side: Side, key: Key },
+    /// These deletions on this side are held.
+    Held { folder: FolderId, side: Side, held: Withheld },
+    /// The folder is called otherwise.
+    Rename { folder: FolderId, side: Side, wire: Vec<u8>, name: FolderName },
+    /// What the folder is for, as the other side says it.
+    Role { folder: FolderId, role: Option<Role> },
+    /// The folder pair and all that is known of it is forgotten.
+    ForgetFolder { folder: FolderId },
+}
+
+/// Takes a line for every change.
+pub type Tell = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// An open state, used by all threads of an account's run.
+pub struct State {
+    connection: Mutex<Connection>,
+    id: String,
+    tell: Option<Tell>,
+    /// Held for its kernel lock.
+    _lock: Option<File>,
+}
+
+impl State {
+    /// Opens the state, making it where there is none, and locks it for this run.
+    pub fn open(path: &Path) -> Result<State, StateError> {
+        if let Some(parent) = path.parent() {
+            let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent);
+            made.map_err(|err| StateError::new(format!("make {}", parent.display()), err))?;
+        }
+        let lock = lock::take(path)?;
+        // SQLite gives its side files the mode of the database, so that one is made first.
+        let made = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+        made.map_err(|err| StateError::new(format!("open {}", path.display()), err))?;
+        State::prepare(Connection::open(path)?, Some(lock), path)
+    }
+
+    /// Opens the state for a run that changes nothing: a state in memory where there is none yet.
+    pub fn open_dry(path: &Path) -> Result<State, StateError> {
+        if !path.exists() {
+            return State::prepare(Connection::open_in_memory()?, None, path);
+        }
+        let lock = lock::take(path)?;
+        State::prepare(Connection::open(path)?, Some(lock), path)
+    }
+
+    /// A state in memory, for tests.
+    pub fn in_memory() -> Result<State, StateError> {
+        State::prepare(Connection::open_in_memory()?, None, Path::new(":memory:"))
+    }
+
+    fn prepare(connection: Connection, lock: Option<File>, path: &Path) -> Result<State, StateError> {
+        let failed = |err: rusqlite::Error| StateError::new(format!("open the state {}", path.display()), err);
+        connection.busy_timeout(Duration::from_secs(10)).map_err(failed)?;
+        connection
+            .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;")
+            .map_err(failed)?;
+        let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
+        match version {
+            0 => create(&connection).map_err(failed)?,
+            VERSION => {}
+            newer => {
+                let cause = format!("layout {newer} is of a newer mailsync than this one, which knows {VERSION}");
+                return Err(StateError::new(format!("open the state {}", path.display()), cause));
+            }
+        }
+        let id =
+            connection.query_row("SELECT value FROM meta WHERE name = 'id'", [], |row| row.get(0)).map_err(failed)?;
+        Ok(State { connection: Mutex::new(connection), id, tell: None, _lock: lock })
+    }
+
+    /// A random name that this state has had since it was made.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The same state, which tells of every change that it commits.
+    pub fn told_to(self, tell: Option<Tell>) -> State {
+        State { tell, ..self }
+    }
+
+    /// Commits all of `changes`, or none.
+    pub fn apply(&self, changes: &[Change]) -> Result<(), StateError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let mut connection = self.lock();
+        let transaction = connection.transaction()?;
+        for change in changes {
+            match change {
+                Change::Bind { folder, keys, flags, identity } => {
+                    baseline::insert(&transaction, *folder, keys, flags, identity)?
+                }
+                Change::Flags { pair, flags } => baseline::set_flags(&transaction, *pair, flags)?,
+                Change::Forget { pair } => baseline::delete(&transaction, *pair)?,
+                Change::Intend { folder, intent } => intent::insert(&transaction, *folder, intent)?,
+                Change::Done { folder, to, source } => intent::delete(&transaction, *folder, *to, source)?,
+                Change::Rekey { pair, side, key } => baseline::set_key(&transaction, *pair, *side, key)?,
+                Change::Cursor { folder, side, cursor } => folder::set_cursor(&transaction, *folder, *side, cursor)?,
+                Change::Held { folder, side, held } => folder::set_held(&transaction, *folder, *side, held)?,
+                Change::Rename { folder, side, wire, name } => {
+                    folder::rename(&transaction, *folder, *side, wire, name)?
+                }
+                Change::Role { folder, role } => folder::set_role(&transaction, *folder, *role)?,
+                Change::ForgetFolder { folder } => folder::delete(&transaction, *folder)?,
+            }
+        }
+        transaction.commit()?;
+        if let Some(tell) = &self.tell {
+            changes.iter().for_each(|change| tell(&format!("{change:?}")));
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        // A thread that panicked in here left a transaction that was rolled back: the connection is sound.
+        self.connection.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+fn create(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(&format!(
+        "BEGIN IMMEDIATE; {} INSERT INTO meta VALUES ('id', lower(hex(randomblob(16)))); PRAGMA user_version = {VERSION}; COMMIT;",
+        include_str!("schema.sql"),
+    ))
+}
+
+/// Opens a state file for reading, without lock; `None` where there is none.
+fn open_read_only(path: &Path) -> Result<Option<Connection>, StateError> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let failed = |err| StateError::new(format!("read the state {}", path.display()), err);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    connection.busy_timeout(Duration::from_secs(2)).map_err(failed)?;
+    Ok(Some(connection))
+}
+
+/// A key as a column.
+struct Column<'a>(&'a Key);
+
+impl ToSql for Column<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self.0 {
+            Key::Uid(uid) => ToSqlOutput::Owned(Value::Integer(i64::from(*uid))),
+            Key::Name(name) => ToSqlOutput::Borrowed(ValueRef::Blob(name)),
+        })
+    }
+}
+
+fn key_of(value: ValueRef<'_>) -> rusqlite::Result<Key> {
+    match value {
+        ValueRef::Integer(uid) => {
+            u32::try_from(uid).map(Key::Uid).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, uid))
+        }
+        ValueRef::Blob(name) | ValueRef::Text(name) => Ok(Key::Name(name.into())),
+        other => Err(rusqlite::Error::InvalidColumnType(0, "key".to_owned(), other.data_type())),
+    }
+}
+
+/// The word that begins a side's columns.
+fn side_word(side: Side) -> &'static str {
+    match side {
+        Side::Local => "local",
+        Side::Remote => "remote",
+    }
+}
