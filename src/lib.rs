@@ -14,3 +14,4 @@ pub mod mail;
 pub mod net;
 pub mod state;
 pub mod store;
+pub mod sync;

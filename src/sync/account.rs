@@ -1,0 +1,371 @@
+//! One account's run: lock, lists, looks, moves, plans, work.
+
+use super::event::{Counts, Event, Observer, Outcome, Problem};
+use super::execute::{Context, Done, execute};
+use super::folders::{Paired, plan_folders};
+use super::pair::{Failure, Job, Look, Stores, count, describe, incomplete, look, look_one_side, state_error};
+use super::plan::{Held, Op, Plan, Reason, What};
+use super::pool::Pool;
+use super::prepare::Work;
+use super::relocate::relocate;
+use super::{Account, Options, guard};
+use crate::mail::{FolderId, FolderName, Side, Sides, Withheld};
+use crate::state::{Change, State, StateError};
+use crate::store::{Claim, FolderInfo, Kind, Reach, Stop, StoreError};
+use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
+
+/// So few messages are not worth another connection.
+const WORTH_A_CONNECTION: usize = 10;
+/// So few folders to look at are not, either.
+const LOOKS_WORTH_A_CONNECTION: usize = 4;
+
+/// Syncs one account and says how it ended.
+pub fn sync_account(account: &Account, options: &Options, observer: &Observer, stop: &Stop) -> (Outcome, Counts) {
+    observer(Event::AccountStarted { account: account.name.clone() });
+    let opened = if options.dry_run { State::open_dry(&account.state) } else { State::open(&account.state) };
+    let (outcome, counts) = match opened {
+        Ok(state) => {
+            let state = state.told_to(account.state_log.clone());
+            let run = Run { account, options, observer, stop, state, tally: Mutex::default() };
+            run.run()
+        }
+        Err(error) => {
+            let (outcome, hint) = match &error {
+                StateError::Locked { .. } => (Outcome::Locked, "it goes on by itself; try again when it has ended"),
+                StateError::Failed { .. } => {
+                    (Outcome::Failed, "the state holds no mail: moved away, the next run pairs both sides anew")
+                }
+            };
+            let mut problem = Problem::new(None, None, &state_error(error));
+            problem.hint = Some(hint.to_owned());
+            observer(Event::Problem { account: account.name.clone(), problem });
+            (outcome, Counts::default())
+        }
+    };
+    observer(Event::AccountDone { account: account.name.clone(), outcome, counts });
+    (outcome, counts)
+}
+
+#[derive(Default)]
+struct Tally {
+    counts: Counts,
+    worst: Option<Outcome>,
+}
+
+pub(super) struct Run<'a> {
+    pub account: &'a Account,
+    pub options: &'a Options,
+    pub observer: &'a Observer,
+    pub stop: &'a Stop,
+    pub state: State,
+    tally: Mutex<Tally>,
+}
+
+impl Run<'_> {
+    fn run(&self) -> (Outcome, Counts) {
+        if let Err(failure) = self.all() {
+            self.fail(None, &failure);
+        }
+        let tally = self.tally.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let outcome = if self.stop.is_set() { Outcome::Interrupted } else { tally.worst.unwrap_or(Outcome::InStep) };
+        (outcome, tally.counts)
+    }
+
+    fn all(&self) -> Result<(), Failure> {
+        let pool = Pool::new(self.account);
+        let mut stores = pool.take()?;
+        let pairs = self.state.folders()?;
+        if !self.claim(&mut stores, pairs.is_empty())? {
+            return Ok(());
+        }
+        let lists = self.lists(&mut stores, pairs.is_empty())?;
+        let known: Vec<Paired> = pairs
+            .iter()
+            .map(|pair| Paired { id: pair.id, wires: pair.wires.clone(), names: pair.names.clone() })
+            .collect();
+        let listed = Sides::new(lists.local.as_slice(), lists.remote.as_slice());
+        let plan = plan_folders(listed, &self.account.rules, &known, &self.account.policy);
+        if !plan.clashes.is_empty() {
+            for clash in &plan.clashes {
+                let error = StoreError::new(Reach::Account, Kind::Refused, "pair folders", clash)
+                    .with_hint("change the rename rules, or exclude one of the two; `mailsync info` shows all names");
+                self.fail(None, &Failure { side: None, error });
+            }
+            return Ok(());
+        }
+        let jobs = self.jobs(plan, &pairs, &lists, &mut stores)?;
+        let folders = jobs.len();
+        let (unchanged, changed): (Vec<Work>, Vec<Work>) = jobs.into_iter().partition(Work::is_unchanged);
+        self.tell(Event::Listed { account: self.account.name.clone(), folders, to_look_at: changed.len() });
+        let mut unseen: HashSet<FolderId> = changed.iter().map(|work| work.job.id).collect();
+        let mut looks = self.look_at(changed, &pool, stores)?;
+        if self.stop.is_set() || looks.is_empty() {
+            pool.close();
+            return Ok(());
+        }
+        self.relocate(&mut looks, &pool)?;
+        unseen.retain(|folder| looks.iter().all(|look| look.job.id != *folder));
+        let doubt = self.doubt(&looks, &unchanged, &unseen)?;
+        let planned: Vec<Planned> = looks.into_iter().map(|look| self.plan(look, &doubt)).collect();
+        if !self.options.dry_run {
+            self.execute(planned, &pool, &doubt);
+        }
+        pool.close();
+        Ok(())
+    }
+
+    pub fn tell(&self, event: Event) {
+        (self.observer)(event);
+    }
+
+    fn note_outcome(&self, outcome: Outcome) {
+        let mut tally = self.tally.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        tally.worst = tally.worst.max(Some(outcome));
+    }
+
+    pub fn add_counts(&self, counts: &Counts) {
+        self.tally.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).counts.add(counts);
+    }
+
+    /// Reports a failure. An interruption is the user's own doing and is not reported as one.
+    pub fn fail(&self, names: Option<&Sides<FolderName>>, failure: &Failure) {
+        let outcome = match (failure.error.kind, failure.error.reach) {
+            (Kind::Stopped, _) => return,
+            (Kind::Auth, _) => Outcome::AuthFailed,
+            (_, Reach::Account | Reach::Connection) if names.is_none() => Outcome::Failed,
+            _ => Outcome::Partial,
+        };
+        self.note_outcome(outcome);
+        let mut problem = Problem::new(names.map(|names| &names.remote), failure.side, &failure.error);
+        if names.is_none()
+            && let Some(side) = failure.side
+        {
+            problem.action = format!("{}: {}", self.account.stores[side].place(), problem.action);
+        }
+        self.tell(Event::Problem { account: self.account.name.clone(), problem });
+    }
+
+    pub fn problem(&self, problem: Problem) {
+        self.note_outcome(Outcome::Partial);
+        self.tell(Event::Problem { account: self.account.name.clone(), problem });
+    }
+
+    pub fn hold(&self, folder: Option<&FolderName>, held: Held) {
+        self.note_outcome(Outcome::Partial);
+        self.tell(Event::Held { account: self.account.name.clone(), folder: folder.cloned(), held });
+    }
+
+    /// Makes sure that both stores are the ones the state knows. `fresh` says that it knows nothing yet.
+    fn claim(&self, stores: &mut Stores, fresh: bool) -> Result<bool, Failure> {
+        let owner = format!("{} {}", self.account.name, self.state.id());
+        for side in Side::BOTH {
+            let place = self.account.stores[side].place();
+            let allowed = fresh || self.options.allow_delete || self.options.restore;
+            let why = match stores[side].claim(&owner).map_err(Failure::on(side))? {
+                Claim::Ours => continue,
+                Claim::Foreign(theirs) if fresh && theirs.split(' ').next() == Some(&self.account.name) => None,
+                Claim::Foreign(theirs) => {
+                    let theirs: String = theirs.chars().filter(|c| !c.is_control()).take(80).collect();
+                    Some((
+                        format!("{place} belongs to another account or state ({theirs})"),
+                        "give this account a path of its own; if the tree is to be this account's, remove the file \
+                         `.mailsync` in it and run once with --restore",
+                    ))
+                }
+                _ if allowed => None,
+                Claim::Missing => Some((
+                    format!("{place} is not there, although it was synced before"),
+                    "mount it or put it back; to download everything again, run once with --restore; to delete on \
+                     the server what is gone here, run once with --allow-delete",
+                )),
+                Claim::Unmarked => Some((
+                    format!(
+                        "{place} does not bear this account's mark (the file `.mailsync`), although it was synced before"
+                    ),
+                    "mount it or put it back; if it is the right tree, run once with --restore; to delete on the \
+                     server what is gone here, run once with --allow-delete",
+                )),
+            };
+            match why {
+                None if self.options.dry_run => {}
+                None => stores[side].mark(&owner).map_err(Failure::on(side))?,
+                Some((why, hint)) => {
+                    let reason = Reason::Unavailable(why);
+                    let held =
+                        Held { what: What::Folder, on: side.other(), count: 0, reason, hint: Some(hint.to_owned()) };
+                    self.hold(None, held);
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn lists(&self, stores: &mut Stores, fresh: bool) -> Result<Sides<Vec<FolderInfo>>, Failure> {
+        Sides::try_from_fn(|side| {
+            // A dry run before the first real one finds no root, and makes none.
+            if self.options.dry_run && fresh && stores[side].claim("").map_err(Failure::on(side))? == Claim::Missing {
+                return Ok(Vec::new());
+            }
+            stores[side].list().map_err(Failure::on(side))
+        })
+    }
+
+    fn look_at(&self, changed: Vec<Work>, pool: &Pool<'_>, stores: Stores) -> Result<Vec<Look>, Failure> {
+        pool.give(stores);
+        let extra = changed.len() / LOOKS_WORTH_A_CONNECTION;
+        let results = pool.run(&changed, 1 + extra, self.stop, |work, stores, _| match work.missing {
+            Some(missing) => look_one_side(work.job.clone(), missing.other(), stores),
+            None => look(work.job.clone(), stores, &self.state, self.options.dry_run),
+        });
+        let mut looks = Vec::new();
+        for (work, result) in changed.iter().zip(results) {
+            match result {
+                Some(Ok(look)) => looks.push(look),
+                Some(Err(failure)) if failure.error.reach > Reach::Folder => return Err(failure),
+                Some(Err(failure)) => self.fail(Some(&work.job.names), &failure),
+                None => {}
+            }
+        }
+        Ok(looks)
+    }
+
+    fn context(&self) -> Context<'_> {
+        Context { account: &self.account.name, state: &self.state, observer: self.observer, stop: self.stop }
+    }
+
+    fn relocate(&self, looks: &mut Vec<Look>, pool: &Pool<'_>) -> Result<(), Failure> {
+        let mut stores = pool.take()?;
+        let mut done = Done::default();
+        let moved = relocate(looks, self.account, &mut stores, &self.context(), &mut done, self.options.dry_run);
+        self.add_counts(&done.counts);
+        for (names, failure) in moved? {
+            self.fail(Some(&names), &failure);
+        }
+        pool.give(stores);
+        Ok(())
+    }
+
+    /// What the account as a whole knows against each side: that it was emptied.
+    fn doubt(
+        &self,
+        looks: &[Look],
+        unchanged: &[Work],
+        unseen: &HashSet<FolderId>,
+    ) -> Result<Sides<Option<Reason>>, Failure> {
+        let mut doubt = Sides::default();
+        for side in Side::BOTH {
+            let mut folders: Vec<(usize, usize)> = looks.iter().map(|look| (look.known, look.gone(side))).collect();
+            if folders.iter().all(|(_, gone)| *gone == 0) {
+                continue;
+            }
+            for work in unchanged {
+                folders.push((self.state.count(work.job.id)? as usize, 0));
+            }
+            // A folder that could not be looked at speaks for nobody: it may be as empty as the others.
+            for folder in unseen {
+                let known = self.state.count(*folder)? as usize;
+                folders.push((known, known));
+            }
+            if guard::is_emptied(&folders, &self.account.limits) {
+                doubt[side] = Some(Reason::Emptied);
+            }
+        }
+        Ok(doubt)
+    }
+
+    /// Plans, and reports what is held and, in a dry run, what would be done.
+    fn plan(&self, mut look: Look, doubt: &Sides<Option<Reason>>) -> Planned {
+        let plan = self.decide(&mut look, doubt);
+        let folder = &look.job.names.remote;
+        let account = self.account.name.clone();
+        for (side, text) in &look.notes {
+            let text = format!("{side}: {text}");
+            self.tell(Event::Note { account: account.clone(), folder: Some(folder.clone()), text });
+        }
+        let listed = plan.held.iter().any(|held| held.reason == Reason::Incomplete);
+        let incomplete = if listed { Vec::new() } else { incomplete(&look) };
+        for held in plan.held.iter().chain(&incomplete) {
+            self.hold(Some(folder), held.clone());
+        }
+        let counts = count(&plan);
+        if !counts.is_empty() {
+            self.tell(Event::Planned { account: account.clone(), folder: folder.clone(), counts });
+        }
+        if self.options.dry_run {
+            self.add_counts(&counts);
+            for what in describe(&plan, &look.job.names) {
+                self.tell(Event::WouldDo { account: account.clone(), folder: folder.clone(), what });
+            }
+        }
+        (look, plan)
+    }
+
+    fn decide(&self, look: &mut Look, doubt: &Sides<Option<Reason>>) -> Plan {
+        let mut plan = look.plan(self.account, self.options, doubt);
+        let guarded = |held: &&Held| held.what == What::Deletions && held.reason != Reason::ReadOnly;
+        if self.options.restore {
+            for held in plan.held.iter().filter(guarded) {
+                look.restore(held.on.other());
+            }
+            plan = look.plan(self.account, self.options, doubt);
+        }
+        for side in Side::BOTH {
+            let on_side = plan.held.iter().filter(guarded).filter(|held| held.on == side);
+            let held = on_side.fold(Withheld::default(), |sum, held| Withheld {
+                count: sum.count + held.count as u64,
+                emptied: sum.emptied || held.reason == Reason::Emptied,
+            });
+            if look.job.held[side] != held {
+                look.prelude.push(Change::Held { folder: look.job.id, side, held });
+            }
+        }
+        plan
+    }
+
+    fn execute(&self, planned: Vec<Planned>, pool: &Pool<'_>, doubt: &Sides<Option<Reason>>) {
+        let copies = |plan: &Plan| plan.ops.iter().filter(|op| matches!(op, Op::Copy { .. })).count();
+        let total: usize = planned.iter().map(|(_, plan)| copies(plan)).sum();
+        let jobs: Vec<(Job, Mutex<Option<Planned>>)> =
+            planned.into_iter().map(|(look, plan)| (look.job.clone(), Mutex::new(Some((look, plan))))).collect();
+        let workers = 1 + total / WORTH_A_CONNECTION;
+        let results = pool.run(&jobs, workers, self.stop, |(job, planned), stores, attempt| {
+            let first = planned.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+            let (mut look, plan) = match first {
+                Some(planned) if attempt == 0 => planned,
+                // After a lost connection nothing that was seen before counts, and the state has gone on.
+                _ => {
+                    let pairs = self.state.folders()?;
+                    let stored = pairs.into_iter().find(|pair| pair.id == job.id).map(|pair| pair.cursors);
+                    let job = Job { intents: true, stored: stored.unwrap_or_default(), ..job.clone() };
+                    let mut look = look(job, stores, &self.state, false)?;
+                    let plan = self.decide(&mut look, doubt);
+                    (look, plan)
+                }
+            };
+            let mut done = Done::default();
+            let result = execute(&mut look, plan, stores, &self.context(), &mut done);
+            self.folder_done(job, done);
+            result
+        });
+        let names: HashMap<FolderId, &Sides<FolderName>> = jobs.iter().map(|(job, _)| (job.id, &job.names)).collect();
+        for ((job, _), result) in jobs.iter().zip(results) {
+            if let Some(Err(failure)) = result {
+                self.fail(names.get(&job.id).copied(), &failure);
+            }
+        }
+    }
+
+    fn folder_done(&self, job: &Job, done: Done) {
+        self.add_counts(&done.counts);
+        if !done.counts.is_empty() {
+            let (account, folder) = (self.account.name.clone(), job.names.remote.clone());
+            self.tell(Event::FolderDone { account, folder, counts: done.counts });
+        }
+        done.problems.into_iter().for_each(|problem| self.problem(problem));
+    }
+}
+
+/// A folder pair that was looked at, and what is to be done in it.
+type Planned = (Look, Plan);

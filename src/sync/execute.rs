@@ -1,0 +1,484 @@
+//! Does what was planned for one folder pair: intend, do, confirm. Deletions come last, cursors after them.
+
+use super::event::{Counts, Event, Observer, Problem};
+use super::pair::{Failure, KnownIn, Look, Stores};
+use super::plan::{Op, Plan};
+use super::recognise::find_copies;
+use crate::mail::{FlagDelta, Flags, Identity, Key, PairId, Side, Sides};
+use crate::state::{Change, Intent, State};
+use crate::store::{
+    Access, Draft, Fetched, Folder, Kind, Mark, Outgoing, Reach, Receive, Stop, StoreError, draft::draft_error,
+};
+use std::collections::{HashMap, HashSet};
+use std::time::SystemTime;
+
+/// A batch of copies is confirmed in one commit: large enough that its fsyncs don't count, small enough that its
+/// files can all be open.
+const BATCH_MESSAGES: usize = 100;
+const BATCH_BYTES: u64 = 8 << 20;
+/// State changes that are committed together.
+const COMMIT: usize = 1000;
+
+/// What an execution needs besides its plan.
+pub struct Context<'a> {
+    pub account: &'a str,
+    pub state: &'a State,
+    pub observer: &'a Observer,
+    pub stop: &'a Stop,
+}
+
+impl Context<'_> {
+    fn check_stop(&self) -> Result<(), Failure> {
+        match self.stop.is_set() {
+            true => Err(Failure { side: None, error: StoreError::stopped() }),
+            false => Ok(()),
+        }
+    }
+}
+
+/// What came of it. Filled as the work goes on, so that a failure does not hide what was done before it.
+#[derive(Debug, Default)]
+pub struct Done {
+    pub counts: Counts,
+    pub problems: Vec<Problem>,
+    /// Sides whose cursor must not advance.
+    pub pending: Sides<bool>,
+}
+
+impl Done {
+    fn problem(&mut self, look: &Look, side: Side, key: &Key, error: &StoreError) {
+        let mut problem = Problem::new(Some(&look.job.names.remote), Some(side), error);
+        problem.message = Some(key.to_string());
+        self.problems.push(problem);
+    }
+}
+
+/// Executes a plan.
+pub fn execute(
+    look: &mut Look,
+    plan: Plan,
+    stores: &mut Stores,
+    context: &Context<'_>,
+    done: &mut Done,
+) -> Result<(), Failure> {
+    for side in Side::BOTH {
+        done.pending[side] |= look.pending[side];
+    }
+    for held in &plan.held {
+        done.pending[held.on.other()] = true;
+    }
+    context.state.apply(&std::mem::take(&mut look.prelude))?;
+    let mut work = Work::sort(plan);
+    let needed = Sides::from_fn(|side| work.touches(side));
+    if needed.local || needed.remote || look.unsettled {
+        let Sides { local, remote } = stores;
+        let job = &look.job;
+        let expect = look.cursors.as_ref().map(|cursor| Some(cursor.generation));
+        let mut folders: Sides<Box<dyn Folder + '_>> = Sides {
+            local: local.open(&job.wires.local, Access::Write, expect.local).map_err(Failure::on(Side::Local))?,
+            remote: remote.open(&job.wires.remote, Access::Write, expect.remote).map_err(Failure::on(Side::Remote))?,
+        };
+        set_flags(look, &mut work, &mut folders, context, done)?;
+        for to in Side::BOTH {
+            copy(look, to, &work.copies[to], &mut folders, context, done)?;
+        }
+        for to in Side::BOTH {
+            settle(look, to, &mut folders, context, done)?;
+        }
+        if done.problems.is_empty() {
+            for on in Side::BOTH {
+                delete(look, on, &work.deletes[on], &mut folders, context, done)?;
+            }
+        } else {
+            for on in Side::BOTH.into_iter().filter(|on| !work.deletes[*on].is_empty()) {
+                done.pending[on.other()] = true;
+                let count = work.deletes[on].len();
+                let text = format!("{count} deletions on {on} wait until everything else in the folder succeeds");
+                let (account, folder) = (context.account.to_owned(), Some(look.job.names.remote.clone()));
+                (context.observer)(Event::Note { account, folder, text });
+            }
+        }
+    }
+    let forget: Vec<Change> = work.forget.iter().map(|pair| Change::Forget { pair: *pair }).collect();
+    commit(context.state, &forget)?;
+    let cursors: Vec<Change> = Side::BOTH
+        .into_iter()
+        .filter(|side| !done.pending[*side])
+        .map(|side| Change::Cursor { folder: look.job.id, side, cursor: look.cursors[side].clone() })
+        .collect();
+    context.state.apply(&cursors)?;
+    Ok(())
+}
+
+fn commit(state: &State, changes: &[Change]) -> Result<(), Failure> {
+    for chunk in changes.chunks(COMMIT) {
+        state.apply(chunk)?;
+    }
+    Ok(())
+}
+
+/// A message to be copied, by its key on the side that has it.
+struct Copy {
+    from: Flags,
+    put: Flags,
+}
+
+/// A pair to be bound, or whose flags change.
+struct FlagWork {
+    /// The row, if there is one.
+    pair: Option<PairId>,
+    keys: Sides<Key>,
+    set: Sides<FlagDelta>,
+    base: Sides<Flags>,
+}
+
+/// A plan's operations by kind.
+#[derive(Default)]
+struct Work {
+    flags: Vec<FlagWork>,
+    copies: Sides<Vec<(Key, Copy)>>,
+    deletes: Sides<Vec<(PairId, Key)>>,
+    forget: Vec<PairId>,
+}
+
+impl Work {
+    fn sort(plan: Plan) -> Work {
+        let mut work = Work::default();
+        for op in plan.ops {
+            match op {
+                Op::Copy { to, key, from, put } => work.copies[to].push((key, Copy { from, put })),
+                Op::Bind { keys, set, base } => work.flags.push(FlagWork { pair: None, keys, set, base }),
+                Op::Flags { pair, keys, set, base } => work.flags.push(FlagWork { pair: Some(pair), keys, set, base }),
+                Op::Delete { on, pair, key } => work.deletes[on].push((pair, key)),
+                Op::Forget { pair } => work.forget.push(pair),
+            }
+        }
+        for side in Side::BOTH {
+            work.copies[side].sort_by(|a, b| a.0.cmp(&b.0));
+        }
+        work
+    }
+
+    fn touches(&self, side: Side) -> bool {
+        !self.flags.is_empty() || !self.copies[side].is_empty() || !self.deletes[side].is_empty()
+    }
+}
+
+fn set_flags(
+    look: &Look,
+    work: &mut Work,
+    folders: &mut Sides<Box<dyn Folder + '_>>,
+    context: &Context<'_>,
+    done: &mut Done,
+) -> Result<(), Failure> {
+    let mut refused: HashSet<(Side, Key)> = HashSet::new();
+    for side in Side::BOTH {
+        let changed = work.flags.iter().filter(|work| !work.set[side].is_empty());
+        let changes: Vec<(Key, FlagDelta)> =
+            changed.map(|work| (work.keys[side].clone(), work.set[side].clone())).collect();
+        if changes.is_empty() {
+            continue;
+        }
+        context.check_stop()?;
+        let failed = folders[side].set_flags(&changes).map_err(Failure::on(side))?;
+        done.counts.flagged[side] += changes.len() - failed.len().min(changes.len());
+        for (key, error) in failed {
+            done.problem(look, side, &key, &error);
+            done.pending[side.other()] = true;
+            refused.insert((side, key));
+        }
+    }
+    let mut changes = Vec::new();
+    for FlagWork { pair, keys, set, base } in std::mem::take(&mut work.flags) {
+        let mut flags = base;
+        for side in Side::BOTH {
+            if refused.contains(&(side, keys[side].clone())) {
+                // What was refused is tried again: both sides' flags stay as they were before the change.
+                let undo = FlagDelta { add: set[side].remove.clone(), remove: set[side].add.clone() };
+                flags = flags.map(|flags| flags.with(&undo));
+            }
+        }
+        match pair {
+            Some(pair) => changes.push(Change::Flags { pair, flags }),
+            None => {
+                let identity = identity_of(look, &keys);
+                for to in Side::BOTH {
+                    changes.push(Change::Done { folder: look.job.id, to, source: keys[to.other()].clone() });
+                }
+                changes.push(Change::Bind { folder: look.job.id, keys, flags, identity });
+            }
+        }
+    }
+    commit(context.state, &changes)
+}
+
+/// What both sides together know of a message.
+fn identity_of(look: &Look, keys: &Sides<Key>) -> Identity {
+    let mut identity = look.identities.local.get(&keys.local).cloned().unwrap_or_default();
+    if let Some(remote) = look.identities.remote.get(&keys.remote) {
+        identity.size = identity.size.or(remote.size);
+        identity.message_id = identity.message_id.or_else(|| remote.message_id.clone());
+        identity.email_id = match (identity.email_id, &remote.email_id) {
+            // Two servers name it each in its own way: neither name says anything about the other's messages.
+            (Some(local), Some(remote)) if local != *remote => None,
+            (local, remote) => local.or_else(|| remote.clone()),
+        };
+        identity.hash = identity.hash.or(remote.hash);
+    }
+    identity
+}
+
+/// Copies messages to side `to`.
+fn copy(
+    look: &Look,
+    to: Side,
+    copies: &[(Key, Copy)],
+    folders: &mut Sides<Box<dyn Folder + '_>>,
+    context: &Context<'_>,
+    done: &mut Done,
+) -> Result<(), Failure> {
+    if copies.is_empty() {
+        return Ok(());
+    }
+    let (target, source) = match to {
+        Side::Local => (&mut folders.local, &mut folders.remote),
+        Side::Remote => (&mut folders.remote, &mut folders.local),
+    };
+    let keys: Vec<Key> = copies.iter().map(|(key, _)| key.clone()).collect();
+    let mut transfer = Transfer {
+        look,
+        to,
+        plans: copies.iter().map(|(key, copy)| (key, copy)).collect(),
+        expected: copies.iter().map(|(key, _)| key).collect(),
+        target: target.as_mut(),
+        context,
+        done,
+        pending: Vec::new(),
+        bytes: 0,
+        copied: 0,
+        copied_bytes: 0,
+        failure: None,
+    };
+    let fetched = source.fetch(&keys, &mut transfer);
+    // What came whole before the source failed is as good as any.
+    let flushed = if transfer.failure.is_none() { transfer.flush() } else { Ok(()) };
+    if let Some(failure) = transfer.failure.take() {
+        return Err(failure);
+    }
+    flushed?;
+    fetched.map_err(Failure::on(to.other()))
+}
+
+/// Takes messages from one side and puts them into the other, batch by batch.
+struct Transfer<'a> {
+    look: &'a Look,
+    to: Side,
+    plans: HashMap<&'a Key, &'a Copy>,
+    /// What is still to come: a message that was not asked for, or that comes twice, is not taken.
+    expected: HashSet<&'a Key>,
+    target: &'a mut dyn Folder,
+    context: &'a Context<'a>,
+    done: &'a mut Done,
+    pending: Vec<(Fetched, Identity)>,
+    bytes: u64,
+    copied: usize,
+    copied_bytes: u64,
+    /// Why the transfer ended, where it was not the source's doing.
+    failure: Option<Failure>,
+}
+
+impl Transfer<'_> {
+    /// Notes why the transfer ends, and gives the source an error to end with.
+    fn fail(&mut self, failure: Failure) -> StoreError {
+        let error = StoreError::new(failure.error.reach, failure.error.kind, "copy", &failure.error.cause);
+        self.failure = Some(failure);
+        error
+    }
+
+    /// Stores what is pending: marks and intents first, then the messages, then the confirmation.
+    fn flush(&mut self) -> Result<(), Failure> {
+        let batch = std::mem::take(&mut self.pending);
+        self.bytes = 0;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let (to, folder) = (self.to, self.look.job.id);
+        let marks = self.target.reserve(batch.len()).map_err(Failure::on(to))?;
+        let mut intents = Vec::new();
+        let mut outgoing = Vec::new();
+        let mut sources = Vec::new();
+        for ((fetched, identity), mark) in batch.into_iter().zip(marks) {
+            let Some(copy) = self.plans.get(&fetched.key) else { continue };
+            let (exact, key) = match &mark {
+                Mark::Exact(key) => (true, key.clone()),
+                Mark::NotBelow(key) => (false, key.clone()),
+            };
+            intents.push(Change::Intend {
+                folder,
+                intent: Intent {
+                    to,
+                    source: fetched.key.clone(),
+                    exact,
+                    mark: key,
+                    flags: copy.put.clone(),
+                    identity: identity.clone(),
+                    begun: SystemTime::now(),
+                },
+            });
+            outgoing.push(Outgoing { mark, flags: copy.put.clone(), date: fetched.date, body: fetched.body });
+            sources.push((fetched.key, identity));
+        }
+        self.context.state.apply(&intents)?;
+        let answers = self.target.append(outgoing).map_err(Failure::on(to))?;
+        self.confirm(&sources, answers)?;
+        self.report();
+        Ok(())
+    }
+
+    fn confirm(
+        &mut self,
+        sources: &[(Key, Identity)],
+        answers: Vec<Result<Option<Key>, StoreError>>,
+    ) -> Result<(), Failure> {
+        let (to, folder) = (self.to, self.look.job.id);
+        let mut changes = Vec::new();
+        for ((source, identity), answer) in sources.iter().zip(answers) {
+            let done = Change::Done { folder, to, source: source.clone() };
+            match answer {
+                Ok(Some(key)) => {
+                    let Some(copy) = self.plans.get(source) else { continue };
+                    let flags = Sides::with(to, copy.put.clone(), copy.from.clone());
+                    let keys = Sides::with(to, key, source.clone());
+                    changes.push(Change::Bind { folder, keys, flags, identity: identity.clone() });
+                    changes.push(done);
+                    self.copied += 1;
+                    self.done.counts.copied[to] += 1;
+                    self.copied_bytes += identity.size.unwrap_or_default();
+                }
+                // The intent stays until the copy was found.
+                Ok(None) => {
+                    self.copied += 1;
+                    self.copied_bytes += identity.size.unwrap_or_default();
+                }
+                Err(error) => {
+                    changes.push(done);
+                    self.done.problem(self.look, to.other(), source, &error);
+                    self.done.pending[to.other()] = true;
+                }
+            }
+        }
+        Ok(self.context.state.apply(&changes)?)
+    }
+
+    fn report(&self) {
+        (self.context.observer)(Event::Copying {
+            account: self.context.account.to_owned(),
+            folder: self.look.job.names.remote.clone(),
+            to: self.to,
+            done: self.copied,
+            of: self.plans.len(),
+            bytes: self.copied_bytes,
+        });
+    }
+}
+
+impl Receive for Transfer<'_> {
+    fn draft(&mut self) -> Result<Draft, StoreError> {
+        self.target.draft().map_err(|error| self.fail(Failure { side: Some(self.to), error }))
+    }
+
+    fn message(&mut self, mut fetched: Fetched) -> Result<(), StoreError> {
+        let from = self.to.other();
+        let identity = fetched.body.identity().map_err(|err| self.fail(Failure::on(from)(draft_error("read", err))))?;
+        if !self.expected.remove(&fetched.key) {
+            return Ok(());
+        }
+        self.bytes += fetched.body.meter().bytes;
+        self.pending.push((fetched, identity));
+        if self.pending.len() >= BATCH_MESSAGES || self.bytes >= BATCH_BYTES {
+            self.flush().map_err(|failure| self.fail(failure))?;
+        }
+        if self.context.stop.is_set() {
+            self.flush().map_err(|failure| self.fail(failure))?;
+            return Err(self.fail(Failure { side: None, error: StoreError::stopped() }));
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, key: Key, error: StoreError) -> Result<(), StoreError> {
+        self.done.problem(self.look, self.to.other(), &key, &error);
+        self.done.pending[self.to.other()] = true;
+        Ok(())
+    }
+}
+
+/// Binds copies whose key the store did not tell: looks for them.
+fn settle(
+    look: &mut Look,
+    to: Side,
+    folders: &mut Sides<Box<dyn Folder + '_>>,
+    context: &Context<'_>,
+    done: &mut Done,
+) -> Result<(), Failure> {
+    let folder = look.job.id;
+    let open: Vec<Intent> = context.state.intents(folder)?.into_iter().filter(|intent| intent.to == to).collect();
+    if open.is_empty() {
+        return Ok(());
+    }
+    let known = KnownIn { state: context.state, folder, side: to };
+    let changes = folders[to].changes(Some(&look.cursors[to]), &known).map_err(Failure::on(to))?;
+    let found = find_copies(&open, &changes.appeared, folders[to].as_mut(), &mut look.identities[to])
+        .map_err(Failure::on(to))?;
+    let mut confirmed = Vec::new();
+    for (intent, at) in open.into_iter().zip(found) {
+        let Some(key) = at else {
+            let text = "the server took it, but it is not to be seen there yet";
+            let error = StoreError::new(Reach::Message, Kind::Missing, "append", text)
+                .with_hint("the next run looks for it before anything is sent again");
+            done.problem(look, to.other(), &intent.source, &error);
+            done.pending = Sides::new(true, true);
+            continue;
+        };
+        let flags = Sides::new(intent.flags.clone(), intent.flags.clone());
+        let keys = Sides::with(to, key, intent.source.clone());
+        confirmed.push(Change::Bind { folder, keys, flags, identity: intent.identity });
+        confirmed.push(Change::Done { folder, to, source: intent.source });
+        done.counts.copied[to] += 1;
+    }
+    Ok(context.state.apply(&confirmed)?)
+}
+
+fn delete(
+    look: &Look,
+    on: Side,
+    deletes: &[(PairId, Key)],
+    folders: &mut Sides<Box<dyn Folder + '_>>,
+    context: &Context<'_>,
+    done: &mut Done,
+) -> Result<(), Failure> {
+    if deletes.is_empty() {
+        return Ok(());
+    }
+    context.check_stop()?;
+    let doomed: HashSet<PairId> = deletes.iter().map(|(pair, _)| *pair).collect();
+    let mut keys = Vec::new();
+    for (_, key) in deletes {
+        // A message that another pair still has is not deleted with this one.
+        let rows = context.state.pairs_of(look.job.id, on, key)?;
+        if rows.iter().all(|row| doomed.contains(&row.id)) {
+            keys.push(key.clone());
+        }
+    }
+    keys.sort();
+    keys.dedup();
+    let failed = folders[on].remove(&keys).map_err(Failure::on(on))?;
+    let stays: HashSet<&Key> = failed.iter().map(|(key, _)| key).collect();
+    done.counts.deleted[on] += keys.len() - stays.len().min(keys.len());
+    let gone = deletes.iter().filter(|(_, key)| !stays.contains(key));
+    let changes: Vec<Change> = gone.map(|(pair, _)| Change::Forget { pair: *pair }).collect();
+    for (key, error) in &failed {
+        done.problem(look, on, key, error);
+        done.pending[on.other()] = true;
+    }
+    commit(context.state, &changes)
+}

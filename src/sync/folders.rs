@@ -1,0 +1,356 @@
+//! Pairs the two folder lists. Pure: lists, rules and what was paired before give one entry a folder.
+
+use super::Policy;
+use super::rules::{Remote, Rules, Verdict, looks_like_exchange};
+use crate::mail::{FolderId, FolderName, Role, Side, Sides};
+use crate::store::FolderInfo;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// A folder pair of an earlier run.
+#[derive(Clone, Debug)]
+pub struct Paired {
+    pub id: FolderId,
+    pub wires: Sides<Vec<u8>>,
+    pub names: Sides<FolderName>,
+}
+
+/// What is to become of a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It is on both sides.
+    Pair,
+    /// It must be made on this side.
+    Create(Side),
+    /// The local folder that is paired with it has another name than the rules give now.
+    RenameLocal { from: Vec<u8>, old: FolderName },
+    /// It was paired, and is no more on this side.
+    Gone(Side),
+    /// It was paired, and is no more on either side.
+    Forget,
+    /// The rules leave it out.
+    Excluded,
+    /// It holds no messages, only other folders.
+    Container,
+    /// It can't be synced; why.
+    Problem(String),
+}
+
+/// One folder: on one side, on both, or only remembered.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub status: Status,
+    /// Its name on each side, or the one that it would have.
+    pub names: Sides<Option<FolderName>>,
+    /// Where it stands in each side's list.
+    pub at: Sides<Option<usize>>,
+    pub known: Option<FolderId>,
+    pub role: Option<Role>,
+    pub verdict: Verdict,
+}
+
+/// All folders of an account.
+#[derive(Clone, Debug, Default)]
+pub struct FolderPlan {
+    /// Ordered: INBOX, then by remote name, local-only ones after that. A parent stands before what it holds.
+    pub entries: Vec<Entry>,
+    /// Two remote folders that would have one local name: nothing may be done before that is mended.
+    pub clashes: Vec<String>,
+}
+
+/// Pairs the lists.
+pub fn plan_folders(lists: Sides<&[FolderInfo]>, rules: &Rules, known: &[Paired], policy: &Policy) -> FolderPlan {
+    Planner::new(lists, rules, known, policy).run()
+}
+
+struct Planner<'a> {
+    lists: Sides<&'a [FolderInfo]>,
+    rules: &'a Rules,
+    known: &'a [Paired],
+    policy: &'a Policy,
+    exchange: bool,
+    roles: Vec<Option<Role>>,
+    local_by_name: HashMap<&'a FolderName, usize>,
+    local_by_wire: HashMap<&'a [u8], usize>,
+    remote_by_name: HashMap<&'a FolderName, usize>,
+    /// Local folders that belong to an entry already.
+    taken: HashSet<usize>,
+    plan: FolderPlan,
+}
+
+impl<'a> Planner<'a> {
+    fn new(lists: Sides<&'a [FolderInfo]>, rules: &'a Rules, known: &'a [Paired], policy: &'a Policy) -> Self {
+        let listed: Vec<Role> = lists.remote.iter().filter_map(|info| info.role).collect();
+        let roles = lists.remote.iter().map(|info| rules.role(&info.name, info.role, &listed)).collect();
+        Planner {
+            lists,
+            rules,
+            known,
+            policy,
+            exchange: looks_like_exchange(lists.remote.iter().map(|info| &info.name)),
+            roles,
+            local_by_name: lists.local.iter().enumerate().map(|(at, info)| (&info.name, at)).collect(),
+            local_by_wire: lists.local.iter().enumerate().map(|(at, info)| (info.wire.as_slice(), at)).collect(),
+            remote_by_name: lists.remote.iter().enumerate().map(|(at, info)| (&info.name, at)).collect(),
+            taken: HashSet::new(),
+            plan: FolderPlan::default(),
+        }
+    }
+
+    fn run(mut self) -> FolderPlan {
+        let mut order: Vec<usize> = (0..self.lists.remote.len()).collect();
+        order.sort_by_key(|at| {
+            let name = &self.lists.remote[*at].name;
+            (!name.is_inbox(), name)
+        });
+        let mut targets: BTreeMap<FolderName, usize> = BTreeMap::new();
+        for at in order {
+            let entry = self.remote_entry(at);
+            if let (true, Some(local)) = (entry.verdict.selected && takes_part(&entry.status), &entry.names.local)
+                && let Some(other) = targets.insert(local.clone(), at)
+            {
+                let (a, b) = (&self.lists.remote[other].name, &self.lists.remote[at].name);
+                self.plan.clashes.push(format!("the remote folders {a:?} and {b:?} would both be {local:?} here"));
+            }
+            self.plan.entries.push(entry);
+        }
+        self.forgotten_remotes();
+        let mut order: Vec<usize> = (0..self.lists.local.len()).filter(|at| !self.taken.contains(at)).collect();
+        order.sort_by_key(|at| &self.lists.local[*at].name);
+        for at in order {
+            let entry = self.local_entry(at);
+            self.plan.entries.push(entry);
+        }
+        self.plan
+    }
+
+    fn remote_entry(&mut self, at: usize) -> Entry {
+        let info = &self.lists.remote[at];
+        let role = self.roles[at];
+        let verdict = self.rules.verdict(&info.name, role, info.subscribed, self.exchange);
+        let local = self.rules.local_name(&info.name, role);
+        let known = self.known.iter().find(|pair| pair.wires.remote == info.wire);
+        let mut entry = Entry {
+            status: Status::Pair,
+            names: Sides::new(local, Some(info.name.clone())),
+            at: Sides::new(None, Some(at)),
+            known: known.map(|pair| pair.id),
+            role,
+            verdict,
+        };
+        // A local folder is spoken for even where its remote one is left out: it must not be taken for a new one.
+        let by_pair = known.and_then(|pair| self.local_by_wire.get(pair.wires.local.as_slice())).copied();
+        let by_name = entry.names.local.as_ref().and_then(|name| self.local_by_name.get(name)).copied();
+        if entry.verdict.selected && info.selectable && info.problem.is_none() {
+            (entry.status, entry.at.local) = self.remote_status(&entry, known, by_pair, by_name);
+        } else {
+            // A container here is the counterpart of a container there; a Maildir is a folder of its own.
+            let counterpart = |at: &usize| info.selectable || !self.lists.local[*at].selectable;
+            entry.at.local = by_pair.or(by_name.filter(counterpart));
+            entry.status = match &info.problem {
+                Some(problem) => Status::Problem(problem.clone()),
+                None if !info.selectable => Status::Container,
+                None => Status::Excluded,
+            };
+        }
+        self.taken.extend(entry.at.local);
+        entry
+    }
+
+    fn remote_status(
+        &self,
+        entry: &Entry,
+        known: Option<&Paired>,
+        by_pair: Option<usize>,
+        by_name: Option<usize>,
+    ) -> (Status, Option<usize>) {
+        let remote = entry.names.remote.as_ref().map(FolderName::to_string).unwrap_or_default();
+        let Some(local) = &entry.names.local else {
+            return (Status::Problem(format!("the rename rules leave no usable name of {remote}")), None);
+        };
+        let usable = |at: &usize| self.lists.local[*at].selectable;
+        if let Some(problem) = by_name.and_then(|at| self.lists.local[at].problem.clone()) {
+            return (Status::Problem(problem), by_name);
+        }
+        match (known, by_pair.filter(usable), by_name.filter(usable)) {
+            (_, Some(pair), Some(name)) if pair == name => (Status::Pair, Some(pair)),
+            (Some(known), Some(old), None) => {
+                let from = self.lists.local[old].wire.clone();
+                (Status::RenameLocal { from, old: known.names.local.clone() }, Some(old))
+            }
+            (Some(known), Some(_), Some(_)) => {
+                let (old, new) = (&known.names.local, local);
+                let why = format!("the rules now call {remote} {new:?}, which is there beside the old {old:?}");
+                (Status::Problem(why), by_pair)
+            }
+            // Renamed by hand to what the rules say now: the messages in it decide.
+            (Some(known), None, Some(name)) if known.names.local != *local => (Status::Pair, Some(name)),
+            (Some(_), None, _) => (Status::Gone(Side::Local), by_name),
+            (None, _, Some(name)) => (Status::Pair, Some(name)),
+            (None, _, None) if self.policy.create.local => (Status::Create(Side::Local), by_name),
+            (None, _, None) => (Status::Problem("not here, and no folders are made here".to_owned()), by_name),
+        }
+    }
+
+    /// Pairs whose remote folder is no more.
+    fn forgotten_remotes(&mut self) {
+        for pair in self.known {
+            if self.lists.remote.iter().any(|info| info.wire == pair.wires.remote) {
+                continue;
+            }
+            let local = self.local_by_wire.get(pair.wires.local.as_slice()).copied();
+            let local = local.filter(|at| !self.taken.contains(at));
+            self.taken.extend(local);
+            self.plan.entries.push(Entry {
+                status: if local.is_some() { Status::Gone(Side::Remote) } else { Status::Forget },
+                names: Sides::new(Some(pair.names.local.clone()), Some(pair.names.remote.clone())),
+                at: Sides::new(local, None),
+                known: Some(pair.id),
+                role: None,
+                verdict: self.rules.verdict(&pair.names.remote, None, None, self.exchange),
+            });
+        }
+    }
+
+    fn local_entry(&self, at: usize) -> Entry {
+        let info = &self.lists.local[at];
+        let remotes: Vec<Remote> = self
+            .lists
+            .remote
+            .iter()
+            .zip(&self.roles)
+            .map(|(info, role)| Remote { name: info.name.clone(), role: *role })
+            .collect();
+        let remote = self.rules.remote_name(&info.name, &remotes);
+        let judged = remote.as_ref().unwrap_or(&info.name);
+        let role = self.rules.role(judged, None, &self.roles.iter().flatten().copied().collect::<Vec<_>>());
+        let verdict = self.rules.verdict(judged, role, None, self.exchange);
+        let there = remote.as_ref().ok().and_then(|name| self.remote_by_name.get(name)).copied();
+        let status = match (&info.problem, &remote) {
+            (Some(problem), _) => Status::Problem(problem.clone()),
+            (None, _) if !info.selectable => Status::Container,
+            (None, Err(why)) => Status::Problem(why.clone()),
+            (None, Ok(_)) if !verdict.selected => Status::Excluded,
+            (None, Ok(name)) if there.is_some_and(|at| self.lists.remote[at].selectable) => {
+                Status::Problem(format!("its remote name would be {name:?}, which is another folder's"))
+            }
+            (None, Ok(_)) if self.policy.create.remote => Status::Create(Side::Remote),
+            (None, Ok(_)) => Status::Problem("not on the server, and no folders are made there".to_owned()),
+        };
+        Entry {
+            status,
+            names: Sides::new(Some(info.name.clone()), remote.ok()),
+            at: Sides::new(Some(at), None),
+            known: None,
+            role,
+            verdict,
+        }
+    }
+}
+
+fn takes_part(status: &Status) -> bool {
+    !matches!(status, Status::Container | Status::Excluded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::rules::{Filter, Rename};
+
+    fn name(text: &str) -> FolderName {
+        FolderName::parse(text).expect("a folder name")
+    }
+
+    fn list(names: &[&str]) -> Vec<FolderInfo> {
+        let one = |text: &&str| {
+            let container = text.strip_prefix('-');
+            let name = name(container.unwrap_or(text));
+            FolderInfo {
+                wire: name.text().into_bytes(),
+                name,
+                selectable: container.is_none(),
+                subscribed: None,
+                role: None,
+                cursor: None,
+                messages: None,
+                unseen: None,
+                problem: None,
+            }
+        };
+        names.iter().map(one).collect()
+    }
+
+    fn paired(id: i64, local: &str, remote: &str) -> Paired {
+        Paired {
+            id: FolderId(id),
+            wires: Sides::new(local.as_bytes().to_vec(), remote.as_bytes().to_vec()),
+            names: Sides::new(name(local), name(remote)),
+        }
+    }
+
+    /// `remote=local status` for every entry.
+    fn plan(local: &[&str], remote: &[&str], rules: &Rules, known: &[Paired]) -> Vec<String> {
+        let (local, remote) = (list(local), list(remote));
+        let lists = Sides::new(local.as_slice(), remote.as_slice());
+        let plan = plan_folders(lists, rules, known, &Policy::default());
+        let show = |name: &Option<FolderName>| name.as_ref().map_or("-".to_owned(), |name| name.text());
+        let lines = plan.entries.iter().map(|entry| {
+            let status = match &entry.status {
+                Status::RenameLocal { old, .. } => format!("rename {old}"),
+                Status::Problem(_) => "problem".to_owned(),
+                other => format!("{other:?}"),
+            };
+            format!("{}={} {status}", show(&entry.names.remote), show(&entry.names.local))
+        });
+        lines.chain(plan.clashes.iter().map(|clash| format!("clash: {clash}"))).collect()
+    }
+
+    #[test]
+    fn folders_of_either_side_are_paired_or_made_on_the_other() {
+        let found = plan(&["INBOX", "mine/deep"], &["Work", "INBOX"], &Rules::default(), &[]);
+        assert_eq!(found, ["INBOX=INBOX Pair", "Work=Work Create(Local)", "mine/deep=mine/deep Create(Remote)"]);
+    }
+
+    #[test]
+    fn containers_are_neither_paired_nor_made() {
+        let found = plan(&["-a", "-[Gmail]"], &["-[Gmail]", "[Gmail]/x"], &Rules::default(), &[]);
+        assert_eq!(found, ["[Gmail]=[Gmail] Container", "[Gmail]/x=[Gmail]/x Create(Local)", "a=a Container"]);
+    }
+
+    #[test]
+    fn two_remote_folders_with_one_local_name_are_a_clash_that_names_both() {
+        let rules = Rules { renames: vec![Rename::Lower], ..Rules::default() };
+        let found = plan(&[], &["Work", "WORK"], &rules, &[]);
+        assert_eq!(found[2], "clash: the remote folders WORK and Work would both be work here");
+    }
+
+    #[test]
+    fn a_folder_that_is_left_out_is_not_made_anew_from_its_local_copy() {
+        let rules = Rules { filters: vec![Filter::parse(false, "Old").expect("a filter")], ..Rules::default() };
+        assert_eq!(plan(&["Old"], &["Old"], &rules, &[]), ["Old=Old Excluded"]);
+        assert_eq!(plan(&["Old"], &[], &rules, &[]), ["Old=Old Excluded"]);
+    }
+
+    #[test]
+    fn a_folder_that_was_paired_is_gone_and_not_made_again() {
+        let known = [paired(1, "a", "a"), paired(2, "b", "b"), paired(3, "c", "c")];
+        let found = plan(&["b"], &["a"], &Rules::default(), &known);
+        assert_eq!(found, ["a=a Gone(Local)", "b=b Gone(Remote)", "c=c Forget"]);
+    }
+
+    #[test]
+    fn a_changed_rule_is_a_local_rename() {
+        let rules = Rules {
+            renames: vec![Rename::Prefix { from: "Lists".to_owned(), to: "l".to_owned() }],
+            ..Rules::default()
+        };
+        let known = [paired(1, "Lists/a", "Lists/a"), paired(2, "Lists/b", "Lists/b")];
+        let found = plan(&["Lists/a", "l/b"], &["Lists/a", "Lists/b"], &rules, &known);
+        assert_eq!(found, ["Lists/a=l/a rename Lists/a", "Lists/b=l/b Pair"]);
+    }
+
+    #[test]
+    fn a_local_folder_whose_name_leads_nowhere_is_a_problem_of_its_own() {
+        let rules = Rules { renames: vec![Rename::Lower], ..Rules::default() };
+        assert_eq!(plan(&["Upper", "lower"], &[], &rules, &[]), ["-=Upper problem", "lower=lower Create(Remote)"]);
+    }
+}

@@ -1,0 +1,177 @@
+//! Refuses a plan that empties a side, or that rests on doubt. Pure.
+
+use super::Limits;
+use super::plan::{Held, Op, Plan, Reason, What};
+use crate::mail::{Role, Side, Sides, Withheld};
+
+/// What the guard must know besides the plan.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Pairs that the baseline has.
+    pub known: usize,
+    pub role: Option<Role>,
+    pub limits: Limits,
+    /// Why what is missing on a side must not be believed, if there is a reason.
+    pub doubt: Sides<Option<Reason>>,
+    /// Sides of which not one complete listing was ever had: what seems new on the other side may well be there.
+    pub blind: Sides<bool>,
+    /// Deletions on each side that were held before and that nobody has decided about since.
+    pub held: Sides<Withheld>,
+    /// Lets deletions through that are merely many.
+    pub allow_delete: bool,
+}
+
+/// The hint that goes with held deletions.
+pub const HINT: &str = "to delete them on the other side too, run once with --allow-delete; \
+                        to have them back, run once with --restore";
+
+/// Holds the deletions that must not be done unasked, and copies that might be second ones.
+pub fn guard(mut plan: Plan, facts: &Facts) -> Plan {
+    let forgotten = plan.ops.iter().filter(|op| matches!(op, Op::Forget { .. })).count();
+    let known = facts.known.saturating_sub(forgotten);
+    for on in Side::BOTH {
+        let is_delete = |op: &Op| matches!(op, Op::Delete { on: side, .. } if *side == on);
+        let count = plan.ops.iter().filter(|op| is_delete(op)).count();
+        if count == 0 {
+            continue;
+        }
+        let Some(reason) = refuse(on, count, known, facts) else { continue };
+        plan.ops.retain(|op| !is_delete(op));
+        let hint = match reason {
+            Reason::Incomplete => None,
+            _ => Some(HINT.to_owned()),
+        };
+        plan.held.push(Held { what: What::Deletions, on, count, reason, hint });
+    }
+    for on in Side::BOTH.into_iter().filter(|side| facts.blind[*side]) {
+        let is_copy = |op: &Op| matches!(op, Op::Copy { to, .. } if *to == on);
+        let count = plan.ops.iter().filter(|op| is_copy(op)).count();
+        if count > 0 {
+            plan.ops.retain(|op| !is_copy(op));
+            plan.held.push(Held { what: What::Copies, on, count, reason: Reason::Incomplete, hint: None });
+        }
+    }
+    plan
+}
+
+fn refuse(on: Side, count: usize, known: usize, facts: &Facts) -> Option<Reason> {
+    match facts.doubt[on.other()].clone() {
+        // Nothing proves that these are gone: no wish can make it so.
+        Some(Reason::Incomplete) => return Some(Reason::Incomplete),
+        Some(reason) if !facts.allow_delete => return Some(reason),
+        _ => {}
+    }
+    if facts.allow_delete {
+        return None;
+    }
+    // A message that came since makes an emptied folder no less emptied: what was held stays held until somebody
+    // decides, or most of it is there again.
+    let before = facts.held[on];
+    let was = usize::try_from(before.count).unwrap_or(usize::MAX);
+    let numbers = was >= facts.limits.whole_folder || was > facts.limits.messages;
+    if count > was / 2 && was > 0 && (before.emptied || numbers) {
+        return Some(if before.emptied { Reason::Emptied } else { Reason::TooMany { of: known } });
+    }
+    if matches!(facts.role, Some(Role::Trash | Role::Junk)) {
+        return None;
+    }
+    let whole = count >= known && known >= facts.limits.whole_folder;
+    let most = count > facts.limits.messages && count * 2 > known;
+    (whole || most).then_some(Reason::TooMany { of: known })
+}
+
+/// Whether a side lost every message that was known, over folders of which more than one had any, or so many that it
+/// can't be a person's doing: an emptied tree, an unmounted disk, a server that shows nothing.
+pub fn is_emptied(known_and_gone: &[(usize, usize)], limits: &Limits) -> bool {
+    let with_mail: Vec<&(usize, usize)> = known_and_gone.iter().filter(|(known, _)| *known > 0).collect();
+    let known: usize = with_mail.iter().map(|(known, _)| known).sum();
+    let all_gone = !with_mail.is_empty() && with_mail.iter().all(|(known, gone)| gone >= known);
+    all_gone && (with_mail.len() > 1 || known >= limits.whole_folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::{Key, PairId};
+
+    fn deletions(count: usize, on: Side) -> Plan {
+        let op = |n| Op::Delete { on, pair: PairId(n as i64), key: Key::Uid(n as u32 + 1) };
+        Plan { ops: (0..count).map(op).collect(), held: Vec::new() }
+    }
+
+    fn facts(known: usize) -> Facts {
+        Facts {
+            known,
+            role: None,
+            limits: Limits::default(),
+            doubt: Sides::default(),
+            held: Sides::default(),
+            blind: Sides::default(),
+            allow_delete: false,
+        }
+    }
+
+    /// How many deletions go through.
+    fn through(count: usize, facts: &Facts) -> usize {
+        guard(deletions(count, Side::Remote), facts).ops.len()
+    }
+
+    #[test]
+    fn every_message_of_a_folder_is_held_from_twenty_on() {
+        assert_eq!(through(19, &facts(19)), 19);
+        assert_eq!(through(20, &facts(20)), 0);
+        assert_eq!(through(20, &facts(21)), 20);
+    }
+
+    #[test]
+    fn more_than_a_hundred_and_more_than_half_are_held() {
+        assert_eq!(through(100, &facts(110)), 100);
+        assert_eq!(through(101, &facts(201)), 0);
+        assert_eq!(through(101, &facts(202)), 101);
+    }
+
+    #[test]
+    fn what_was_held_stays_held_though_a_message_came_since() {
+        let withheld = |count, emptied| Sides::new(Withheld::default(), Withheld { count, emptied });
+        let facts = |count| Facts { held: withheld(count, false), ..facts(26) };
+        assert_eq!(through(25, &facts(0)), 25);
+        assert_eq!(through(25, &facts(25)), 0);
+        assert_eq!(through(13, &facts(25)), 0);
+        assert_eq!(through(12, &facts(25)), 12);
+        assert_eq!(through(25, &Facts { allow_delete: true, ..facts(25) }), 25);
+        // Numbers that would not be held now are not held for what was; an emptied store stays one.
+        assert_eq!(through(10, &facts(10)), 10);
+        assert_eq!(through(10, &Facts { held: withheld(10, true), ..facts(10) }), 0);
+    }
+
+    #[test]
+    fn trash_and_junk_are_excepted_and_so_is_a_run_that_allows_it() {
+        for role in [Role::Trash, Role::Junk] {
+            assert_eq!(through(500, &Facts { role: Some(role), ..facts(500) }), 500);
+        }
+        assert_eq!(through(500, &Facts { allow_delete: true, ..facts(500) }), 500);
+    }
+
+    #[test]
+    fn an_incomplete_listing_never_deletes_whatever_was_allowed() {
+        let doubt = Sides::new(Some(Reason::Incomplete), None);
+        assert_eq!(through(1, &Facts { doubt, allow_delete: true, ..facts(50) }), 0);
+    }
+
+    #[test]
+    fn doubt_about_one_side_holds_only_what_it_would_delete_on_the_other() {
+        let facts = Facts { doubt: Sides::new(Some(Reason::Emptied), None), ..facts(50) };
+        assert_eq!(guard(deletions(1, Side::Remote), &facts).held[0].reason, Reason::Emptied);
+        assert_eq!(guard(deletions(1, Side::Local), &facts).ops.len(), 1);
+    }
+
+    #[test]
+    fn a_tree_is_emptied_when_every_known_message_of_it_is_gone() {
+        let limits = Limits::default();
+        assert!(is_emptied(&[(3, 3), (2, 2), (0, 0)], &limits));
+        assert!(is_emptied(&[(20, 20)], &limits));
+        assert!(!is_emptied(&[(3, 3), (2, 1)], &limits));
+        assert!(!is_emptied(&[(3, 3)], &limits));
+        assert!(!is_emptied(&[(0, 0)], &limits));
+    }
+}

@@ -1,0 +1,146 @@
+//! The engine: keeps the folders of two stores in step.
+//!
+//! Look, decide, act. Stores report what changed since a cursor; the pure modules (`folders`, `rematch`, `moves`,
+//! `reconcile`, `guard`) decide; `execute` and `relocate` act. Nothing here is proportional to the messages that did
+//! not change.
+//!
+//! # The decision table
+//!
+//! *Base* is what both sides last agreed upon.
+//!
+//! | base | one side | other side | outcome |
+//! |---|---|---|---|
+//! | none | new | - | copy, flags and date included |
+//! | none | new | new, same message (identity proven) | bind, merge flags, copy nothing |
+//! | yes | flags changed | unchanged | set there |
+//! | yes | flags changed | flags changed | three-way merge, flag by flag; both changed means both agree |
+//! | yes | gone | unchanged or reflagged | delete there; deletion wins over a flag change |
+//! | yes | gone | gone | forget |
+//! | yes | gone here, appeared in another folder of this side | unchanged or reflagged | move there |
+//! | yes | gone, but folder unavailable, listing incomplete, or guard hit | any | hold and report; nothing is deleted |
+//! | yes | content unreadable or refused by the server | any | report and try again, exit 1; never a deletion |
+//!
+//! The base is kept per side: what a side can't hold (a keyword that a mailbox refuses, the 27th of a Maildir) is then
+//! not taken for removed there.
+
+mod account;
+pub mod event;
+pub mod execute;
+pub mod folders;
+pub mod guard;
+pub mod moves;
+pub mod pair;
+pub mod plan;
+mod pool;
+mod prepare;
+mod recognise;
+pub mod reconcile;
+mod relocate;
+pub mod rematch;
+pub mod rules;
+mod settle;
+pub mod survey;
+
+use crate::mail::Sides;
+use crate::store::traced::Tell;
+use crate::store::{Opener, Stop};
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+pub use event::{Counts, Event, Observer, Outcome, Problem, Report};
+
+/// One account, ready to be synced.
+pub struct Account {
+    pub name: String,
+    pub stores: Sides<Box<dyn Opener>>,
+    pub rules: rules::Rules,
+    pub policy: Policy,
+    pub limits: Limits,
+    /// Connections to each side at most; 1 or more.
+    pub connections: usize,
+    /// The account's state: a file that may not be there yet.
+    pub state: PathBuf,
+    /// How long a server may still be busy with what a broken connection sent: before that time is over, no message
+    /// is sent again that may yet arrive.
+    pub patience: Duration,
+    /// Told every change of the state, for troubleshooting.
+    pub state_log: Option<Tell>,
+}
+
+/// What may be done to each side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    pub copy: Sides<bool>,
+    pub flags: Sides<bool>,
+    pub delete: Sides<bool>,
+    /// Whether folders are made.
+    pub create: Sides<bool>,
+}
+
+impl Default for Policy {
+    /// Two-way.
+    fn default() -> Self {
+        let both = Sides::new(true, true);
+        Policy { copy: both, flags: both, delete: both, create: both }
+    }
+}
+
+/// When a plan deletes so much that it is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Every message of a folder that had at least so many.
+    pub whole_folder: usize,
+    /// More than so many, and more than half of the folder.
+    pub messages: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { whole_folder: 20, messages: 100 }
+    }
+}
+
+/// What the user asked of this run.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    pub dry_run: bool,
+    /// Lets held deletions through, this once.
+    pub allow_delete: bool,
+    /// Brings back what is gone on one side and held for that, this once.
+    pub restore: bool,
+    /// Only folders that one of these names, by their name on either side; all where empty.
+    pub only: Vec<rules::Pattern>,
+    /// Accounts synced at the same time; 1 or more.
+    pub accounts_at_once: usize,
+}
+
+/// Syncs the accounts, some of them at the same time, and tells the observer of it.
+pub fn run(accounts: Vec<Account>, options: &Options, observer: &Observer, stop: &Stop) -> Report {
+    let next = AtomicUsize::new(0);
+    let results: Vec<Mutex<Option<(Outcome, Counts)>>> = accounts.iter().map(|_| Mutex::new(None)).collect();
+    let worker = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(account) = accounts.get(at) else { break };
+            let result = match stop.is_set() {
+                true => (Outcome::Interrupted, Counts::default()),
+                false => account::sync_account(account, options, observer, stop),
+            };
+            *results[at].lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(result);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..options.accounts_at_once.min(accounts.len()) {
+            scope.spawn(worker);
+        }
+        worker();
+    });
+    let results = results.into_iter().map(|slot| slot.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()));
+    let ended = accounts.iter().zip(results).map(|(account, result)| {
+        let (outcome, counts) = result.unwrap_or((Outcome::Failed, Counts::default()));
+        (account.name.clone(), outcome, counts)
+    });
+    Report { accounts: ended.collect() }
+}

@@ -1,0 +1,391 @@
+//! One folder pair from look to outcome, and nothing else.
+
+use super::event::Counts;
+use super::plan::{Held, Op, Plan, Reason, What};
+use super::recognise::{Former, bind_new, bind_renamed, done, resume, unbind};
+use super::reconcile::{Bound, Input, Now, Touched, reconcile};
+use super::{Account, Options, Policy, guard};
+use crate::mail::{
+    Appeared, Changes, Cursor, FlagSpace, Flags, FolderId, FolderName, Identity, Key, PairId, Role, Side, Sides,
+    Withheld,
+};
+use crate::state::{Change, State, StateError};
+use crate::store::{Access, Folder, Kind, Known, NothingKnown, Reach, Stop, Store, StoreError};
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+/// Both stores of an account, over one connection each.
+pub type Stores = Sides<Box<dyn Store>>;
+
+/// A failure, and the side that failed; none where it was the state.
+#[derive(Debug)]
+pub struct Failure {
+    pub side: Option<Side>,
+    pub error: StoreError,
+}
+
+impl Failure {
+    /// Makes a closure that says on which side an error happened.
+    pub fn on(side: Side) -> impl Fn(StoreError) -> Failure {
+        move |error| Failure { side: Some(side), error }
+    }
+}
+
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Self {
+        Failure { side: None, error: state_error(error) }
+    }
+}
+
+/// A failure of the state as an error that ends the account's run.
+pub fn state_error(error: StateError) -> StoreError {
+    StoreError::new(Reach::Account, Kind::State, "state", error)
+}
+
+/// A folder pair that takes part in this run.
+#[derive(Clone, Debug)]
+pub struct Job {
+    pub id: FolderId,
+    pub wires: Sides<Vec<u8>>,
+    pub names: Sides<FolderName>,
+    pub role: Option<Role>,
+    /// Where each side stood at the end of the last run that dealt with everything.
+    pub stored: Sides<Option<Cursor>>,
+    /// Where each side stands now, as far as the folder lists told.
+    pub seen: Sides<Option<Cursor>>,
+    /// Deletions on each side that the guard held when the folder was last looked at.
+    pub held: Sides<Withheld>,
+    /// Whether copies were begun that may not have ended.
+    pub intents: bool,
+    /// How long a copy is waited for whose connection broke off.
+    pub patience: Duration,
+    pub stop: Stop,
+}
+
+impl Job {
+    /// Whether the two cursors prove that there is nothing to do.
+    pub fn is_unchanged(&self) -> bool {
+        !self.intents && Side::BOTH.into_iter().all(|side| self.is_unchanged_on(side))
+    }
+
+    fn is_unchanged_on(&self, side: Side) -> bool {
+        match (&self.stored[side], &self.seen[side]) {
+            (Some(stored), Some(seen)) => stored.proves_unchanged(seen),
+            _ => false,
+        }
+    }
+}
+
+/// What looking at a folder pair showed.
+#[derive(Debug)]
+pub struct Look {
+    pub job: Job,
+    /// Where each side stood when it was looked at.
+    pub cursors: Sides<Cursor>,
+    pub spaces: Sides<FlagSpace>,
+    pub writable: Sides<bool>,
+    /// Whether each side's listing was complete.
+    pub complete: Sides<bool>,
+    /// Whether each side's listing has fewer messages than the folder, or may have.
+    pub lacking: Sides<bool>,
+    /// Known messages on which something changed, with what the state knows of them.
+    pub touched: BTreeMap<PairId, (Touched, Identity)>,
+    /// Messages that are not known and were bound to nothing.
+    pub new: Sides<Vec<Appeared>>,
+    pub bound: Vec<Bound>,
+    /// What is known of messages that no row knows.
+    pub identities: Sides<HashMap<Key, Identity>>,
+    /// What must be committed before anything is done.
+    pub prelude: Vec<Change>,
+    /// Pairs that the baseline had.
+    pub known: usize,
+    /// Whether messages were moved here whose new keys are not known yet.
+    pub unsettled: bool,
+    /// Sides whose cursor must not advance: something there is not dealt with yet.
+    pub pending: Sides<bool>,
+    pub notes: Vec<(Side, String)>,
+}
+
+impl Look {
+    /// How many known messages are gone on `side`.
+    pub fn gone(&self, side: Side) -> usize {
+        self.touched.values().filter(|(touched, _)| touched.now[side] == Now::Gone).count()
+    }
+
+    /// Takes what is gone on `side` for lost, not deleted: what the other side still has of it is new again.
+    pub fn restore(&mut self, side: Side) {
+        let gone: Vec<PairId> = self
+            .touched
+            .values()
+            .filter(|(touched, _)| touched.now[side] == Now::Gone && touched.now[side.other()] != Now::Gone)
+            .map(|(touched, _)| touched.pair)
+            .collect();
+        for pair in gone {
+            let Some((touched, _)) = self.touched.remove(&pair) else { continue };
+            self.prelude.push(Change::Forget { pair });
+            if let Now::There(flags) = touched.now[side.other()].clone() {
+                let key = touched.keys[side.other()].clone();
+                self.new[side.other()].push(Appeared { key, flags, size: None });
+            }
+        }
+        // Should this run not come to its end, what was forgotten must be found again.
+        self.start_over();
+    }
+
+    /// Has both sides listed whole again, until a run has dealt with everything.
+    fn start_over(&mut self) {
+        let (folder, cursors) = (self.job.id, &self.cursors);
+        let starts = Side::BOTH.map(|side| {
+            let cursor = Cursor::start(cursors[side].generation);
+            Change::Cursor { folder, side, cursor }
+        });
+        self.prelude.extend(starts);
+    }
+
+    /// Decides, and lets the guard judge. `doubt` is what the account as a whole knows against a side.
+    pub fn plan(&self, account: &Account, options: &Options, doubt: &Sides<Option<Reason>>) -> Plan {
+        let allowed = |side: Side, allowed: bool| allowed && self.writable[side];
+        let of = |allowances: Sides<bool>| Sides::from_fn(|side| allowed(side, allowances[side]));
+        let policy = Policy {
+            copy: of(account.policy.copy),
+            flags: of(account.policy.flags),
+            delete: of(account.policy.delete),
+            create: account.policy.create,
+        };
+        let plan = reconcile(Input {
+            touched: self.touched.values().map(|(touched, _)| touched.clone()).collect(),
+            new: self.new.clone(),
+            bound: self.bound.clone(),
+            spaces: self.spaces.clone(),
+            policy,
+        });
+        let doubt = Sides::from_fn(|side| match self.complete[side] {
+            true => doubt[side].clone(),
+            false => Some(Reason::Incomplete),
+        });
+        let facts = guard::Facts {
+            known: self.known,
+            role: self.job.role,
+            held: self.job.held,
+            limits: account.limits,
+            doubt,
+            blind: Sides::from_fn(|side| {
+                let never_whole = self.job.stored[side].as_ref().is_none_or(Cursor::is_start);
+                self.lacking[side] && never_whole
+            }),
+            allow_delete: options.allow_delete,
+        };
+        guard::guard(plan, &facts)
+    }
+}
+
+/// What is planned, counted.
+pub fn count(plan: &Plan) -> Counts {
+    let mut counts = Counts::default();
+    for op in &plan.ops {
+        match op {
+            Op::Copy { to, .. } => counts.copied[*to] += 1,
+            Op::Delete { on, .. } => counts.deleted[*on] += 1,
+            Op::Bind { set, .. } | Op::Flags { set, .. } => {
+                for side in Side::BOTH {
+                    counts.flagged[side] += usize::from(!set[side].is_empty());
+                }
+            }
+            Op::Forget { .. } => {}
+        }
+    }
+    counts
+}
+
+/// What one side was known to have, read from the state as it is asked for.
+pub struct KnownIn<'a> {
+    pub state: &'a State,
+    pub folder: FolderId,
+    pub side: Side,
+}
+
+impl Known for KnownIn<'_> {
+    fn get(&self, key: &Key) -> Result<Option<Flags>, StoreError> {
+        let rows = self.state.pairs_of(self.folder, self.side, key).map_err(state_error)?;
+        Ok(rows.into_iter().next().map(|row| row.flags[self.side].clone()))
+    }
+
+    fn count(&self) -> Result<u64, StoreError> {
+        self.state.count_keys(self.folder, self.side).map_err(state_error)
+    }
+
+    fn all(&self) -> Result<Vec<(Key, Flags)>, StoreError> {
+        self.state.keys(self.folder, self.side).map_err(state_error)
+    }
+}
+
+/// Looks at a pair: what changed on each side, and what belongs together. Changes nothing.
+pub fn look(job: Job, stores: &mut Stores, state: &State, dry_run: bool) -> Result<Look, Failure> {
+    let access = if dry_run { Access::Read } else { Access::Write };
+    let Sides { local, remote } = stores;
+    let mut folders: Sides<Box<dyn Folder + '_>> = Sides {
+        local: local.open(&job.wires.local, access, None).map_err(Failure::on(Side::Local))?,
+        remote: remote.open(&job.wires.remote, access, None).map_err(Failure::on(Side::Remote))?,
+    };
+    let changes = Sides::try_from_fn(|side| {
+        let stored = job.stored[side].as_ref();
+        match stored {
+            Some(stored) if !job.intents && job.is_unchanged_on(side) => Ok(Changes::none(stored.clone())),
+            since => {
+                let known = KnownIn { state, folder: job.id, side };
+                let changes = folders[side].changes(since, &known).map_err(Failure::on(side))?;
+                check(side, changes)
+            }
+        }
+    })?;
+    let mut look = Look {
+        cursors: changes.as_ref().map(|changes| changes.cursor.clone()),
+        // EXAMINE says nothing of what could be written: a dry run plans as if everything could.
+        spaces: folders.as_ref().map(|f| if dry_run { FlagSpace::all() } else { f.flag_space() }),
+        writable: folders.as_ref().map(|f| dry_run || f.writable()),
+        complete: changes.as_ref().map(|changes| changes.complete),
+        lacking: Sides::default(),
+        touched: BTreeMap::new(),
+        new: Sides::default(),
+        bound: Vec::new(),
+        identities: Sides::default(),
+        prelude: Vec::new(),
+        known: state.count(job.id)? as usize,
+        unsettled: false,
+        pending: changes.as_ref().map(|changes| !changes.complete),
+        notes: Vec::new(),
+        job,
+    };
+    let mut changes = changes;
+    // A server may be doubted for other reasons, and have shown all the same as many messages as it counts.
+    look.lacking = changes.as_ref().map(|changes| {
+        let shown = (changes.appeared.len() + look.known) as u64;
+        !changes.complete && changes.count.is_none_or(|count| shown < count)
+    });
+    for side in Side::BOTH {
+        look.notes.extend(std::mem::take(&mut changes[side].notes).into_iter().map(|note| (side, note)));
+    }
+    let reset = changes.local.reset || changes.remote.reset;
+    let former = if reset { unbind(&mut look, state, &mut changes)? } else { Former::default() };
+    touch(&mut look, state, &mut changes)?;
+    for side in Side::BOTH {
+        look.new[side].append(&mut changes[side].appeared);
+    }
+    match reset {
+        // The keys that they name mean nothing any more.
+        true => look.prelude.extend(state.intents(look.job.id)?.into_iter().map(|intent| done(look.job.id, intent))),
+        false if look.job.intents => resume(&mut look, &mut folders, state)?,
+        false => {}
+    }
+    bind_new(&mut look, &mut folders, &former)?;
+    bind_renamed(&mut look, &mut folders)?;
+    let lost = former.pairs.iter().filter(|pair| !look.touched.contains_key(pair));
+    look.prelude.extend(lost.map(|pair| Change::Forget { pair: *pair }));
+    // Whatever comes of this run, the keys that it stores must not be taken for those of another generation.
+    if reset || (look.known == 0 && look.job.stored.local.is_none() && look.job.stored.remote.is_none()) {
+        look.start_over();
+    }
+    Ok(look)
+}
+
+/// Fails where a listing can't be worked with.
+fn check(side: Side, changes: Changes) -> Result<Changes, Failure> {
+    if changes.reset && !changes.complete {
+        let text = "all its messages have new numbers (UIDVALIDITY), and its listing was incomplete";
+        let error = StoreError::new(Reach::Folder, Kind::Protocol, "look", text)
+            .with_hint("nothing is copied or deleted on the strength of it; the next run looks again");
+        return Err(Failure { side: Some(side), error });
+    }
+    Ok(changes)
+}
+
+/// Turns changes of known messages into rows that are touched.
+fn touch(look: &mut Look, state: &State, changes: &mut Sides<Changes>) -> Result<(), Failure> {
+    for side in Side::BOTH {
+        let vanished = std::mem::take(&mut changes[side].vanished).into_iter().map(|key| (key, Now::Gone));
+        let reflagged = std::mem::take(&mut changes[side].reflagged);
+        let reflagged = reflagged.into_iter().map(|(key, flags)| (key, Now::There(flags)));
+        for (key, now) in vanished.chain(reflagged) {
+            for row in state.pairs_of(look.job.id, side, &key)? {
+                let (touched, _) = look.touched.entry(row.id).or_insert_with(|| {
+                    let now = row.flags.clone().map(Now::There);
+                    (Touched { pair: row.id, keys: row.keys, base: row.flags, now }, row.identity)
+                });
+                touched.now[side] = now.clone();
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A pair of which one folder does not exist, in a dry run that would make it: all of the other is new.
+pub fn look_one_side(job: Job, there: Side, stores: &mut Stores) -> Result<Look, Failure> {
+    let mut folder = stores[there].open(&job.wires[there], Access::Read, None).map_err(Failure::on(there))?;
+    let changes = folder.changes(None, &NothingKnown).map_err(Failure::on(there))?;
+    let mut look = Look {
+        cursors: Sides::new(changes.cursor.clone(), changes.cursor),
+        spaces: Sides::new(FlagSpace::all(), FlagSpace::all()),
+        writable: Sides::new(true, true),
+        complete: Sides::with(there, changes.complete, true),
+        lacking: Sides::default(),
+        touched: BTreeMap::new(),
+        new: Sides::default(),
+        bound: Vec::new(),
+        identities: Sides::default(),
+        prelude: Vec::new(),
+        known: 0,
+        unsettled: false,
+        pending: Sides::default(),
+        notes: Vec::new(),
+        job,
+    };
+    look.new[there] = changes.appeared;
+    Ok(look)
+}
+
+/// What a plan would do, a line each, for a dry run.
+pub fn describe(plan: &Plan, names: &Sides<FolderName>) -> Vec<String> {
+    let mut lines = Vec::new();
+    for op in &plan.ops {
+        match op {
+            Op::Copy { to, key, put, .. } => {
+                let flags = if put.is_empty() { String::new() } else { format!(" with {put}") };
+                lines.push(format!("copy {key} to {to} {}{flags}", names[*to]));
+            }
+            Op::Delete { on, key, .. } => lines.push(format!("delete {key} on {on}: gone on the other side")),
+            Op::Bind { keys, set, .. } => {
+                lines.push(format!("take local {} and remote {} for one message", keys.local, keys.remote));
+                lines.extend(describe_flags(keys, set));
+            }
+            Op::Flags { keys, set, .. } => lines.extend(describe_flags(keys, set)),
+            Op::Forget { .. } => {}
+        }
+    }
+    lines
+}
+
+fn describe_flags(keys: &Sides<Key>, set: &Sides<crate::mail::FlagDelta>) -> Vec<String> {
+    let mut lines = Vec::new();
+    for side in Side::BOTH {
+        for (sign, flags) in [("set", &set[side].add), ("clear", &set[side].remove)] {
+            if !flags.is_empty() {
+                lines.push(format!("{sign} {flags} on {side} {}", keys[side]));
+            }
+        }
+    }
+    lines
+}
+
+/// A thing to report where the listing of a side was incomplete and nothing else says so.
+pub fn incomplete(look: &Look) -> Vec<Held> {
+    let sides = Side::BOTH.into_iter().filter(|side| !look.complete[*side]);
+    sides
+        .map(|side| Held {
+            what: What::Deletions,
+            on: side.other(),
+            count: 0,
+            reason: Reason::Incomplete,
+            hint: Some("nothing is deleted on the strength of it; the next run looks again".to_owned()),
+        })
+        .collect()
+}

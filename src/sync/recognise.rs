@@ -1,0 +1,237 @@
+//! Finds out what the messages are that no row names: copies that a broken run began, all of a folder after a new
+//! UIDVALIDITY, messages that are new on both sides, files under a new name.
+
+use super::moves::{Trace, find_moves};
+use super::pair::{Failure, Look};
+use super::reconcile::{Bound, Now, Touched};
+use super::rematch::{Candidate, rematch};
+use super::settle::find_settled;
+use crate::mail::{Appeared, Changes, Flags, FolderId, Identity, Key, PairId, Side, Sides};
+use crate::state::{Change, Intent, Row, State};
+use crate::store::{Depth, Folder, StoreError};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// The intent is no more.
+pub fn done(folder: FolderId, intent: Intent) -> Change {
+    Change::Done { folder, to: intent.to, source: intent.source }
+}
+
+/// Rows whose messages must be found anew after a new UIDVALIDITY.
+#[derive(Default)]
+pub struct Former {
+    /// All of the folder.
+    pub pairs: Vec<PairId>,
+    /// By the key that still means something, where the message is still there.
+    rows: Sides<HashMap<Key, Row>>,
+}
+
+/// After a new UIDVALIDITY no row of the folder means anything: what the other side still has is new until it is
+/// bound again, and nothing is deleted on either side.
+pub fn unbind(look: &mut Look, state: &State, changes: &mut Sides<Changes>) -> Result<Former, Failure> {
+    let mut former = Former::default();
+    let reset = changes.as_ref().map(|changes| changes.reset);
+    let vanished = changes.as_mut().map(|changes| std::mem::take(&mut changes.vanished).into_iter().collect());
+    let vanished: Sides<HashSet<Key>> = vanished;
+    let reflagged = changes.as_mut().map(|changes| std::mem::take(&mut changes.reflagged).into_iter().collect());
+    let mut reflagged: Sides<HashMap<Key, Flags>> = reflagged;
+    for row in state.rows(look.job.id)? {
+        former.pairs.push(row.id);
+        for side in Side::BOTH {
+            let key = &row.keys[side];
+            if reset[side] || vanished[side].contains(key) || former.rows[side].contains_key(key) {
+                continue;
+            }
+            let flags = reflagged[side].remove(key).unwrap_or_else(|| row.flags[side].clone());
+            look.new[side].push(Appeared { key: key.clone(), flags, size: row.identity.size });
+            look.identities[side].insert(key.clone(), row.identity.clone());
+            former.rows[side].insert(key.clone(), row.clone());
+        }
+    }
+    look.known = 0;
+    Ok(former)
+}
+
+/// Finds what became of copies that an earlier run began.
+pub fn resume(look: &mut Look, folders: &mut Sides<Box<dyn Folder + '_>>, state: &State) -> Result<(), Failure> {
+    let folder = look.job.id;
+    for to in Side::BOTH {
+        let from = to.other();
+        let intents: Vec<Intent> = state.intents(folder)?.into_iter().filter(|intent| intent.to == to).collect();
+        let found = find_settled(&intents, look, to, folders[to].as_mut(), state).map_err(Failure::on(to))?;
+        for (intent, at) in intents.into_iter().zip(found) {
+            let source = look.new[from].iter().position(|appeared| appeared.key == intent.source);
+            match (at, source) {
+                (Some(key), Some(source)) => {
+                    let source = look.new[from].remove(source);
+                    let copy = look.new[to].iter().position(|appeared| appeared.key == key);
+                    let Some(copy) = copy.map(|at| look.new[to].remove(at)) else { continue };
+                    look.identities[from].insert(source.key.clone(), intent.identity.clone());
+                    let base = Sides::new(intent.flags.clone(), intent.flags.clone());
+                    look.bound.push(Bound {
+                        keys: Sides::with(from, source.key, copy.key),
+                        base: Some(base),
+                        now: Sides::with(from, source.flags, copy.flags),
+                    });
+                }
+                // It may be there all the same: it is not sent again before the folder can be seen whole.
+                (None, Some(source)) if !look.complete[to] => {
+                    look.new[from].remove(source);
+                    look.pending[from] = true;
+                }
+                // Nor is the copy sent back, as long as its source may only be hidden.
+                (Some(key), None) if !look.complete[from] => {
+                    look.new[to].retain(|appeared| appeared.key != key);
+                    look.pending[to] = true;
+                }
+                _ => look.prelude.push(done(folder, intent)),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where each intent's copy is among what appeared on the side it went to.
+pub fn find_copies(
+    intents: &[Intent],
+    appeared: &[Appeared],
+    folder: &mut dyn Folder,
+    identities: &mut HashMap<Key, Identity>,
+) -> Result<Vec<Option<Key>>, StoreError> {
+    let there: HashSet<&Key> = appeared.iter().map(|appeared| &appeared.key).collect();
+    let floor = intents.iter().filter(|intent| !intent.exact).map(|intent| &intent.mark).min();
+    let mut found: HashMap<Key, Key> = HashMap::new();
+    if let Some(floor) = floor {
+        let above: Vec<Key> = there.iter().filter(|key| **key >= floor).map(|key| (*key).clone()).collect();
+        let begun: Vec<Candidate> = intents
+            .iter()
+            .filter(|intent| !intent.exact)
+            .map(|intent| Candidate { key: intent.source.clone(), identity: intent.identity.clone() })
+            .collect();
+        for pair in match_up(&begun, above, folder, identities)? {
+            found.insert(pair.local, pair.remote);
+        }
+    }
+    let place = |intent: &Intent| match intent.exact {
+        true => there.contains(&intent.mark).then(|| intent.mark.clone()),
+        false => found.get(&intent.source).filter(|key| **key >= intent.mark).cloned(),
+    };
+    Ok(intents.iter().map(place).collect())
+}
+
+/// Matches what is known (`local` of the result) with messages of a folder (`remote` of the result).
+fn match_up(
+    begun: &[Candidate],
+    mut keys: Vec<Key>,
+    folder: &mut dyn Folder,
+    identities: &mut HashMap<Key, Identity>,
+) -> Result<Vec<Sides<Key>>, StoreError> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    keys.sort();
+    let wanted: Vec<Key> = keys.iter().filter(|key| !identities.contains_key(key)).cloned().collect();
+    identities.extend(folder.identify(&wanted, Depth::Header)?);
+    let candidates = |identities: &HashMap<Key, Identity>| -> Vec<Candidate> {
+        let known = keys.iter().filter_map(|key| Some((key, identities.get(key)?)));
+        known.map(|(key, identity)| Candidate { key: key.clone(), identity: identity.clone() }).collect()
+    };
+    let first = rematch(Sides::new(begun, &candidates(identities)));
+    if first.ask.remote.is_empty() {
+        return Ok(first.bound);
+    }
+    identities.extend(folder.identify(&first.ask.remote, Depth::Content)?);
+    Ok(rematch(Sides::new(begun, &candidates(identities))).bound)
+}
+
+/// Binds messages that are new on both sides and are the same.
+pub fn bind_new(look: &mut Look, folders: &mut Sides<Box<dyn Folder + '_>>, former: &Former) -> Result<(), Failure> {
+    if look.new.local.is_empty() || look.new.remote.is_empty() {
+        return Ok(());
+    }
+    for side in Side::BOTH {
+        let known = &look.identities[side];
+        let ask: Vec<Key> =
+            look.new[side].iter().map(|a| &a.key).filter(|key| !known.contains_key(key)).cloned().collect();
+        let answers = folders[side].identify(&ask, Depth::Header).map_err(Failure::on(side))?;
+        look.identities[side].extend(answers);
+    }
+    let candidates = |look: &Look, side: Side| -> Vec<Candidate> {
+        let known = look.new[side].iter().filter_map(|a| Some((&a.key, look.identities[side].get(&a.key)?)));
+        known.map(|(key, identity)| Candidate { key: key.clone(), identity: identity.clone() }).collect()
+    };
+    let (local, remote) = (candidates(look, Side::Local), candidates(look, Side::Remote));
+    let mut matched = rematch(Sides::new(&local, &remote));
+    if !matched.ask.local.is_empty() || !matched.ask.remote.is_empty() {
+        for side in Side::BOTH {
+            let answers = folders[side].identify(&matched.ask[side], Depth::Content).map_err(Failure::on(side))?;
+            look.identities[side].extend(answers);
+        }
+        let (local, remote) = (candidates(look, Side::Local), candidates(look, Side::Remote));
+        matched = rematch(Sides::new(&local, &remote));
+    }
+    let mut taken = Sides::from_fn(|side| {
+        let appeared = std::mem::take(&mut look.new[side]);
+        appeared.into_iter().map(|appeared| (appeared.key.clone(), appeared)).collect::<BTreeMap<_, _>>()
+    });
+    for keys in matched.bound {
+        let (Some(local), Some(remote)) = (taken.local.remove(&keys.local), taken.remote.remove(&keys.remote)) else {
+            continue;
+        };
+        let now = Sides::new(local.flags, remote.flags);
+        let rows = &former.rows;
+        let Some(row) = rows.local.get(&keys.local).or(rows.remote.get(&keys.remote)) else {
+            look.bound.push(Bound { keys, base: None, now });
+            continue;
+        };
+        // The row stays, so that what both last agreed upon outlives a crash.
+        let (pair, base) = (row.id, row.flags.clone());
+        look.prelude.extend(Side::BOTH.map(|side| Change::Rekey { pair, side, key: keys[side].clone() }));
+        look.touched.insert(pair, (Touched { pair, keys, base, now: now.map(Now::There) }, row.identity.clone()));
+        look.known += 1;
+    }
+    for side in Side::BOTH {
+        look.new[side] = std::mem::take(&mut taken[side]).into_values().collect();
+    }
+    Ok(())
+}
+
+/// Gives known messages their new keys where one vanished and the same appeared in the same folder: a program gave a
+/// file another name, a client stored a message anew. Nothing is copied and nothing deleted for it.
+pub fn bind_renamed(look: &mut Look, folders: &mut Sides<Box<dyn Folder + '_>>) -> Result<(), Failure> {
+    for side in Side::BOTH {
+        let gone = look.touched.values().filter(|(touched, _)| {
+            look.complete[side] && touched.now[side] == Now::Gone && touched.now[side.other()] != Now::Gone
+        });
+        let (vanished, pairs): (Vec<Trace>, Vec<PairId>) = gone
+            .map(|(touched, identity)| {
+                (Trace { folder: 0, key: touched.keys[side].clone(), identity: identity.clone() }, touched.pair)
+            })
+            .unzip();
+        if vanished.is_empty() || look.new[side].is_empty() {
+            continue;
+        }
+        let known = &look.identities[side];
+        let ask = look.new[side].iter().map(|a| &a.key).filter(|key| !known.contains_key(key)).cloned();
+        let answers = folders[side].identify(&ask.collect::<Vec<Key>>(), Depth::Header).map_err(Failure::on(side))?;
+        look.identities[side].extend(answers);
+        let appeared: Vec<Trace> = look.new[side]
+            .iter()
+            .filter_map(|a| Some((&a.key, look.identities[side].get(&a.key)?)))
+            .map(|(key, identity)| Trace { folder: 1, key: key.clone(), identity: identity.clone() })
+            .collect();
+        for (from, to) in find_moves(&vanished, &appeared) {
+            let (pair, key) = (pairs[from], &appeared[to].key);
+            let (Some((touched, _)), Some(at)) =
+                (look.touched.get_mut(&pair), look.new[side].iter().position(|a| a.key == *key))
+            else {
+                continue;
+            };
+            let arrived = look.new[side].swap_remove(at);
+            touched.keys[side] = arrived.key.clone();
+            touched.now[side] = Now::There(arrived.flags);
+            look.prelude.push(Change::Rekey { pair, side, key: arrived.key });
+        }
+        look.new[side].sort_by(|a, b| a.key.cmp(&b.key));
+    }
+    Ok(())
+}

@@ -1,0 +1,290 @@
+//! Carries moves over to the other side: a message that one side moved between folders is moved there too, and not
+//! copied and deleted.
+
+use super::event::{Event, Problem};
+use super::execute::{Context, Done};
+use super::moves::{Trace, find_moves};
+use super::pair::{Failure, Look, Stores, count};
+use super::reconcile::{Bound, Input, Now, reconcile};
+use super::{Account, Policy};
+use crate::mail::{Appeared, Flags, FolderName, Identity, Key, PairId, Side, Sides};
+use crate::state::{Change, Intent};
+use crate::store::{Access, Depth, Kind, Mark, Reach, StoreError};
+use std::collections::{BTreeMap, HashSet};
+use std::time::SystemTime;
+
+/// A move that one side made and the other has yet to make.
+#[derive(Clone, Debug)]
+struct Move {
+    pair: PairId,
+    /// The message's key on the other side, in the folder it is to leave.
+    key: Key,
+    /// What it is now on the side that moved it.
+    arrived: Appeared,
+    /// What each side was last known to have, and what it has now.
+    base: Sides<Flags>,
+    now: Sides<Flags>,
+    identity: Identity,
+}
+
+impl Move {
+    /// The pair as it will be, the message being `there` on the other side.
+    fn bound(&self, side: Side, there: Key) -> Bound {
+        let keys = Sides::with(side, self.arrived.key.clone(), there);
+        Bound { keys, base: Some(self.base.clone()), now: self.now.clone() }
+    }
+}
+
+/// Finds the moves among what was seen, and makes them on the other side. What could not be moved is left as it was
+/// found: it is copied and deleted instead. With `dry_run`, only says what it would do.
+///
+/// Folders that failed are taken out of `looks`: what became of their messages is seen by the next run. The answer
+/// has a failure and the names of the folder for each cause.
+pub fn relocate(
+    looks: &mut Vec<Look>,
+    account: &Account,
+    stores: &mut Stores,
+    context: &Context<'_>,
+    done: &mut Done,
+    dry_run: bool,
+) -> Result<Vec<(Sides<FolderName>, Failure)>, Failure> {
+    let mut failures = Vec::new();
+    for side in Side::BOTH {
+        while let Err(Broken { folders, failure }) = relocate_on(looks, side, account, stores, context, done, dry_run) {
+            if failure.error.reach > Reach::Folder {
+                return Err(failure);
+            }
+            failures.extend(folders.first().map(|at| (looks[*at].job.names.clone(), failure)));
+            let mut at = 0;
+            looks.retain(|_| (!folders.contains(&at), at += 1).0);
+        }
+    }
+    Ok(failures)
+}
+
+/// Why no more can be moved, and the folders about which nothing is certain now; the first is the one to be named.
+struct Broken {
+    folders: Vec<usize>,
+    failure: Failure,
+}
+
+fn broken(folders: impl Into<Vec<usize>>) -> impl FnOnce(Failure) -> Broken {
+    let folders = folders.into();
+    move |failure| Broken { folders, failure }
+}
+
+/// Makes the moves that `side` made on the other one.
+fn relocate_on(
+    looks: &mut [Look],
+    side: Side,
+    account: &Account,
+    stores: &mut Stores,
+    context: &Context<'_>,
+    done: &mut Done,
+    dry_run: bool,
+) -> Result<(), Broken> {
+    let on = side.other();
+    if !account.policy.copy[on] || !account.policy.delete[on] {
+        return Ok(());
+    }
+    for ((from, to), moves) in find(looks, side, stores, dry_run)? {
+        if !looks[from].writable[on] || !looks[to].writable[on] {
+            continue;
+        }
+        if dry_run {
+            announce(looks, (from, to), side, moves, &account.policy, context, done);
+        } else {
+            carry_out(looks, (from, to), side, moves, stores, context, done).map_err(broken([to, from]))?;
+        }
+    }
+    Ok(())
+}
+
+/// The moves that `side` made, by the folders between which they went.
+fn find(
+    looks: &mut [Look],
+    side: Side,
+    stores: &mut Stores,
+    dry_run: bool,
+) -> Result<BTreeMap<(usize, usize), Vec<Move>>, Broken> {
+    let mut found: BTreeMap<(usize, usize), Vec<Move>> = BTreeMap::new();
+    let vanished: Vec<(Trace, PairId)> = looks
+        .iter()
+        .enumerate()
+        .flat_map(|(folder, look)| {
+            let gone = look.touched.values().filter(move |(touched, _)| {
+                look.complete[side] && touched.now[side] == Now::Gone && touched.now[side.other()] != Now::Gone
+            });
+            gone.map(move |(touched, identity)| {
+                (Trace { folder, key: touched.keys[side].clone(), identity: identity.clone() }, touched.pair)
+            })
+        })
+        .collect();
+    if vanished.is_empty() || looks.iter().all(|look| look.new[side].is_empty()) {
+        return Ok(found);
+    }
+    let sizes: HashSet<u64> = vanished.iter().filter_map(|(trace, _)| trace.identity.size).collect();
+    let mut appeared: Vec<Trace> = Vec::new();
+    for (folder, look) in looks.iter_mut().enumerate() {
+        identify(look, side, &sizes, stores, dry_run).map_err(broken([folder]))?;
+        let known = look.new[side].iter().filter_map(|a| Some((&a.key, look.identities[side].get(&a.key)?)));
+        appeared.extend(known.map(|(key, identity)| Trace { folder, key: key.clone(), identity: identity.clone() }));
+    }
+    let (gone, pairs): (Vec<Trace>, Vec<PairId>) = vanished.into_iter().unzip();
+    for (from, to) in find_moves(&gone, &appeared) {
+        let (source, target) = (&looks[gone[from].folder], &looks[appeared[to].folder]);
+        let Some((touched, identity)) = source.touched.get(&pairs[from]) else { continue };
+        let Some(arrived) = target.new[side].iter().find(|a| a.key == appeared[to].key) else { continue };
+        let Now::There(there) = &touched.now[side.other()] else { continue };
+        found.entry((gone[from].folder, appeared[to].folder)).or_default().push(Move {
+            pair: touched.pair,
+            key: touched.keys[side.other()].clone(),
+            arrived: arrived.clone(),
+            base: touched.base.clone(),
+            now: Sides::with(side, arrived.flags.clone(), there.clone()),
+            identity: identity.clone(),
+        });
+    }
+    Ok(found)
+}
+
+/// Asks what the new messages of a folder are. Those whose size is no vanished message's need no answer, where the
+/// store counts bytes as the wire does.
+fn identify(
+    look: &mut Look,
+    side: Side,
+    sizes: &HashSet<u64>,
+    stores: &mut Stores,
+    dry_run: bool,
+) -> Result<(), Failure> {
+    let known = &look.identities[side];
+    let ask: Vec<Key> = look.new[side]
+        .iter()
+        .filter(|a| !known.contains_key(&a.key))
+        .filter(|a| a.key.name().is_some() || a.size.is_none_or(|size| sizes.contains(&size)))
+        .map(|a| a.key.clone())
+        .collect();
+    if ask.is_empty() {
+        return Ok(());
+    }
+    let access = if dry_run { Access::Read } else { Access::Write };
+    let generation = Some(look.cursors[side].generation);
+    let mut folder = stores[side].open(&look.job.wires[side], access, generation).map_err(Failure::on(side))?;
+    let answers = folder.identify(&ask, Depth::Header).map_err(Failure::on(side))?;
+    drop(folder);
+    look.identities[side].extend(answers);
+    Ok(())
+}
+
+/// Takes a move out of what was seen: neither is the message gone in the one folder, nor new in the other.
+fn forget_traces(looks: &mut [Look], (from, to): (usize, usize), side: Side, moved: &Move) {
+    looks[from].touched.remove(&moved.pair);
+    looks[from].known = looks[from].known.saturating_sub(1);
+    looks[to].new[side].retain(|appeared| appeared.key != moved.arrived.key);
+}
+
+fn announce(
+    looks: &mut [Look],
+    (from, to): (usize, usize),
+    side: Side,
+    moves: Vec<Move>,
+    policy: &Policy,
+    context: &Context<'_>,
+    done: &mut Done,
+) {
+    let on = side.other();
+    let mut bound = Vec::new();
+    for moved in moves {
+        forget_traces(looks, (from, to), side, &moved);
+        done.counts.moved[on] += 1;
+        let what = format!("move {} to {} on {on}", moved.key, looks[to].job.names[on]);
+        let folder = looks[from].job.names.remote.clone();
+        (context.observer)(Event::WouldDo { account: context.account.to_owned(), folder, what });
+        bound.push(moved.bound(side, moved.key.clone()));
+    }
+    // The messages are not there yet, so that the folder's own plan can't tell what their flags will need.
+    let (spaces, policy) = (looks[to].spaces.clone(), *policy);
+    let plan = reconcile(Input { touched: Vec::new(), new: Sides::default(), bound, spaces, policy });
+    done.counts.add(&count(&plan));
+}
+
+fn carry_out(
+    looks: &mut [Look],
+    (from, to): (usize, usize),
+    side: Side,
+    moves: Vec<Move>,
+    stores: &mut Stores,
+    context: &Context<'_>,
+    done: &mut Done,
+) -> Result<(), Failure> {
+    let on = side.other();
+    for at in [from, to] {
+        context.state.apply(&std::mem::take(&mut looks[at].prelude))?;
+    }
+    let marks = {
+        let generation = Some(looks[to].cursors[on].generation);
+        let target = stores[on].open(&looks[to].job.wires[on], Access::Write, generation);
+        target.and_then(|mut target| target.reserve(moves.len())).map_err(Failure::on(on))?
+    };
+    let target = looks[to].job.id;
+    let intents: Vec<Change> = moves
+        .iter()
+        .zip(&marks)
+        .map(|(moved, mark)| {
+            let (exact, mark) = match mark {
+                Mark::Exact(key) => (true, key.clone()),
+                Mark::NotBelow(key) => (false, key.clone()),
+            };
+            let (source, identity) = (moved.arrived.key.clone(), moved.identity.clone());
+            // One set for both sides: what only one was known to have would look as if the other had removed it.
+            let flags = moved.base.local.iter().filter(|flag| moved.base.remote.contains(flag)).collect();
+            let intent = Intent { to: on, source, exact, mark, flags, identity, begun: SystemTime::now() };
+            Change::Intend { folder: target, intent }
+        })
+        .collect();
+    context.state.apply(&intents)?;
+    let keys: Vec<Key> = moves.iter().map(|moved| moved.key.clone()).collect();
+    let answers = {
+        let generation = Some(looks[from].cursors[on].generation);
+        let into = looks[to].job.wires[on].clone();
+        let source = stores[on].open(&looks[from].job.wires[on], Access::Write, generation);
+        source.and_then(|mut source| source.move_to(&keys, &into, &marks)).map_err(Failure::on(on))?
+    };
+    let mut changes = Vec::new();
+    for (moved, answer) in moves.into_iter().zip(answers) {
+        let done_with = Change::Done { folder: target, to: on, source: moved.arrived.key.clone() };
+        match answer {
+            Ok(place) => {
+                forget_traces(looks, (from, to), side, &moved);
+                changes.push(Change::Forget { pair: moved.pair });
+                done.counts.moved[on] += 1;
+                // Where the store does not tell the new key, the intent stays and the copy is looked for.
+                if let Some(key) = place {
+                    let bound = moved.bound(side, key);
+                    looks[to].identities[side].insert(bound.keys[side].clone(), moved.identity);
+                    looks[to].bound.push(bound);
+                } else {
+                    looks[to].unsettled = true;
+                    looks[to].pending[side] = true;
+                }
+            }
+            Err(error) if error.reach > Reach::Message => return Err(Failure { side: Some(on), error }),
+            // It is copied and deleted like any other.
+            Err(error) => {
+                changes.push(done_with);
+                note(&error, looks, from, on, context);
+            }
+        }
+    }
+    Ok(context.state.apply(&changes)?)
+}
+
+fn note(error: &StoreError, looks: &[Look], from: usize, on: Side, context: &Context<'_>) {
+    let folder = looks[from].job.names.remote.clone();
+    if error.kind == Kind::Missing {
+        return;
+    }
+    let problem = Problem::new(Some(&folder), Some(on), error);
+    let text = format!("{problem}; copied instead");
+    (context.observer)(Event::Note { account: context.account.to_owned(), folder: Some(folder), text });
+}
