@@ -1,0 +1,78 @@
+//! Every key that the config file knows, by the table it stands in.
+
+/// A table of the file: what it is called in messages and the manual, and its keys.
+pub struct Table {
+    pub name: &'static str,
+    pub keys: &'static [&'static str],
+}
+
+pub const ROOT: Table = Table { name: "the file", keys: &["general", "account", "mutt"] };
+
+pub const GENERAL: Table =
+    Table { name: "[general]", keys: &["state_dir", "max_sync_accounts", "ui", "max_delete", "max_delete_folder"] };
+
+pub const ACCOUNT: Table = Table {
+    name: "[account.NAME]",
+    keys: &["enabled", "remote", "local", "folders", "max_delete", "max_delete_folder"],
+};
+
+pub const IMAP: Table = Table {
+    name: "an IMAP side",
+    keys: &[
+        "type",
+        "host",
+        "port",
+        "user",
+        "tls",
+        "allow_plaintext",
+        "ca_file",
+        "pin",
+        "connections",
+        "timeout",
+        "auth",
+        "password",
+        "password_command",
+        "password_file",
+        "netrc",
+        "command",
+        "disable_capabilities",
+        "send_id",
+    ],
+};
+
+pub const MAILDIR: Table =
+    Table { name: "a Maildir side", keys: &["type", "path", "layout", "separator", "info_separator"] };
+
+pub const FOLDERS: Table =
+    Table { name: "[account.NAME.folders]", keys: &["include", "exclude", "rename", "subscribed_only", "roles"] };
+
+pub const RENAME: Table =
+    Table { name: "a rename rule", keys: &["lower", "from", "to", "prefix", "folder", "re", "back"] };
+
+pub const RENAME_BACK: Table = Table { name: "`back` of a rename rule", keys: &["re", "to"] };
+
+pub const MUTT: Table = Table {
+    name: "[mutt]",
+    keys: &[
+        "file",
+        "template",
+        "dialect",
+        "paths",
+        "folder",
+        "accounts",
+        "sort",
+        "header",
+        "item",
+        "separator",
+        "footer",
+    ],
+};
+
+/// All tables but those whose keys the user names.
+pub const ALL: [&Table; 9] = [&ROOT, &GENERAL, &ACCOUNT, &IMAP, &MAILDIR, &FOLDERS, &RENAME, &RENAME_BACK, &MUTT];
+
+/// The tables in which `key` may stand, in words.
+pub fn homes(key: &str) -> Option<String> {
+    let homes: Vec<&str> = ALL.iter().filter(|table| table.keys.contains(&key)).map(|table| table.name).collect();
+    if homes.is_empty() { None } else { Some(homes.join(" or ")) }
+}
