@@ -13,6 +13,7 @@
 pub mod config;
 pub mod mail;
 pub mod net;
+pub mod secret;
 pub mod state;
 pub mod store;
 pub mod sync;
