@@ -17,3 +17,4 @@ pub mod secret;
 pub mod state;
 pub mod store;
 pub mod sync;
+pub mod ui;
