@@ -10,6 +10,7 @@
 //!
 //! ARCHITECTURE.md tells the rest; the first page of [`sync`] is the decision table.
 
+pub mod cli;
 pub mod config;
 pub mod mail;
 pub mod net;

@@ -1,0 +1,76 @@
+//! The command line: what it understands, which file does what, and how a run ends. Only this module and `ui` print.
+
+pub mod args;
+mod end;
+pub mod info;
+mod log;
+pub mod mutt;
+pub mod quote;
+mod setup;
+mod signals;
+mod stores;
+mod sync;
+pub mod template;
+
+pub use end::End;
+
+use crate::config::Config;
+use crate::net::Stop;
+use anyhow::Context as _;
+use args::{Cli, Command};
+use clap::{CommandFactory, Parser};
+use log::Log;
+use setup::Setup;
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// Runs the program: `words` are its arguments, its own name first.
+pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args::info_as_command(words)) {
+        Ok(cli) => cli,
+        Err(err) => {
+            // Nobody is left to be told that the terminal is gone.
+            let _ = err.print();
+            return if err.use_stderr() { End::Usage.into() } else { End::InStep.into() };
+        }
+    };
+    match dispatch(&cli) {
+        Ok(code) => code,
+        Err(err) => end::explain(&err).into(),
+    }
+}
+
+fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
+    let log = Arc::new(Log::new(&cli.debug, cli.verbose));
+    let flag = Arc::new(AtomicBool::new(false));
+    match &cli.command {
+        Command::Sync(args) => {
+            let config = load(cli, &args.set)?;
+            sync::run(&Setup::new(&config, log, Stop::from_flag(flag.clone())), args, &flag)
+        }
+        Command::Info(args) => {
+            let config = load(cli, &args.set)?;
+            let stop = Stop::from_flag(flag.clone());
+            let setup = Setup::new(&config, log, stop.clone());
+            let accounts = setup.accounts(&args.accounts, &setup::notes_to_stderr())?;
+            setup.ask_beforehand();
+            signals::watch(&flag, false)?;
+            info::run(&config, accounts, args.json, &stop)
+        }
+        Command::MuttMailboxes(args) => mutt::run(&load(cli, &args.set)?, &args.mutt),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "mailsync", &mut script);
+            std::io::stdout().lock().write_all(&script).context("write to standard output")?;
+            Ok(End::InStep.into())
+        }
+    }
+}
+
+fn load(cli: &Cli, more: &[String]) -> anyhow::Result<Config> {
+    let set: Vec<String> = cli.set.iter().chain(more).cloned().collect();
+    Ok(Config::load(cli.config.as_deref(), &set)?)
+}

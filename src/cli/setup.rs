@@ -1,0 +1,236 @@
+//! The composition root: turns what the config says into accounts of the engine. From here on nothing knows the
+//! config file or the kind of a store.
+
+use super::args::Topic;
+use super::end::UsageError;
+use super::log::Log;
+use super::signals::Asking;
+use super::stores;
+use crate::config::{self, Config, ConfigError, Located, Problem, nearest};
+use crate::mail::{FolderName, Login, Sides};
+use crate::net::Stop;
+use crate::secret::{self, SecretError};
+use crate::store::{Kind, Opener, Reach, StoreError};
+use crate::sync::rules::{Filter, Pattern, Rename, Rules};
+use crate::sync::{Account, Limits, Policy};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+/// Takes what is odd about an account but does not hinder: its name, and what.
+pub type Notes = Arc<dyn Fn(&str, String) + Send + Sync>;
+
+/// Notes as lines on standard error.
+pub fn notes_to_stderr() -> Notes {
+    Arc::new(|account, text| {
+        use std::io::Write;
+        // Nobody is left to be told where this fails.
+        let _ = writeln!(std::io::stderr().lock(), "mailsync: {account}: {}", crate::ui::plain(&text));
+    })
+}
+
+/// A server has dealt with what was on its way to it when a connection broke, after so long.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Makes accounts, and keeps every login that was found for as long as it lives.
+pub struct Setup<'a> {
+    pub config: &'a Config,
+    pub log: Arc<Log>,
+    stop: Stop,
+    logins: Mutex<Vec<Arc<Lookup>>>,
+}
+
+impl<'a> Setup<'a> {
+    pub fn new(config: &'a Config, log: Arc<Log>, stop: Stop) -> Setup<'a> {
+        Setup { config, log, stop, logins: Mutex::new(Vec::new()) }
+    }
+
+    /// The accounts called `names`, disabled ones too; all that are enabled where there are no names.
+    pub fn select(&self, names: &[String]) -> Result<Vec<&'a config::Account>, UsageError> {
+        select(self.config, names)
+    }
+
+    /// Makes the engine's accounts. All patterns of the config are judged, those of other accounts too.
+    pub fn accounts(&self, names: &[String], notes: &Notes) -> anyhow::Result<Vec<Account>> {
+        let chosen = self.select(names)?;
+        let mut problems = Vec::new();
+        let mut accounts = Vec::new();
+        for account in &self.config.accounts {
+            let rules = rules(&account.folders, &mut problems);
+            stores::check(account, &mut problems);
+            if chosen.iter().any(|one| one.name == account.name) {
+                accounts.push((account, rules));
+            }
+        }
+        if !problems.is_empty() {
+            return Err(ConfigError::from(problems).into());
+        }
+        // The order of the command line.
+        accounts.sort_by_key(|(account, _)| chosen.iter().position(|one| one.name == account.name));
+        Ok(accounts.into_iter().map(|(account, rules)| self.account(account, rules, notes)).collect())
+    }
+
+    fn account(&self, account: &config::Account, rules: Rules, notes: &Notes) -> Account {
+        let state = self.config.state_file(&account.name);
+        self.log.line(Topic::State, &account.name, &format!("state in {}", state.display()));
+        let remote = self.imap(account, &account.remote, notes);
+        let local = match &account.local {
+            config::Local::Maildir(maildir) => stores::maildir(&account.name, maildir, &self.log),
+            config::Local::Imap(imap) => self.imap(account, imap, notes),
+        };
+        Account {
+            name: account.name.clone(),
+            stores: Sides { local, remote },
+            rules,
+            policy: Policy::default(),
+            limits: Limits { whole_folder: account.guard.max_delete_folder, messages: account.guard.max_delete },
+            connections: account.servers().map(|server| server.connections).min().unwrap_or(1),
+            state,
+            patience: PATIENCE,
+            state_log: self.log.sink(Topic::State, &account.name),
+        }
+    }
+
+    fn imap(&self, account: &config::Account, imap: &config::Imap, notes: &Notes) -> Box<dyn Opener> {
+        let lookup = Arc::new(Lookup::new(&account.name, imap, self.stop.clone(), notes.clone()));
+        self.logins.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(lookup.clone());
+        stores::imap(&account.name, imap, lookup, &self.stop, &self.log)
+    }
+
+    /// Looks now for the passwords that may need a question, while nothing else writes to the terminal.
+    pub fn ask_beforehand(&self) {
+        let logins = self.logins.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _asking = Asking::begin();
+        for lookup in logins.iter().filter(|lookup| lookup.may_ask) {
+            // A failure is kept, and told by the account that it hinders; Ctrl-C ends all of it.
+            if matches!(lookup.found(), Err(SecretError::Cancelled)) {
+                self.stop.set();
+                return;
+            }
+        }
+    }
+}
+
+/// A login, looked for once.
+pub struct Lookup {
+    account: String,
+    spec: secret::Spec,
+    /// Whether a prompt may come of it: nothing in the config says where the password is.
+    may_ask: bool,
+    stop: Stop,
+    notes: Notes,
+    found: OnceLock<Result<Login, SecretError>>,
+}
+
+impl Lookup {
+    fn new(account: &str, imap: &config::Imap, stop: Stop, notes: Notes) -> Lookup {
+        let source = match &imap.password {
+            config::Password::Unsaid => secret::Source::Unsaid,
+            config::Password::Inline(password) => secret::Source::Given(password.clone()),
+            config::Password::Command(argv) => secret::Source::Command(argv.clone()),
+            config::Password::File(path) => secret::Source::File(path.clone()),
+        };
+        // A tunnel may have logged in already.
+        let may_ask = matches!(source, secret::Source::Unsaid) && imap.command.is_none();
+        let spec = secret::Spec {
+            host: imap.host.clone(),
+            port: imap.port,
+            user: imap.user.clone(),
+            source,
+            netrc: imap.netrc.clone(),
+        };
+        Lookup { account: account.to_owned(), spec, may_ask, stop, notes, found: OnceLock::new() }
+    }
+
+    fn found(&self) -> &Result<Login, SecretError> {
+        self.found.get_or_init(|| {
+            let note = |text| (self.notes)(&self.account, text);
+            let context = secret::Context { prompt: true, note: &note, cancelled: &|| self.stop.is_set() };
+            secret::resolve(&self.spec, &context)
+        })
+    }
+
+    /// The login, as a store wants it.
+    pub fn login(&self) -> Result<Login, StoreError> {
+        self.found().clone().map_err(|err| match err {
+            SecretError::Cancelled => StoreError::stopped(),
+            SecretError::Failed { cause, hint } => {
+                let error = StoreError::new(Reach::Account, Kind::Auth, "log in", cause);
+                hint.into_iter().fold(error, StoreError::with_hint)
+            }
+        })
+    }
+}
+
+/// The accounts called `names`, disabled ones too; all that are enabled where there are no names.
+pub fn select<'a>(config: &'a Config, names: &[String]) -> Result<Vec<&'a config::Account>, UsageError> {
+    let mut chosen: Vec<&config::Account> = Vec::new();
+    for name in names {
+        let Some(account) = config.account(name) else {
+            let all = config.accounts.iter().map(|account| account.name.as_str());
+            let hint = match nearest(name, all.clone()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("there are: {}", all.collect::<Vec<_>>().join(", ")),
+            };
+            return Err(UsageError { what: format!("no such account: `{name}`"), hint: Some(hint) });
+        };
+        if !chosen.iter().any(|other| other.name == account.name) {
+            chosen.push(account);
+        }
+    }
+    if names.is_empty() {
+        chosen.extend(config.accounts.iter().filter(|account| account.enabled));
+    }
+    if chosen.is_empty() {
+        let hint = Some("name one on the command line, or remove `enabled = false`".to_owned());
+        return Err(UsageError { what: "no account is enabled".to_owned(), hint });
+    }
+    Ok(chosen)
+}
+
+/// The engine's rules; what is wrong with one is a problem at its place.
+fn rules(folders: &config::Folders, problems: &mut Vec<Problem>) -> Rules {
+    let mut complain = |at: &config::At, what: String| problems.push(Problem::new(at.clone(), what));
+    let mut rules = Rules { subscribed_only: folders.subscribed_only, ..Rules::default() };
+    for filter in &folders.filters {
+        match Filter::parse(filter.include, &filter.pattern.value) {
+            Ok(parsed) => rules.filters.push(parsed),
+            Err(what) => complain(&filter.pattern.at, what),
+        }
+    }
+    for rename in &folders.renames {
+        match parse_rename(rename) {
+            Ok(parsed) => rules.renames.push(parsed),
+            Err((at, what)) => complain(at, what),
+        }
+    }
+    for (role, name) in &folders.roles {
+        match FolderName::parse(&name.value) {
+            Some(_) => rules.roles.push((*role, name.value.clone())),
+            None => complain(&name.at, format!("not a folder name: {:?}", name.value)),
+        }
+    }
+    rules
+}
+
+fn parse_rename(rename: &Located<config::Rename>) -> Result<Rename, (&config::At, String)> {
+    let fit = |name: &str| match FolderName::parse(name) {
+        Some(_) => Ok(name.to_owned()),
+        None => Err((&rename.at, format!("not a folder name: {name:?}"))),
+    };
+    Ok(match &rename.value {
+        config::Rename::Lower => Rename::Lower,
+        config::Rename::Replace { from, to } => Rename::Replace { from: from.clone(), to: to.clone() },
+        config::Rename::Prefix { from, to } => Rename::Prefix { from: fit(from)?, to: fit(to)? },
+        config::Rename::Folder { folder, to } => {
+            let pattern = Pattern::parse(&folder.value).map_err(|what| (&folder.at, what))?;
+            Rename::Folder { folder: pattern, to: fit(to)? }
+        }
+        config::Rename::Regex { re, to, back_re, back_to } => {
+            // Each alone first, so that the error stands at the right one.
+            for one in [re, back_re] {
+                Rename::regex(&one.value, "", "", "").map_err(|what| (&one.at, what))?;
+            }
+            Rename::regex(&re.value, to, &back_re.value, back_to).map_err(|what| (&rename.at, what))?
+        }
+    })
+}

@@ -1,0 +1,70 @@
+//! From a side of the config to a store's opener.
+
+use super::args::Topic;
+use super::log::Log;
+use super::setup::Lookup;
+use crate::config::{self, Problem};
+use crate::net::{Pin, Stop, TlsMode, TlsSettings};
+use crate::store::Opener;
+use crate::store::imap::{ImapOpener, ImapSettings};
+use crate::store::maildir::{Layout, MaildirOpener, MaildirSettings};
+use crate::store::traced::TracedOpener;
+use std::sync::Arc;
+
+pub fn maildir(account: &str, maildir: &config::Maildir, log: &Arc<Log>) -> Box<dyn Opener> {
+    let layout = match maildir.layout {
+        config::Layout::Nested => Layout::Nested,
+        config::Layout::MaildirPlusPlus => Layout::MaildirPlusPlus,
+        config::Layout::Flat { separator } => Layout::Flat(separator),
+    };
+    // Of the config's two, both are ASCII.
+    let info_separator = if maildir.info_separator == '!' { b'!' } else { b':' };
+    let root = maildir.path.value.clone();
+    log.line(Topic::Maildir, account, &format!("root {}, {}", root.display(), layout.describe()));
+    let opener = Box::new(MaildirOpener::new(MaildirSettings { root, layout, info_separator }));
+    match log.sink(Topic::Maildir, account) {
+        Some(tell) => Box::new(TracedOpener::new(opener, tell)),
+        None => opener,
+    }
+}
+
+/// Judges what only the network layer can judge; what is wrong is a problem at its place.
+pub fn check(account: &config::Account, problems: &mut Vec<Problem>) {
+    for pin in account.servers().flat_map(|server| &server.pins) {
+        if let Err(what) = Pin::parse(&pin.value) {
+            problems.push(Problem::new(pin.at.clone(), what));
+        }
+    }
+}
+
+pub fn imap(account: &str, imap: &config::Imap, lookup: Arc<Lookup>, stop: &Stop, log: &Arc<Log>) -> Box<dyn Opener> {
+    let mode = match imap.tls {
+        config::Tls::Implicit => TlsMode::Implicit,
+        config::Tls::StartTls => TlsMode::StartTls,
+        config::Tls::None => TlsMode::None,
+    };
+    let tls = TlsSettings {
+        mode,
+        ca_file: imap.ca_file.as_ref().map(|path| path.value.clone()),
+        // All of them are pins: `check` has seen them.
+        pins: imap.pins.iter().filter_map(|pin| Pin::parse(&pin.value).ok()).collect(),
+        server_name: imap.host.clone(),
+    };
+    // A tunnel without a host is called by its program.
+    let tunnel = imap.command.as_ref().and_then(|command| command.first());
+    let place = if imap.host.is_empty() { tunnel.unwrap_or(&imap.host) } else { &imap.host };
+    let usual = ImapSettings::new(place, Arc::new(move || lookup.login()));
+    let settings = ImapSettings {
+        port: imap.port,
+        tls,
+        allow_plaintext: imap.allow_plaintext,
+        command: imap.command.clone(),
+        timeout: imap.timeout,
+        disable_capabilities: imap.disable_capabilities.clone(),
+        auth: if imap.auth.is_empty() { usual.auth.clone() } else { imap.auth.clone() },
+        send_id: imap.send_id,
+        wire_log: log.sink(Topic::Imap, account),
+        ..usual
+    };
+    Box::new(ImapOpener::new(settings, stop.clone()))
+}
