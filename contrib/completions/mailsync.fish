@@ -1,0 +1,90 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_mailsync_global_optspecs
+    string join \n c/config= o/set= v/verbose d/debug= info h/help V/version
+end
+
+function __fish_mailsync_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_mailsync_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_mailsync_using_subcommand
+    set -l cmd (__fish_mailsync_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c mailsync -n "__fish_mailsync_needs_command" -s c -l config -d 'The config file [default: $XDG_CONFIG_HOME/mailsync/config.toml]' -r -F
+complete -c mailsync -n "__fish_mailsync_needs_command" -s o -l set -d 'Set a key of the config for this run, as in general.max_sync_accounts=1' -r
+complete -c mailsync -n "__fish_mailsync_needs_command" -s d -l debug -d 'Say all about these topics on standard error: imap, maildir, state, sync; secrets are masked' -r -f -a "imap\t''
+maildir\t''
+state\t''
+sync\t''"
+complete -c mailsync -n "__fish_mailsync_needs_command" -s v -l verbose -d 'Say on standard error what is done; twice for all topics of -d'
+complete -c mailsync -n "__fish_mailsync_needs_command" -l info -d 'The same as the command info'
+complete -c mailsync -n "__fish_mailsync_needs_command" -s h -l help -d 'Print help'
+complete -c mailsync -n "__fish_mailsync_needs_command" -s V -l version -d 'Print version'
+complete -c mailsync -n "__fish_mailsync_needs_command" -f -a "sync" -d 'Bring accounts in step'
+complete -c mailsync -n "__fish_mailsync_needs_command" -f -a "info" -d 'Show servers, folders and what the rules make of them; changes nothing'
+complete -c mailsync -n "__fish_mailsync_needs_command" -f -a "mutt-mailboxes" -d 'Write mutt\'s `mailboxes` commands, from what the last sync learned'
+complete -c mailsync -n "__fish_mailsync_needs_command" -f -a "completions" -d 'Write completions for a shell'
+complete -c mailsync -n "__fish_mailsync_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c mailsync -n "__fish_mailsync_using_subcommand sync" -s f -l folder -d 'Only this folder, by its name on either side; a pattern as in the config' -r
+complete -c mailsync -n "__fish_mailsync_using_subcommand sync" -s u -l ui -d 'How the run is shown [default: `ui` of the config]' -r -f -a "auto\t'Bars where standard error is a terminal, else lines'
+basic\t'A line for each thing done'
+quiet\t'Nothing unless something failed or was held'"
+complete -c mailsync -n "__fish_mailsync_using_subcommand sync" -s o -l set -d 'Set a key of the config for this run' -r
+complete -c mailsync -n "__fish_mailsync_using_subcommand sync" -s c -l config -d 'The config file [default: $XDG_CONFIG_HOME/mailsync/config.toml]' -r -F
+complete -c mailsync -n "__fish_mailsync_using_subcommand sync" -s d -l debug -d 'Say all about these topics on standard error: imap, maildir, state, sync; secrets are masked' -r -f -a "imap\t''
+maildir\t''
+state\t''
+sync\t''"
+complete -c mailsync -n "__fish_mailsync_using_subcommand sync" -s n -l dry-run -d 'Show what would be done, and do nothing'
+complete -c mailsync -n "__fish_mailsync_using_subcommand sync" -s q -l quiet -d 'Say nothing unless something fails'
+complete -c mailsync -n "__fish_mailsync_using_subcommand sync" -l allow-delete -d 'Do deletions that were held because there are so many of them, this once'
+complete -c mailsync -n "__fish_mailsync_using_subcommand sync" -l restore -d 'Copy back what is gone on one side, where that was held, this once'
+complete -c mailsync -n "__fish_mailsync_using_subcommand sync" -s v -l verbose -d 'Say on standard error what is done; twice for all topics of -d'
+complete -c mailsync -n "__fish_mailsync_using_subcommand sync" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mailsync -n "__fish_mailsync_using_subcommand info" -s o -l set -d 'Set a key of the config for this run' -r
+complete -c mailsync -n "__fish_mailsync_using_subcommand info" -s c -l config -d 'The config file [default: $XDG_CONFIG_HOME/mailsync/config.toml]' -r -F
+complete -c mailsync -n "__fish_mailsync_using_subcommand info" -s d -l debug -d 'Say all about these topics on standard error: imap, maildir, state, sync; secrets are masked' -r -f -a "imap\t''
+maildir\t''
+state\t''
+sync\t''"
+complete -c mailsync -n "__fish_mailsync_using_subcommand info" -l json -d 'Write JSON'
+complete -c mailsync -n "__fish_mailsync_using_subcommand info" -s v -l verbose -d 'Say on standard error what is done; twice for all topics of -d'
+complete -c mailsync -n "__fish_mailsync_using_subcommand info" -s h -l help -d 'Print help'
+complete -c mailsync -n "__fish_mailsync_using_subcommand mutt-mailboxes" -l template -d 'Template to use: a name (default, named, mbnames, hooks, or one of your own) or a file' -r
+complete -c mailsync -n "__fish_mailsync_using_subcommand mutt-mailboxes" -l dialect -d 'Program that reads the result' -r -f -a "mutt\t''
+neomutt\t''"
+complete -c mailsync -n "__fish_mailsync_using_subcommand mutt-mailboxes" -s o -l output -d 'File to replace, if its content changes; standard output where none is given' -r -F
+complete -c mailsync -n "__fish_mailsync_using_subcommand mutt-mailboxes" -l set -d 'Set a key of the config for this run' -r
+complete -c mailsync -n "__fish_mailsync_using_subcommand mutt-mailboxes" -s c -l config -d 'The config file [default: $XDG_CONFIG_HOME/mailsync/config.toml]' -r -F
+complete -c mailsync -n "__fish_mailsync_using_subcommand mutt-mailboxes" -s d -l debug -d 'Say all about these topics on standard error: imap, maildir, state, sync; secrets are masked' -r -f -a "imap\t''
+maildir\t''
+state\t''
+sync\t''"
+complete -c mailsync -n "__fish_mailsync_using_subcommand mutt-mailboxes" -s v -l verbose -d 'Say on standard error what is done; twice for all topics of -d'
+complete -c mailsync -n "__fish_mailsync_using_subcommand mutt-mailboxes" -s h -l help -d 'Print help'
+complete -c mailsync -n "__fish_mailsync_using_subcommand completions" -s c -l config -d 'The config file [default: $XDG_CONFIG_HOME/mailsync/config.toml]' -r -F
+complete -c mailsync -n "__fish_mailsync_using_subcommand completions" -s d -l debug -d 'Say all about these topics on standard error: imap, maildir, state, sync; secrets are masked' -r -f -a "imap\t''
+maildir\t''
+state\t''
+sync\t''"
+complete -c mailsync -n "__fish_mailsync_using_subcommand completions" -s v -l verbose -d 'Say on standard error what is done; twice for all topics of -d'
+complete -c mailsync -n "__fish_mailsync_using_subcommand completions" -s h -l help -d 'Print help'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info mutt-mailboxes completions help" -f -a "sync" -d 'Bring accounts in step'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info mutt-mailboxes completions help" -f -a "info" -d 'Show servers, folders and what the rules make of them; changes nothing'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info mutt-mailboxes completions help" -f -a "mutt-mailboxes" -d 'Write mutt\'s `mailboxes` commands, from what the last sync learned'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info mutt-mailboxes completions help" -f -a "completions" -d 'Write completions for a shell'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info mutt-mailboxes completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
