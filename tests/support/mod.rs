@@ -1,0 +1,61 @@
+//! What the integration tests stand on. Nothing here uses the program's own code.
+
+#![allow(dead_code, unused_imports, reason = "every test file takes what it needs of this and leaves the rest")]
+
+pub mod corpus;
+pub mod date;
+pub mod dovecot;
+pub mod faulty;
+pub mod home;
+pub mod imap;
+pub mod maildir;
+pub mod script;
+pub mod tmux;
+pub mod world;
+
+pub use dovecot::Dovecot;
+pub use home::{Home, Output};
+pub use imap::{Imap, ServerMessage};
+pub use maildir::{LocalMessage, Maildir};
+pub use script::Script;
+pub use tmux::Tmux;
+
+use sha2::{Digest, Sha256};
+
+/// SHA-256 in hex of the bytes, every CRLF taken for an LF.
+pub fn sha256_of_lf(bytes: &[u8]) -> String {
+    let mut lf = Vec::with_capacity(bytes.len());
+    for (at, byte) in bytes.iter().enumerate() {
+        if *byte != b'\r' || bytes.get(at + 1) != Some(&b'\n') {
+            lf.push(*byte);
+        }
+    }
+    sha256(&lf)
+}
+
+/// SHA-256 in hex.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The value of the first Subject, up to the end of its line.
+pub fn subject_of(message: &[u8]) -> String {
+    let text = String::from_utf8_lossy(message);
+    let line = text.lines().take_while(|line| !line.is_empty()).find_map(|line| line.strip_prefix("Subject: "));
+    line.unwrap_or_default().to_owned()
+}
+
+/// A small message with this subject, with LF line ends and a Message-ID of its own.
+pub fn mail(subject: &str) -> Vec<u8> {
+    let id = sha256(subject.as_bytes());
+    format!(
+        "From: Ann <ann@example.org>\nTo: me@example.org\nSubject: {subject}\nMessage-ID: <{}@test>\n\nThe text of {subject}.\n",
+        &id[..16]
+    )
+    .into_bytes()
+}
+
+/// The message with CRLF line ends.
+pub fn crlf(message: &[u8]) -> Vec<u8> {
+    String::from_utf8(message.to_vec()).expect("a message of the tests is UTF-8").replace('\n', "\r\n").into_bytes()
+}

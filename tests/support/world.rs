@@ -1,0 +1,286 @@
+//! Two worlds in memory and an account between them: what the tests of the engine stand on, and the notation in which
+//! they say what is there.
+//!
+//! A folder is a line: `INBOX: a b:S c:FS+todo`. Each message is the letters of its content, then `:`, its Maildir
+//! letters and its keywords, each after a `+`.
+
+use mailsync::mail::{Flag, FlagSpace, Flags, FolderName, Key, Keyword, Side, Sides};
+use mailsync::store::Stop;
+use mailsync::store::memory::{MemorySettings, World};
+use mailsync::sync::rules::Rules;
+use mailsync::sync::{Account, Counts, Event, Limits, Options, Outcome, Policy, Report, run};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use tempfile::TempDir;
+
+/// A folder's name.
+pub fn folder(text: &str) -> FolderName {
+    FolderName::parse(text).expect("a folder name")
+}
+
+/// Flags by Maildir letters and keywords: `FS+todo+later`.
+pub fn flags(text: &str) -> Flags {
+    let (letters, keywords) = text.split_once('+').unwrap_or((text, ""));
+    let letters = letters.bytes().map(|letter| Flag::from_letter(letter).expect("a Maildir letter"));
+    let keywords = keywords.split('+').filter_map(Keyword::new).map(Flag::Keyword);
+    letters.chain(keywords).collect()
+}
+
+/// Flags in the notation of [`flags`].
+pub fn show_flags(flags: &Flags) -> String {
+    let letters = flags.iter().filter_map(|flag| flag.letter()).map(char::from);
+    letters
+        .chain(flags.keywords().iter().flat_map(|keyword| ['+'].into_iter().chain(keyword.as_str().chars())))
+        .collect()
+}
+
+/// The message that a name stands for; its date is [`date`]. Names that begin with `x` have no Message-ID, all that
+/// begin with `d` share one. Every name gives another size.
+pub fn mail(name: &str) -> Vec<u8> {
+    let id = match name.as_bytes()[0] {
+        b'x' => String::new(),
+        b'd' => "Message-ID: <the-same@test>\n".to_owned(),
+        _ => format!("Message-ID: <{name}@test>\n"),
+    };
+    let weight = name.bytes().fold(0_usize, |sum, byte| sum * 7 + usize::from(byte)) % 1000;
+    format!("Subject: {name}\n{id}\n{}\n", "-".repeat(weight)).into_bytes()
+}
+
+/// The name that a message was made of.
+pub fn name_of(mail: &[u8]) -> String {
+    let text = std::str::from_utf8(mail).expect("a message of the tests");
+    text.lines().next().and_then(|line| line.strip_prefix("Subject: ")).expect("a subject").to_owned()
+}
+
+/// The date that messages of this name have.
+pub fn date(name: &str) -> i64 {
+    name.bytes().fold(1_000_000, |sum, byte| sum + 86_400 * i64::from(byte))
+}
+
+/// Puts what the lines say into a world.
+pub fn fill(world: &World, lines: &[&str]) {
+    for line in lines {
+        let (name, messages) = line.split_once(':').expect("FOLDER: messages");
+        world.make_folder(&folder(name));
+        for message in messages.split_whitespace() {
+            let (name_of_mail, letters) = message.split_once(':').unwrap_or((message, ""));
+            world.put(&folder(name), &mail(name_of_mail), &flags(letters), Some(date(name_of_mail)));
+        }
+    }
+}
+
+/// What is in a world, a line a folder, messages ordered.
+pub fn show(world: &World) -> Vec<String> {
+    let line = |(name, messages): (FolderName, Vec<(String, Flags)>)| {
+        let words = messages.iter().map(|(name, flags)| match flags.is_empty() {
+            true => format!(" {name}"),
+            false => format!(" {name}:{}", show_flags(flags)),
+        });
+        format!("{name}:{}", words.collect::<String>())
+    };
+    contents(world).into_iter().map(line).collect()
+}
+
+/// The messages of every folder by name, with their flags; dates are checked on the way.
+pub fn contents(world: &World) -> BTreeMap<FolderName, Vec<(String, Flags)>> {
+    let snapshot = world.snapshot();
+    let mut all = BTreeMap::new();
+    for (name, dated) in snapshot {
+        let mut messages: Vec<(String, Flags)> = Vec::new();
+        for key in world.keys(&name) {
+            let mail = world.content_of(&name, &key).expect("a key of the world");
+            messages.push((name_of(&mail), world.flags_of(&name, &key).expect("a key of the world")));
+        }
+        let mut dates: Vec<Option<i64>> = messages.iter().map(|(name, _)| Some(date(name))).collect();
+        let mut seen: Vec<Option<i64>> = dated.iter().map(|seen| seen.date).collect();
+        dates.sort();
+        seen.sort();
+        assert_eq!(seen, dates, "a date was changed in {name}");
+        messages.sort_by_key(|(name, flags)| (name.clone(), show_flags(flags)));
+        all.insert(name, messages);
+    }
+    all
+}
+
+/// The key of the first message of this name.
+pub fn key(world: &World, of: &str, name: &str) -> Key {
+    world.find(&folder(of), &mail(name)).unwrap_or_else(|| panic!("{name} is not in {of}"))
+}
+
+pub fn delete(world: &World, of: &str, name: &str) {
+    assert!(world.delete(&folder(of), &key(world, of, name)));
+}
+
+pub fn reflag(world: &World, of: &str, name: &str, to: &str) {
+    assert!(world.set_flags(&folder(of), &key(world, of, name), &flags(to)));
+}
+
+pub fn relocate(world: &World, of: &str, name: &str, into: &str) {
+    assert!(world.move_message(&folder(of), &key(world, of, name), &folder(into)).is_some());
+}
+
+/// A space that holds the letters given and the keywords given, and no others.
+pub fn space(text: &str) -> FlagSpace {
+    FlagSpace { fixed: flags(text), more: 0 }
+}
+
+/// An account between two worlds, with a state on disk that the tests may lose.
+pub struct Bench {
+    pub worlds: Sides<World>,
+    pub policy: Policy,
+    pub limits: Limits,
+    pub connections: usize,
+    pub stop: Stop,
+    dir: TempDir,
+}
+
+/// How a run went.
+#[derive(Clone, Debug)]
+pub struct Ran {
+    pub outcome: Outcome,
+    pub counts: Counts,
+    /// What was held or failed, in words.
+    pub told: Vec<String>,
+}
+
+impl Ran {
+    /// Fails unless the run found both sides in step and did nothing.
+    #[track_caller]
+    pub fn did_nothing(&self) {
+        assert!(
+            self.counts.is_empty() && self.outcome == Outcome::InStep,
+            "it should have had nothing to do: {self:?}"
+        );
+    }
+
+    #[track_caller]
+    pub fn in_step(&self) -> Counts {
+        assert_eq!(self.outcome, Outcome::InStep, "{self:?}");
+        self.counts
+    }
+}
+
+/// A directory that costs no disk, where there is one.
+pub fn scratch() -> TempDir {
+    let memory = std::path::Path::new("/dev/shm");
+    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    made.expect("a temporary directory")
+}
+
+impl Bench {
+    pub fn new(local: MemorySettings, remote: MemorySettings) -> Bench {
+        Bench::between(Sides::new(World::new(local), World::new(remote)))
+    }
+
+    pub fn between(worlds: Sides<World>) -> Bench {
+        Bench {
+            worlds,
+            policy: Policy::default(),
+            limits: Limits::default(),
+            connections: 1,
+            stop: Stop::new(),
+            dir: scratch(),
+        }
+    }
+
+    /// The same account with worlds and a state of its own.
+    pub fn fork(&self) -> Bench {
+        let worlds = self.worlds.as_ref().map(World::fork);
+        let bench = Bench { stop: Stop::new(), dir: scratch(), worlds, ..*self };
+        bench.put_state_back(&self.state_image());
+        bench
+    }
+
+    /// Where the state is.
+    pub fn state(&self) -> PathBuf {
+        self.dir.path().join("account.db")
+    }
+
+    pub fn account(&self, name: &str) -> Account {
+        let opener = |side: Side| -> Box<dyn mailsync::store::Opener> { Box::new(self.worlds[side].opener()) };
+        Account {
+            name: name.to_owned(),
+            stores: Sides::from_fn(opener),
+            rules: Rules::default(),
+            policy: self.policy,
+            limits: self.limits,
+            connections: self.connections,
+            state: self.state(),
+            patience: std::time::Duration::ZERO,
+            state_log: None,
+        }
+    }
+
+    pub fn run(&self) -> Ran {
+        self.run_with(&Options { accounts_at_once: 1, ..Options::default() })
+    }
+
+    pub fn dry_run(&self) -> Ran {
+        self.run_with(&Options { accounts_at_once: 1, dry_run: true, ..Options::default() })
+    }
+
+    pub fn run_with(&self, options: &Options) -> Ran {
+        let (report, told) = run_all(vec![self.account("main")], options, &self.stop);
+        let (_, outcome, counts) = report.accounts[0];
+        Ran { outcome, counts, told }
+    }
+
+    /// Runs at most twice; a further run must do nothing, and both sides must be the same.
+    #[track_caller]
+    pub fn settle(&self) {
+        let first = self.run();
+        let second = self.run();
+        let third = self.run();
+        assert!(third.counts.is_empty() && third.outcome == Outcome::InStep, "{first:?}\n{second:?}\n{third:?}");
+        self.in_step();
+    }
+
+    #[track_caller]
+    pub fn in_step(&self) {
+        assert_eq!(show(&self.worlds.local), show(&self.worlds.remote), "local and remote differ");
+    }
+
+    /// Forgets all that is known.
+    pub fn lose_state(&self) {
+        self.put_state_back(&[]);
+    }
+
+    /// The state's files as they are now: whole after a run, and in the middle of one what a crash would leave.
+    pub fn state_image(&self) -> Vec<(String, Vec<u8>)> {
+        image(&self.state())
+    }
+
+    pub fn put_state_back(&self, image: &[(String, Vec<u8>)]) {
+        for end in ["", "-wal", "-shm", "-journal"] {
+            let path = format!("{}{end}", self.state().display());
+            match image.iter().find(|(of, _)| of == end) {
+                Some((_, bytes)) => std::fs::write(&path, bytes).expect("the state is written"),
+                None => drop(std::fs::remove_file(&path)),
+            }
+        }
+    }
+}
+
+/// The files of a state; its index of the log (`-shm`) is left out, as it is made anew.
+pub fn image(state: &std::path::Path) -> Vec<(String, Vec<u8>)> {
+    let read = |end: &str| Some((end.to_owned(), std::fs::read(format!("{}{end}", state.display())).ok()?));
+    ["", "-wal"].into_iter().filter_map(read).collect()
+}
+
+/// Runs accounts; the report, and what was held or failed in words.
+pub fn run_all(accounts: Vec<Account>, options: &Options, stop: &Stop) -> (Report, Vec<String>) {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&told);
+    let observer = move |event: Event| {
+        let text = match event {
+            Event::Held { folder, held, .. } => format!("{folder:?}: {held}"),
+            Event::Problem { problem, .. } => problem.to_string(),
+            _ => return,
+        };
+        sink.lock().expect("nobody panicked").push(text);
+    };
+    let report = run(accounts, options, &observer, stop);
+    let told = told.lock().expect("nobody panicked").clone();
+    (report, told)
+}
