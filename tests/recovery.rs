@@ -1,0 +1,242 @@
+//! What follows when a run is cut off, a server renumbers its messages, or a listing can't be trusted.
+
+mod support;
+
+use mailsync::mail::{FlagSpace, Sides};
+use mailsync::store::memory::{Action, Fault, MemorySettings, When};
+use mailsync::store::{Kind, Reach, Stop, StoreError};
+use mailsync::sync::{Options, Outcome};
+use std::sync::Arc;
+use support::faulty::{Blow, Faulty};
+use support::world::{Bench, date, delete, fill, flags, folder, mail, relocate, show, space};
+
+/// Lets a run die at the first append.
+fn die_at_the_first_append(bench: &mut Bench, when: When) {
+    let mut step = 0;
+    loop {
+        let mut trial = bench.fork();
+        let faulty = Faulty::arm(&trial, step, when, Blow::Crash);
+        trial.run();
+        let last = faulty.last();
+        faulty.disarm(&mut trial);
+        if last == Some(Action::Append) {
+            *bench = trial;
+            return;
+        }
+        assert!(last.is_some(), "no append in the whole run");
+        step += 1;
+    }
+}
+
+#[test]
+fn a_new_uidvalidity_after_an_interrupted_first_sync_deletes_nothing() {
+    for local in [MemorySettings::maildir(), MemorySettings::server()] {
+        let mut bench = Bench::new(local, MemorySettings::server());
+        let many: String = (0..120).map(|number| format!(" m{number}")).collect();
+        fill(&bench.worlds.remote, &[&format!("INBOX:{many}")]);
+        // One batch is bound; the run ends in the second one, before any cursor is stored.
+        let world = bench.worlds.local.clone();
+        let stop = bench.stop.clone();
+        world.set_hook(Some(Arc::new(move |step| match (step.action, step.nth_of_action) {
+            (Action::Append, 105..) => {
+                stop.set();
+                Fault::Crash
+            }
+            _ => Fault::None,
+        })));
+        assert_eq!(bench.run().outcome, Outcome::Interrupted);
+        world.set_hook(None);
+        bench.stop = Stop::new();
+        delete(&bench.worlds.remote, "INBOX", "m7");
+        bench.worlds.remote.new_generation(&folder("INBOX"), true);
+        let ran = bench.run();
+        assert_eq!((ran.outcome, ran.counts.deleted), (Outcome::InStep, Sides::default()), "{ran:?}");
+        bench.settle();
+        assert_eq!(bench.worlds.local.keys(&folder("INBOX")).len(), 120);
+    }
+}
+
+#[test]
+fn a_new_uidvalidity_after_a_crash_does_not_mix_up_messages() {
+    for remote in [MemorySettings::server(), MemorySettings::plain_server()] {
+        for (here, there) in [(&[][..], &["INBOX: a b c"][..]), (&["INBOX: a b c"][..], &[][..])] {
+            for when in [When::Before, When::After] {
+                let mut bench = Bench::new(MemorySettings::maildir(), remote.clone());
+                fill(&bench.worlds.local, here);
+                fill(&bench.worlds.remote, there);
+                die_at_the_first_append(&mut bench, when);
+                bench.worlds.remote.new_generation(&folder("INBOX"), true);
+                bench.run();
+                bench.settle();
+                assert_eq!(show(&bench.worlds.local), ["INBOX: a b c"], "{when:?}");
+                // What was bound wrongly would show as soon as one of them is deleted.
+                delete(&bench.worlds.remote, "INBOX", "a");
+                bench.run();
+                assert_eq!(show(&bench.worlds.local), ["INBOX: b c"], "{when:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_incomplete_listing_under_a_new_uidvalidity_is_not_worked_with() {
+    let bench = Bench::new(MemorySettings::maildir(), MemorySettings::server());
+    fill(&bench.worlds.remote, &["INBOX: a:S b c"]);
+    bench.settle();
+    bench.worlds.remote.new_generation(&folder("INBOX"), true);
+    bench.worlds.remote.cut_short(&folder("INBOX"), true);
+    let ran = bench.run();
+    assert!(ran.outcome == Outcome::Partial && ran.counts.is_empty(), "{ran:?}");
+    bench.worlds.remote.cut_short(&folder("INBOX"), false);
+    bench.settle();
+    assert_eq!(show(&bench.worlds.local), ["INBOX: a:S b c"]);
+}
+
+#[test]
+fn nothing_is_copied_to_a_folder_that_was_never_seen_whole() {
+    let bench = Bench::new(MemorySettings::maildir(), MemorySettings::server());
+    fill(&bench.worlds.local, &["INBOX: a"]);
+    fill(&bench.worlds.remote, &["INBOX: a"]);
+    bench.worlds.remote.cut_short(&folder("INBOX"), true);
+    let ran = bench.run();
+    assert!(ran.outcome == Outcome::Partial && ran.counts.copied == Sides::default(), "{ran:?}");
+    bench.worlds.remote.cut_short(&folder("INBOX"), false);
+    bench.settle();
+    assert_eq!(show(&bench.worlds.remote), ["INBOX: a"]);
+}
+
+#[test]
+fn a_keyword_that_only_one_side_holds_survives_a_move() {
+    for tell_keys in [true, false] {
+        let poor = MemorySettings { space: space("DFPRST"), tell_keys, ..MemorySettings::server() };
+        let bench = Bench::new(MemorySettings { space: FlagSpace::all(), ..MemorySettings::maildir() }, poor);
+        fill(&bench.worlds.local, &["INBOX: a:S+todo b", "Work: c"]);
+        bench.run();
+        relocate(&bench.worlds.local, "INBOX", "a", "Work");
+        assert_eq!(bench.run().counts.moved, Sides::new(0, 1));
+        bench.run();
+        assert_eq!(show(&bench.worlds.local), ["INBOX: b", "Work: a:S+todo c"]);
+        assert_eq!(show(&bench.worlds.remote), ["INBOX: b", "Work: a:S c"]);
+        relocate(&bench.worlds.remote, "Work", "a", "INBOX");
+        bench.run();
+        bench.run();
+        assert_eq!(show(&bench.worlds.local), ["INBOX: a:S+todo b", "Work: c"]);
+    }
+}
+
+#[test]
+fn a_moved_message_that_only_its_email_id_names_is_found_at_once() {
+    let server = MemorySettings { email_ids: true, tell_keys: false, ..MemorySettings::server() };
+    let bench = Bench::new(server.clone(), server);
+    fill(&bench.worlds.local, &["INBOX: x1", "Work: e"]);
+    fill(&bench.worlds.remote, &["INBOX: x1"]);
+    bench.settle();
+    relocate(&bench.worlds.local, "INBOX", "x1", "Work");
+    bench.run().in_step();
+    bench.run().did_nothing();
+    bench.in_step();
+}
+
+#[test]
+fn a_side_that_seems_emptied_is_not_believed_because_another_folder_could_not_be_looked_at() {
+    let bench = Bench::new(MemorySettings::maildir(), MemorySettings::server());
+    fill(&bench.worlds.remote, &["INBOX: a b", "Work: c"]);
+    bench.settle();
+    for (at, name) in [("INBOX", "a"), ("INBOX", "b"), ("Work", "c")] {
+        delete(&bench.worlds.local, at, name);
+    }
+    bench.worlds.remote.set_hook(Some(Arc::new(|step| match (step.action, &step.folder) {
+        (Action::Changes | Action::Open, Some(name)) if *name == folder("Work") => {
+            Fault::Fail(StoreError::new(Reach::Folder, Kind::Refused, "look", "not today"))
+        }
+        _ => Fault::None,
+    })));
+    assert_eq!(bench.run().outcome, Outcome::Partial);
+    assert_eq!(show(&bench.worlds.remote), ["INBOX: a b", "Work: c"]);
+}
+
+#[test]
+fn what_is_brought_back_comes_even_if_the_connection_is_lost_on_the_way() {
+    let start = Bench::new(MemorySettings::maildir(), MemorySettings::server());
+    fill(&start.worlds.remote, &["INBOX: a b:S c", "Work: e"]);
+    start.settle();
+    for name in ["a", "b", "c"] {
+        delete(&start.worlds.local, "INBOX", name);
+    }
+    delete(&start.worlds.local, "Work", "e");
+    assert_eq!(start.run().outcome, Outcome::Partial);
+    for when in [When::Before, When::After] {
+        for step in 0.. {
+            let mut bench = start.fork();
+            let faulty = Faulty::arm(&bench, step, when, Blow::Fail(Reach::Connection));
+            let restore = Options { restore: true, accounts_at_once: 1, ..Options::default() };
+            bench.run_with(&restore);
+            let struck = faulty.struck();
+            faulty.disarm(&mut bench);
+            bench.run_with(&restore);
+            assert_eq!(show(&bench.worlds.local), ["INBOX: a b:S c", "Work: e"], "{when:?} step {step}");
+            bench.run().did_nothing();
+            if !struck {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_folder_whose_moves_fail_does_not_keep_the_others_from_being_synced() {
+    let bench = Bench::new(MemorySettings::maildir(), MemorySettings::server());
+    fill(&bench.worlds.local, &["INBOX: a b", "Other: c", "Work: e"]);
+    bench.settle();
+    relocate(&bench.worlds.local, "INBOX", "a", "Work");
+    fill(&bench.worlds.local, &["Other: f"]);
+    bench.worlds.remote.set_hook(Some(Arc::new(|step| match step.action {
+        Action::Move => Fault::Fail(StoreError::new(Reach::Folder, Kind::Refused, "move", "not today")),
+        _ => Fault::None,
+    })));
+    let ran = bench.run();
+    assert_eq!(ran.outcome, Outcome::Partial, "{ran:?}");
+    assert_eq!(show(&bench.worlds.remote), ["INBOX: a b", "Other: c f", "Work: e"]);
+    bench.worlds.remote.set_hook(None);
+    bench.settle();
+    assert_eq!(show(&bench.worlds.remote), ["INBOX: b", "Other: c f", "Work: a e"]);
+}
+
+#[test]
+fn a_message_under_a_new_name_in_its_folder_is_the_same_message() {
+    let bench = Bench::new(MemorySettings::maildir(), MemorySettings::server());
+    fill(&bench.worlds.remote, &["INBOX: a b:F c"]);
+    bench.settle();
+    let there = bench.worlds.remote.keys(&folder("INBOX"));
+    for name in ["a", "b"] {
+        let (world, inbox) = (&bench.worlds.local, folder("INBOX"));
+        delete(world, "INBOX", name);
+        world.put(&inbox, &mail(name), &flags("S"), Some(date(name)));
+    }
+    let counts = bench.run().in_step();
+    assert_eq!((counts.copied, counts.deleted), (Sides::default(), Sides::default()), "{counts:?}");
+    assert_eq!(bench.worlds.remote.keys(&folder("INBOX")), there);
+    assert_eq!(show(&bench.worlds.remote), ["INBOX: a:S b:S c"]);
+    bench.settle();
+    bench.run().did_nothing();
+}
+
+#[test]
+fn deletions_that_were_held_stay_held_when_mail_arrives() {
+    let bench = Bench::new(MemorySettings::maildir(), MemorySettings::server());
+    let many: String = (0..25).map(|number| format!(" m{number}")).collect();
+    fill(&bench.worlds.remote, &[&format!("INBOX:{many}")]);
+    bench.settle();
+    for number in 0..25 {
+        delete(&bench.worlds.local, "INBOX", &format!("m{number}"));
+    }
+    for late in ["x", "y", "z"] {
+        let ran = bench.run();
+        assert!(ran.outcome == Outcome::Partial && ran.counts.deleted == Sides::default(), "{ran:?}");
+        fill(&bench.worlds.remote, &[&format!("INBOX: {late}")]);
+    }
+    assert_eq!(bench.worlds.remote.keys(&folder("INBOX")).len(), 28);
+    let allowed = bench.run_with(&Options { allow_delete: true, accounts_at_once: 1, ..Options::default() });
+    assert_eq!(allowed.counts.deleted, Sides::new(0, 25));
+    bench.settle();
+}
