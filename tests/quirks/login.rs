@@ -1,0 +1,236 @@
+//! Greetings, logins and capabilities.
+
+use crate::harness::*;
+use crate::support::{Dovecot, Script, dovecot};
+use mailsync::mail::{Login, Secret};
+use mailsync::net::{Pin, Stop, TlsMode};
+use mailsync::store::imap::{ImapOpener, ImapSettings};
+use mailsync::store::{Kind, Opener, Reach, Store, StoreError};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+fn fails(script: &str) -> StoreError {
+    let script = Script::play(&[script]);
+    let error = ImapOpener::new(settings(script.port), Stop::new()).open().map(drop).expect_err("no login");
+    script.finish();
+    error
+}
+
+#[test]
+fn a_greeting_of_bye_is_a_matter_of_the_network() {
+    let error = fails("S: * BYE go away\nEOF");
+    assert_eq!((error.kind, error.reach), (Kind::Network, Reach::Connection), "{error}");
+}
+
+#[test]
+fn a_preauth_greeting_is_refused_where_the_line_is_not_protected() {
+    let error = fails("S: * PREAUTH [CAPABILITY IMAP4rev1] welcome\nEOF");
+    assert_eq!(error.kind, Kind::Tls, "{error}");
+}
+
+#[test]
+fn a_real_refusal_is_not_followed_by_another_mechanism() {
+    let error = fails(
+        "S: * OK [CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR] hello
+         C: T AUTHENTICATE PLAIN AG1lAHNlY3JldA==
+         S: T NO [AUTHENTICATIONFAILED] wrong
+         EOF",
+    );
+    assert_eq!((error.kind, error.reach), (Kind::Auth, Reach::Account), "{error}");
+    assert!(!format!("{error:?}").contains("secret"));
+}
+
+#[test]
+fn a_password_that_the_server_repeats_is_not_told() {
+    for (greeting, sent) in [
+        ("IMAP4rev1", r#"LOGIN "me" "secret""#),
+        ("IMAP4rev1 LOGINDISABLED AUTH=PLAIN SASL-IR", "AUTHENTICATE PLAIN AG1lAHNlY3JldA=="),
+    ] {
+        for refusal in ["T BAD", "T NO [ALERT]", "* BYE"] {
+            let end = if refusal == "* BYE" { "DROP" } else { "EOF" };
+            let script = format!(
+                "S: * OK [CAPABILITY {greeting}] hello
+                 C: T {sent}
+                 S: {refusal} not understood: {sent}
+                 {end}"
+            );
+            let script = Script::play(&[&script]);
+            let log = Arc::new(std::sync::Mutex::new(String::new()));
+            let sink = log.clone();
+            let wire_log: mailsync::net::WireLog = Arc::new(move |line| sink.lock().expect("no panic").push_str(line));
+            let settings = ImapSettings { wire_log: Some(wire_log), ..settings(script.port) };
+            let error = ImapOpener::new(settings, Stop::new()).open().map(drop).expect_err("no login");
+            script.finish();
+            let told = format!("{error} {error:?} {}", log.lock().expect("no panic"));
+            assert!(!told.contains("secret") && !told.contains("AG1lA"), "{told}");
+        }
+    }
+}
+
+#[test]
+fn a_mechanism_that_is_not_understood_is_followed_by_the_next() {
+    let script = Script::play(&["S: * OK hello
+        C: T CAPABILITY
+        S: * CAPABILITY IMAP4rev1  AUTH=PLAIN LITERAL+ 
+        S: T OK done
+        C: T AUTHENTICATE PLAIN
+        S: +
+        C: AG1lAHNlY3JldA==
+        S: T BAD what is that?
+        C: T LOGIN \"me\" \"secret\"
+        S: * CAPABILITY IMAP4rev1 UNSELECT
+        S: T OK in
+        C: T LOGOUT
+        S: * BYE bye
+        S: T OK done"]);
+    let store: Box<dyn Store> = Box::new(connect(&script));
+    store.close();
+    script.finish();
+}
+
+#[test]
+fn a_challenge_that_makes_no_sense_is_cancelled() {
+    let error = fails(
+        "S: * OK [CAPABILITY IMAP4rev1 AUTH=PLAIN LOGINDISABLED] hello
+         C: T AUTHENTICATE PLAIN
+         S: + what is your name?
+         C: *
+         S: T NO cancelled
+         EOF",
+    );
+    assert_eq!(error.kind, Kind::Auth, "{error}");
+}
+
+#[test]
+fn no_password_is_sent_where_the_server_takes_none() {
+    let error = fails("S: * OK [CAPABILITY IMAP4rev1 LOGINDISABLED AUTH=GSSAPI] hello\nEOF");
+    assert_eq!((error.kind, error.reach), (Kind::Auth, Reach::Account), "{error}");
+}
+
+#[test]
+fn capabilities_are_asked_for_after_the_login_where_they_were_not_told() {
+    let script = Script::play(&["S: * OK [CAPABILITY IMAP4rev1] hello
+        C: T LOGIN \"me\" \"secret\"
+        S: T OK in
+        C: T CAPABILITY
+        S: * CAPABILITY IMAP4rev1 ID
+        S: T OK done
+        C: T ID (\"name\" \"mailsync\" \"version\" \"*\")
+        S: T BAD Parse command error
+        C: T LIST \"\" \"\"
+        S: * LIST (\\Noselect) \".\" \"\"
+        S: T OK done"]);
+    let facts = connect(&script).facts().expect("facts");
+    assert_eq!(facts.delimiter.as_deref(), Some("."));
+    assert!(facts.uses.contains(&("ID".to_owned(), true)) && facts.uses.contains(&("UIDPLUS".to_owned(), false)));
+    script.finish();
+}
+
+#[test]
+fn a_capability_that_is_switched_off_is_not_used() {
+    let script = Script::play(&["S: * OK [CAPABILITY IMAP4rev1 ID NAMESPACE] hello
+        C: T LOGIN \"me\" \"secret\"
+        S: T OK [CAPABILITY IMAP4rev1 ID NAMESPACE] in
+        C: T NAMESPACE
+        S: * NAMESPACE ((\"INBOX.\" \".\")) NIL NIL
+        S: T OK done"]);
+    let settings = ImapSettings { disable_capabilities: vec!["id".into()], ..settings(script.port) };
+    let facts = ImapOpener::new(settings, Stop::new()).connect().expect("connected").facts().expect("facts");
+    assert_eq!(facts.namespace.as_deref(), Some("INBOX."));
+    script.finish();
+}
+
+#[test]
+fn a_stop_ends_every_wait() {
+    let script = Script::play(&["HANG"]);
+    let stop = Stop::new();
+    let opener = ImapOpener::new(settings(script.port), stop.clone());
+    let waiting = std::thread::spawn(move || opener.open().map(drop).expect_err("stopped"));
+    std::thread::sleep(Duration::from_millis(100));
+    let begin = Instant::now();
+    stop.set();
+    assert_eq!(waiting.join().expect("no panic").kind, Kind::Stopped);
+    assert!(begin.elapsed() < Duration::from_secs(2));
+}
+
+#[test]
+fn silence_is_a_matter_of_the_network() {
+    let script = Script::play(&["HANG"]);
+    let settings = ImapSettings { timeout: Duration::from_millis(300), ..settings(script.port) };
+    let error = ImapOpener::new(settings, Stop::new()).open().map(drop).expect_err("no answer");
+    assert_eq!((error.kind, error.reach), (Kind::Network, Reach::Connection), "{error}");
+}
+
+#[test]
+fn a_tunnel_may_be_logged_in_from_the_start() {
+    let say = "printf '* PREAUTH [CAPABILITY IMAP4rev1] hi\\r\\n'; read a b c; \
+               printf '* LIST () \"/\" \"\"\\r\\n%s OK done\\r\\n' \"$a\"; read a b; printf '%s OK bye\\r\\n' \"$a\"";
+    let command = Some(["sh", "-c", say].map(str::to_owned).to_vec());
+    let unasked = Arc::new(|| panic!("no password is needed"));
+    let settings = ImapSettings { command, login: unasked, ..settings(1) };
+    let mut store = ImapOpener::new(settings, Stop::new()).open().expect("connected");
+    assert_eq!(store.facts().expect("facts").delimiter.as_deref(), Some("/"));
+    store.close();
+}
+
+fn odd_password_server() -> (Dovecot, Login) {
+    let password = "pä\"ss\\w örd€";
+    let users = vec![("ann".to_owned(), password.to_owned())];
+    let server = Dovecot::with(dovecot::Options { users, ..dovecot::Options::default() });
+    (server, Login { user: "ann".into(), password: Secret::new(password) })
+}
+
+#[test]
+fn passwords_with_quotes_and_8_bit_letters_log_in_by_every_mechanism() {
+    let (server, login) = odd_password_server();
+    for (auth, disabled) in [("PLAIN", ""), ("PLAIN", "SASL-IR"), ("LOGIN", ""), ("LOGIN", "LITERAL+")] {
+        let login = login.clone();
+        let settings = ImapSettings {
+            auth: vec![auth.to_owned()],
+            disable_capabilities: vec![disabled.to_owned()],
+            login: Arc::new(move || Ok(login.clone())),
+            ..settings(server.port)
+        };
+        let mut store = ImapOpener::new(settings, Stop::new()).connect().expect("logged in");
+        assert!(store.list().expect("listed").iter().any(|info| info.name.is_inbox()), "{auth} {disabled}");
+    }
+}
+
+#[test]
+fn starttls_and_tls_check_the_certificate() {
+    let server = Dovecot::start();
+    for (mode, port) in [(TlsMode::StartTls, server.port), (TlsMode::Implicit, server.tls_port)] {
+        let mut settings = settings(port);
+        let login = || Ok(Login { user: "alice".into(), password: Secret::new("secret-alice") });
+        settings.login = Arc::new(login);
+        settings.tls.mode = mode;
+        let refused = ImapOpener::new(settings.clone(), Stop::new()).open().map(drop).expect_err("not trusted");
+        assert_eq!((refused.kind, refused.reach), (Kind::Tls, Reach::Account), "{refused}");
+        let mut with_ca = settings.clone();
+        with_ca.tls.ca_file = Some(server.ca_file.clone());
+        let mut with_pin = settings.clone();
+        with_pin.tls.pins = vec![Pin::parse(&server.sha256).expect("a pin")];
+        for settings in [with_ca, with_pin] {
+            let mut store = ImapOpener::new(settings, Stop::new()).connect().expect("connected");
+            assert_eq!(store.facts().expect("facts").transport.as_deref(), Some("TLS"));
+        }
+    }
+}
+
+#[test]
+fn no_secret_gets_into_the_wire_log() {
+    let (server, login) = odd_password_server();
+    let log = Arc::new(std::sync::Mutex::new(String::new()));
+    for auth in ["PLAIN", "LOGIN"] {
+        let (login, sink) = (login.clone(), log.clone());
+        let settings = ImapSettings {
+            auth: vec![auth.to_owned()],
+            login: Arc::new(move || Ok(login.clone())),
+            wire_log: Some(Arc::new(move |line: &str| sink.lock().expect("no panic").push_str(line))),
+            ..settings(server.port)
+        };
+        ImapOpener::new(settings, Stop::new()).connect().expect("logged in").facts().expect("facts");
+    }
+    let log = log.lock().expect("no panic");
+    assert!(log.contains("NAMESPACE") && !log.contains("rd€") && !log.contains("w6RzcyI"), "{log}");
+}

@@ -1,0 +1,224 @@
+//! Lists, states and selections of mailboxes.
+
+use crate::harness::*;
+use mailsync::mail::{FolderName, Role};
+use mailsync::store::{Access, FolderInfo, Kind, Reach, Store};
+
+fn list(capabilities: &str, steps: &str) -> Vec<FolderInfo> {
+    let script = play(capabilities, steps);
+    let list = connect(&script).list().expect("listed");
+    script.finish();
+    list
+}
+
+fn plain_list(lines: &str, lsub: &str, statuses: &str) -> Vec<FolderInfo> {
+    let steps = format!(
+        "C: m1 LIST \"\" \"*\"
+         C: m2 LSUB \"\" \"*\"
+         {lines}
+         S: m1 OK done
+         {lsub}
+         S: m2 OK done
+         {statuses}"
+    );
+    list("", &steps)
+}
+
+fn names(list: &[FolderInfo]) -> Vec<String> {
+    list.iter().map(|info| info.name.text()).collect()
+}
+
+#[test]
+fn a_server_without_extensions_is_listed_with_lsub_and_status() {
+    let list = plain_list(
+        "S: * LIST (\\HasChildren) \"/\" INBOX
+         S: * LIST (\\HasChildren \\Noselect \\) \"/\" \"[Gmail]\"
+         S: * LIST () \"/\" \"[Gmail]/Sent Mail\"",
+        "S: * LSUB () \"/\" INBOX
+         S: * LSUB () \"/\" Gone",
+        "C: m3 STATUS \"INBOX\" (MESSAGES UIDNEXT UIDVALIDITY UNSEEN)
+         C: m4 STATUS \"[Gmail]/Sent Mail\" *
+         S: * STATUS INBOX (MESSAGES 3 UIDNEXT 9 UIDVALIDITY 7 UNSEEN 1)
+         S: m3 OK done
+         S: * STATUS \"[Gmail]/Sent Mail\" ()
+         S: m4 OK done",
+    );
+    assert_eq!(names(&list), ["INBOX", "[Gmail]", "[Gmail]/Sent Mail"]);
+    assert_eq!((list[0].messages, list[0].unseen, list[0].subscribed), (Some(3), Some(1), Some(true)));
+    assert_eq!(list[0].cursor, Some(cursor(9, 0, 3)));
+    assert_eq!((list[1].selectable, list[2].cursor.is_none(), list[2].subscribed), (false, true, Some(false)));
+}
+
+#[test]
+fn all_of_it_comes_in_one_flight_where_the_server_can() {
+    let list = list(
+        "ID ENABLE QRESYNC CONDSTORE NAMESPACE LIST-EXTENDED LIST-STATUS SPECIAL-USE",
+        "C: m1 ID (*)
+         C: m2 ENABLE QRESYNC
+         C: m3 NAMESPACE
+         C: m4 LIST \"\" \"*\" RETURN (SUBSCRIBED SPECIAL-USE STATUS (MESSAGES UIDNEXT UIDVALIDITY UNSEEN HIGHESTMODSEQ))
+         S: * ID (\"name\" \"x\")
+         S: m1 OK done
+         S: * ENABLED QRESYNC
+         S: m2 OK done
+         S: * NAMESPACE ((\"\" \"/\")) ((\"~\" \"/\")) ((\"Shared/\" \"/\"))
+         S: m3 OK done
+         S: * LIST (\\Subscribed) \"/\" INBOX
+         S: * STATUS INBOX (MESSAGES 2 UIDNEXT 5 UIDVALIDITY 7 UNSEEN 0 HIGHESTMODSEQ 44)
+         S: * LIST (\\Trash) \"/\" Bin
+         S: * STATUS Bin (MESSAGES 0 UIDNEXT 1 UIDVALIDITY 8 UNSEEN 0 HIGHESTMODSEQ 0)
+         S: * LIST () \"/\" \"Shared/All\"
+         S: * LIST () \"/\" \"~ann/INBOX\"
+         S: * LIST () \"/\" \"mail.lock\"
+         S: m4 OK done",
+    );
+    assert_eq!(names(&list), ["INBOX", "Bin"]);
+    assert_eq!((list[0].cursor.clone(), list[0].role), (Some(cursor(5, 44, 2)), Some(Role::Inbox)));
+    assert_eq!((list[1].role, list[1].subscribed), (Some(Role::Trash), Some(false)));
+    assert!(!list[1].cursor.as_ref().expect("a cursor").conclusive, "HIGHESTMODSEQ 0 proves nothing");
+}
+
+#[test]
+fn several_spellings_of_inbox_are_one_folder() {
+    let status = |tag: u32, name: &str| {
+        format!(
+            "C: T STATUS \"{name}\" *\nS: * STATUS {name} (MESSAGES 0 UIDNEXT 1 UIDVALIDITY 7 UNSEEN 0)\nS: m{tag} OK done\n"
+        )
+    };
+    let list = plain_list(
+        "S: * LIST () \".\" Inbox\nS: * LIST () \".\" INBOX\nS: * LIST () \".\" inbox",
+        "S: * LSUB () \".\" inbox",
+        &status(3, "INBOX"),
+    );
+    assert_eq!((names(&list), list[0].wire.as_slice()), (vec!["INBOX".to_owned()], b"INBOX".as_slice()));
+    assert_eq!(list[0].subscribed, Some(true));
+    let list = plain_list("S: * LIST () \".\" inbox", "", &status(3, "inbox"));
+    assert_eq!((names(&list), list[0].wire.as_slice()), (vec!["INBOX".to_owned()], b"inbox".as_slice()));
+}
+
+#[test]
+fn names_that_lead_nowhere_are_listed_with_their_problem() {
+    let list = plain_list(
+        "S: * LIST () \"/\" INBOX
+         S: * LIST () \"/\" \"../../.ssh\"
+         S: * LIST () \"/\" \"a//b\"
+         R: * LIST () \"/\" \"sp\\xe9cial\"\\r\\n",
+        "",
+        "C: m3 STATUS \"INBOX\" *
+         C: m4 STATUS *
+         C: m5 STATUS *
+         C: m6 STATUS {7}
+         S: m3 OK done
+         S: m4 NO no
+         S: m5 NO no
+         S: + go on
+         B: *
+         C: * (MESSAGES*)
+         S: m6 NO no",
+    );
+    assert_eq!(list.len(), 4);
+    assert!(list[1].problem.is_some() && list[2].problem.is_some(), "{list:?}");
+}
+
+#[test]
+fn a_forgotten_inbox_is_found() {
+    let list = plain_list(
+        "S: * LIST () \"/\" Work",
+        "",
+        "C: m3 STATUS \"Work\" *
+         C: m4 STATUS \"INBOX\" *
+         S: m3 OK done
+         S: * STATUS INBOX (MESSAGES 0 UIDNEXT 1 UIDVALIDITY 7 UNSEEN 0)
+         S: m4 OK done",
+    );
+    assert_eq!(names(&list), ["Work", "INBOX"]);
+}
+
+#[test]
+fn a_list_that_is_cut_off_is_an_error() {
+    let script = play("", "C: T LIST*\nC: T LSUB*\nS: * LIST () \"/\" INBOX\nDROP");
+    let error = connect(&script).list().expect_err("half a list");
+    assert_eq!((error.kind, error.reach), (Kind::Network, Reach::Connection), "{error}");
+}
+
+#[test]
+fn a_folder_that_is_there_already_counts_as_created() {
+    let script = play(
+        "NAMESPACE",
+        "C: T NAMESPACE
+         S: * NAMESPACE ((\"INBOX.\" \".\")) NIL NIL
+         S: T OK done
+         C: T CREATE \"INBOX.Sent\"
+         S: T NO Mailbox already exists!
+         C: T LIST \"\" \"INBOX.Sent\"
+         S: * LIST () \".\" INBOX.Sent
+         S: T OK done
+         C: T SUBSCRIBE \"INBOX.Sent\"
+         S: T NO no",
+    );
+    let info = connect(&script).create(&FolderName::parse("Sent").expect("a name")).expect("created");
+    assert_eq!((info.wire.as_slice(), info.name.text().as_str()), (b"INBOX.Sent".as_slice(), "Sent"));
+    script.finish();
+}
+
+#[test]
+fn a_folder_that_can_not_be_created_says_why() {
+    let script = play(
+        "",
+        "C: T LIST \"\" \"\"
+         S: * LIST () \"/\" \"\"
+         S: T OK done
+         C: T CREATE \"x\"
+         S: T NO [CANNOT] Unknown namespace.
+         C: T LIST \"\" \"x\"
+         S: T OK done",
+    );
+    let error = connect(&script).create(&FolderName::parse("x").expect("a name")).expect_err("not made");
+    assert_eq!((error.kind, error.reach), (Kind::Refused, Reach::Folder));
+    assert!(error.cause.contains("Unknown namespace"), "{error}");
+}
+
+#[test]
+fn a_read_only_folder_holds_no_flags_and_is_not_written_to() {
+    let steps = select(1, "").replace("[READ-WRITE]", "[READ-ONLY]");
+    let script = play("", &steps);
+    let mut store = connect(&script);
+    let mut folder = inbox(&mut store);
+    assert!(!folder.writable() && folder.flag_space().fixed.is_empty());
+    assert_eq!(folder.remove(&uids(&[1])).expect("answered").len(), 1);
+    assert!(folder.append(vec![outgoing(b"a", "")]).expect("answered")[0].is_err());
+    script.finish();
+}
+
+#[test]
+fn absent_permanent_flags_allow_all_and_a_bare_star_allows_keywords() {
+    for (more, seen, keyword) in [
+        ("", true, true),
+        ("S: * OK [PERMANENTFLAGS ()] none", false, false),
+        ("S: * OK [PERMANENTFLAGS (\\Seen *)] x", true, true),
+    ] {
+        let script = play("", &select(0, more));
+        let mut store = connect(&script);
+        let space = inbox(&mut store).flag_space();
+        let holds = |name: &str| flags(name).iter().all(|flag| space.holds(&flag));
+        assert_eq!((holds("\\Seen"), holds("$Junk")), (seen, keyword), "{more}");
+    }
+}
+
+#[test]
+fn another_uidvalidity_is_a_reset() {
+    let script = play("", &select(0, ""));
+    let error = connect(&script).open(b"INBOX", Access::Write, Some(6)).map(drop).expect_err("another generation");
+    assert_eq!((error.kind, error.reach), (Kind::Reset, Reach::Folder));
+}
+
+#[test]
+fn a_select_parameter_that_is_not_understood_is_left_out() {
+    let script = play(
+        "CONDSTORE",
+        &("C: T SELECT \"INBOX\" (CONDSTORE)\nS: T BAD what?\n".to_owned() + &select(0, "S: * OK [NOMODSEQ] none")),
+    );
+    let mut store = connect(&script);
+    inbox(&mut store);
+    script.finish();
+}

@@ -1,0 +1,336 @@
+//! Looking at messages: changes, downloads, identities.
+
+use crate::harness::*;
+use mailsync::mail::Key;
+use mailsync::store::{Depth, Kind, Reach, StoreError};
+
+fn script(capabilities: &str, exists: u32, more: &str, steps: &str) -> crate::support::Script {
+    play(capabilities, &(select(exists, more) + steps))
+}
+
+const MODSEQ: &str = "S: * OK [HIGHESTMODSEQ 50] ok";
+
+#[test]
+fn a_listing_that_is_shorter_than_the_count_proves_no_deletion() {
+    let once = "C: T UID FETCH 1:* (UID FLAGS)
+        S: * 1 FETCH (FLAGS () UID 1)
+        S: T OK done\n";
+    let steps = once.to_owned() + &select(3, "") + once;
+    let script = script("", 3, "", &steps);
+    let changes = look(&script, None, &Remembered::plain(&[1, 2, 3]));
+    assert!(!changes.complete && changes.vanished.is_empty() && changes.notes.len() == 1, "{changes:?}");
+    script.finish();
+}
+
+#[test]
+fn what_is_missing_is_asked_for_again_before_it_counts_as_gone() {
+    let steps = "C: T UID FETCH 1:* (UID FLAGS)
+        S: * 1 FETCH (UID 4000000000 FLAGS (\\Seen) )
+        S: * 2 FETCH (FLAGS (\\Recent) UID 3)
+        S: T OK done
+        C: T UID FETCH 2 (UID)
+        S: T OK done
+        C: T UID FETCH 4000000000 (UID RFC822.SIZE)
+        S: * 1 FETCH (RFC822.SIZE 77 UID 4000000000)
+        S: T OK done";
+    let script = script("", 2, "", steps);
+    let changes = look(&script, None, &Remembered::plain(&[2, 3]));
+    assert!(changes.complete);
+    assert_eq!(changes.vanished, uids(&[2]));
+    assert_eq!((changes.appeared[0].key.clone(), changes.appeared[0].size), (Key::Uid(4_000_000_000), Some(77)));
+    assert_eq!((changes.appeared[0].flags.clone(), changes.reflagged.len()), (flags("\\Seen"), 0));
+    script.finish();
+}
+
+#[test]
+fn what_comes_back_when_asked_again_is_not_gone() {
+    let once = "C: T UID FETCH 1:* (UID FLAGS)
+        S: * 1 FETCH (UID 3 FLAGS ())
+        S: T OK done
+        C: T UID FETCH 2 (UID)
+        S: * 1 FETCH (UID 2)
+        S: T OK done\n";
+    let script = script("", 1, "", &(once.to_owned() + &select(1, "") + once));
+    let changes = look(&script, None, &Remembered::plain(&[2, 3]));
+    assert!(!changes.complete && changes.vanished.is_empty());
+    script.finish();
+}
+
+#[test]
+fn a_bogus_vanished_is_not_believed() {
+    let setup = "C: T ENABLE QRESYNC\nS: * ENABLED QRESYNC\nS: T OK done\n";
+    let steps = setup.to_owned()
+        + &select(2, MODSEQ)
+        + "C: T UID FETCH 1:* (UID FLAGS) (CHANGEDSINCE 40 VANISHED)
+           S: * VANISHED (EARLIER) 1:99
+           S: T OK done
+           C: T UID SEARCH ALL
+           S: * SEARCH 2 1 1
+           S: T OK done";
+    let script = play("ENABLE QRESYNC CONDSTORE", &steps);
+    let changes = look(&script, Some(&cursor(100, 40, 2)), &Remembered::plain(&[1, 2]));
+    assert!(changes.complete && changes.vanished.is_empty());
+    script.finish();
+}
+
+#[test]
+fn a_true_vanished_is_believed_after_a_second_look() {
+    let setup = "C: T ENABLE QRESYNC\nS: * ENABLED QRESYNC\nS: T OK done\n";
+    let steps = setup.to_owned()
+        + &select(2, MODSEQ)
+        + "C: T UID FETCH 1:* (UID FLAGS) (CHANGEDSINCE 40 VANISHED)
+           S: * VANISHED (EARLIER) 1,50:60
+           S: * 1 FETCH (UID 2 FLAGS (\\Seen) MODSEQ (45))
+           S: * 2 FETCH (UID 9 FLAGS () MODSEQ (46))
+           S: T OK done
+           C: T UID FETCH 1 (UID)
+           S: T OK done
+           C: T UID FETCH 9 (UID RFC822.SIZE)
+           S: T OK done";
+    let script = play("ENABLE QRESYNC CONDSTORE", &steps);
+    let changes = look(&script, Some(&cursor(100, 40, 2)), &Remembered::plain(&[1, 2]));
+    assert_eq!(changes.vanished, uids(&[1]));
+    assert_eq!(changes.reflagged, [(Key::Uid(2), flags("\\Seen"))]);
+    assert_eq!(changes.appeared.len(), 1);
+    assert_eq!(changes.cursor, cursor(100, 50, 2));
+    script.finish();
+}
+
+#[test]
+fn qresync_that_was_not_enabled_is_not_used() {
+    let setup = "C: T ENABLE QRESYNC\nS: T OK done\n";
+    let steps = setup.to_owned()
+        + &select(1, MODSEQ)
+        + "C: T UID FETCH 1:* (UID FLAGS) (CHANGEDSINCE 40)
+           S: T OK done
+           C: T UID SEARCH RETURN (ALL) ALL
+           S: * ESEARCH (TAG \"m4\") UID ALL 2
+           S: T OK done
+           C: T UID FETCH 1 (UID)
+           S: T OK done";
+    let script = play("ENABLE QRESYNC CONDSTORE ESEARCH", &steps);
+    let changes = look(&script, Some(&cursor(100, 40, 2)), &Remembered::plain(&[1, 2]));
+    assert_eq!(changes.vanished, uids(&[1]));
+    script.finish();
+}
+
+#[test]
+fn an_equal_cursor_needs_no_further_question() {
+    let script = script("CONDSTORE", 2, MODSEQ, "EOF");
+    let changes = look(&script, Some(&cursor(100, 50, 2)), &Remembered::plain(&[1, 2]));
+    assert!(changes.appeared.is_empty() && changes.vanished.is_empty() && changes.complete);
+    script.finish();
+}
+
+#[test]
+fn a_modseq_that_went_back_leads_to_a_full_listing() {
+    let steps = "C: T UID FETCH 1:* (UID FLAGS)\nS: * 1 FETCH (UID 1 FLAGS ())\nS: T OK done";
+    let script = script("CONDSTORE", 1, MODSEQ, steps);
+    assert!(look(&script, Some(&cursor(100, 60, 1)), &Remembered::plain(&[1])).complete);
+    script.finish();
+}
+
+#[test]
+fn without_uidvalidity_nothing_counts_as_gone() {
+    let select = select(1, "").replace("[UIDVALIDITY 7]", "[UIDVALIDITY 0]").replace("[UIDNEXT 100]", "");
+    let steps = "C: T UID FETCH 1:* (UID FLAGS)
+        S: * 1 FETCH (UID 1 FLAGS ())
+        S: T OK done
+        C: T UID FETCH 2 (UID)
+        S: T OK done";
+    let script = play("", &(select + steps));
+    let changes = look(&script, None, &Remembered::plain(&[1, 2]));
+    assert!(!changes.complete && !changes.cursor.conclusive && changes.vanished.is_empty());
+    assert_eq!(changes.notes.len(), 1, "{changes:?}");
+}
+
+#[test]
+fn a_new_generation_lists_everything_anew() {
+    let steps = "C: T UID FETCH 1:* (UID FLAGS RFC822.SIZE)
+        S: * 1 FETCH (UID 1 FLAGS () RFC822.SIZE 5)
+        S: T OK done";
+    let script = script("", 1, "", steps);
+    let since = mailsync::mail::Cursor { generation: 6, ..cursor(9, 0, 2) };
+    let changes = look(&script, Some(&since), &Remembered::plain(&[1, 2]));
+    assert!(changes.reset && changes.vanished.is_empty() && changes.appeared.len() == 1);
+    script.finish();
+}
+
+#[test]
+fn the_last_of_several_counts_stands_and_messages_may_go_meanwhile() {
+    let steps = "C: T UID FETCH 1:* (UID FLAGS RFC822.SIZE)
+        S: * OK Still here
+        S: * 1 FETCH (UID 1 FLAGS () RFC822.SIZE 5)
+        S: * 2 EXPUNGE
+        S: * 1 FETCH (FLAGS (\\Seen) UID 1)
+        S: T OK done";
+    let script = script("", 1, "S: * 2 EXISTS", steps);
+    let changes = look(&script, None, &Remembered::default());
+    assert!(changes.complete);
+    assert_eq!((changes.appeared.len(), changes.appeared[0].flags.clone()), (1, flags("\\Seen")));
+    script.finish();
+}
+
+#[test]
+fn the_newest_ten_thousand_are_a_window_and_not_a_deletion() {
+    let mut steps = String::from("C: T UID FETCH 1:* (UID FLAGS)\n");
+    (2..=10_001).for_each(|uid| steps += &format!("S: * {} FETCH (UID {uid} FLAGS ())\n", uid - 1));
+    steps += "S: T OK done\n";
+    let twice = steps.clone() + "C: T UID FETCH * (UID RFC822.SIZE)\nS: T OK done\n";
+    let script = script("", 10_000, "", &(twice.clone() + &select(10_000, "") + &twice));
+    let known: Vec<u32> = (1..=10_000).collect();
+    let changes = look(&script, None, &Remembered::plain(&known));
+    assert!(!changes.complete && changes.vanished.is_empty());
+    script.finish();
+}
+
+const ITEMS: &str = "(UID FLAGS INTERNALDATE BODY.PEEK[])";
+
+#[test]
+fn a_message_may_come_in_two_lines_with_its_uid_last() {
+    let steps = format!(
+        "C: T UID FETCH 5:6 {ITEMS}
+         S: * 2 FETCH (FLAGS (\\Seen) UID 6)
+         R: * 1 FETCH (BODY[] {{7}}\\r\\na\\r\\nb\\rc\\n INTERNALDATE \" 1-Jan-2024 00:00:00 +0000\" FLAGS () UID 5)\\r\\n
+         R: * 2 FETCH (UID 6 INTERNALDATE NIL BODY[] {{0}}\\r\\n)\\r\\n
+         S: T OK done"
+    );
+    let script = script("", 2, "", &steps);
+    let basket = fetch(&script, &[5, 6]);
+    assert_eq!(basket.got[&Key::Uid(5)], b"a\nb\rc\n");
+    assert_eq!(basket.got[&Key::Uid(6)], b"");
+    script.finish();
+}
+
+#[test]
+fn text_that_looks_like_responses_stays_text() {
+    let steps = format!(
+        "C: T UID FETCH 5 {ITEMS}
+         R: * 1 FETCH (UID 5 BODY[] {{30}}\\r\\nm9 NO x\\r\\n* 1 EXPUNGE\\r\\n)\\r\\n{{5}}\\r\\n)\\r\\n
+         S: T OK done"
+    );
+    let script = script("", 1, "", &steps);
+    assert_eq!(fetch(&script, &[5]).got[&Key::Uid(5)], b"m9 NO x\n* 1 EXPUNGE\n)\n{5}\n");
+    script.finish();
+}
+
+#[test]
+fn sizes_that_lie_change_nothing() {
+    let steps = format!(
+        "C: T UID FETCH 5 {ITEMS}
+         R: * 1 FETCH (UID 5 RFC822.SIZE -29 BODY[] \"abc\" FLAGS ())\\r\\n
+         S: T OK done"
+    );
+    let script = script("", 1, "", &steps);
+    assert_eq!(fetch(&script, &[5]).got[&Key::Uid(5)], b"abc");
+    script.finish();
+}
+
+#[test]
+fn a_message_that_does_not_come_is_a_problem_if_it_is_there_and_nothing_if_it_is_gone() {
+    let steps = format!(
+        "C: T UID FETCH 5:7 {ITEMS}
+         R: * 1 FETCH (UID 5 FLAGS () BODY[] {{1}}\\r\\nx)\\r\\n
+         S: T OK done
+         C: T UID FETCH 6:7 (UID)
+         S: * 2 FETCH (UID 6)
+         S: T OK done
+         C: T UID FETCH 6 {ITEMS}
+         S: T OK done
+         C: T UID FETCH 6 (UID)
+         S: * 2 FETCH (UID 6)
+         S: T OK done"
+    );
+    let script = script("", 2, "", &steps);
+    let basket = fetch(&script, &[5, 6, 7]);
+    assert_eq!(basket.got.len(), 1);
+    assert_eq!(basket.failed.keys().collect::<Vec<_>>(), [&Key::Uid(6)]);
+    assert_eq!(basket.failed[&Key::Uid(6)].reach, Reach::Message);
+    script.finish();
+}
+
+#[test]
+fn nil_for_a_body_is_a_problem() {
+    let ask = format!("C: T UID FETCH 5 {ITEMS}\nS: * 1 FETCH (UID 5 FLAGS () BODY[] NIL)\nS: T OK done\n");
+    let there = "C: T UID FETCH 5 (UID)\nS: * 1 FETCH (UID 5)\nS: T OK done\n";
+    let script = script("", 1, "", &(ask.clone() + there + &ask + there));
+    let basket = fetch(&script, &[5]);
+    assert!(basket.failed[&Key::Uid(5)].cause.contains("NIL"));
+    script.finish();
+}
+
+#[test]
+fn a_batch_that_is_refused_is_halved_until_the_culprit_stands_alone() {
+    let no = "S: T NO [UNAVAILABLE] try again later\n";
+    let ask = |set: &str| format!("C: T UID FETCH {set} {ITEMS}\n");
+    let mut steps = ask("1:4") + no;
+    // Both halves are in flight at once.
+    steps += &(ask("1:2") + "C: * UID FETCH 3:4 *\n");
+    steps +=
+        "R: * 1 FETCH (UID 1 FLAGS () BODY[] {1}\\r\\nx)\\r\\n* 2 FETCH (UID 2 FLAGS () BODY[] {1}\\r\\nx)\\r\\n\n";
+    steps += "S: m3 OK done\nS: m4 NO [UNAVAILABLE] no\n";
+    steps += &(ask("3") + "C: * UID FETCH 4 *\n");
+    steps += "S: m5 NO [UNAVAILABLE] no\nR: * 4 FETCH (UID 4 FLAGS () BODY[] {1}\\r\\nx)\\r\\n\nS: m6 OK done\n";
+    let there = "C: T UID FETCH 3 (UID)\nS: * 3 FETCH (UID 3)\nS: T OK done\n";
+    steps += &(there.to_owned() + &ask("3") + no + there);
+    let script = script("", 4, "", &steps);
+    let basket = fetch(&script, &[1, 2, 3, 4]);
+    assert_eq!(basket.got.len(), 3);
+    assert_eq!(basket.failed.keys().collect::<Vec<_>>(), [&Key::Uid(3)]);
+    script.finish();
+}
+
+fn fetch_error(steps: &str) -> StoreError {
+    let script = script("", 1, "", &format!("C: T UID FETCH 5 {ITEMS}\n{steps}"));
+    let mut store = connect(&script);
+    let mut basket = Basket::default();
+    let error = inbox(&mut store).fetch(&uids(&[5]), &mut basket).expect_err("no message");
+    assert!(basket.got.is_empty());
+    error
+}
+
+#[test]
+fn a_line_that_breaks_within_a_message_delivers_nothing() {
+    let error = fetch_error("R: * 1 FETCH (UID 5 BODY[] {1000}\\r\\nhalf of it\nDROP");
+    assert_eq!((error.kind, error.reach), (Kind::Network, Reach::Connection), "{error}");
+}
+
+#[test]
+fn a_goodbye_in_the_middle_says_why() {
+    let error = fetch_error("S: * BYE Session invalidated - AccessTokenExpired\nDROP");
+    assert!(error.cause.contains("AccessTokenExpired"), "{error}");
+}
+
+#[test]
+fn an_impossible_literal_ends_the_connection() {
+    for size in ["4294967296", "99999999999999999999999"] {
+        let error = fetch_error(&format!("S: * 1 FETCH (UID 5 BODY[] {{{size}}}\nHANG"));
+        assert_eq!((error.kind, error.reach), (Kind::Protocol, Reach::Connection), "{error}");
+    }
+}
+
+#[test]
+fn the_end_of_a_command_that_never_was_ends_the_connection() {
+    let error = fetch_error("S: <body BAD Command Error. 10\nS: T9 OK done\nHANG");
+    assert_eq!((error.kind, error.reach), (Kind::Protocol, Reach::Connection), "{error}");
+}
+
+#[test]
+fn names_of_content_are_asked_for_where_the_server_has_them() {
+    for (capability, item, answer) in
+        [("OBJECTID", "EMAILID", "EMAILID (M5)"), ("X-GM-EXT-1", "X-GM-MSGID", "X-GM-MSGID 1278455344230334865")]
+    {
+        let steps = format!(
+            "C: T UID FETCH 5:6 (UID RFC822.SIZE {item} BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])
+             R: * 1 FETCH (UID 5 RFC822.SIZE 9 {answer} BODY[HEADER.FIELDS (MESSAGE-ID)] {{19}}\\r\\nMessage-ID: <a>\\r\\n\\r\\n)\\r\\n
+             S: T OK done"
+        );
+        let script = script(capability, 1, "", &steps);
+        let mut store = connect(&script);
+        let found = inbox(&mut store).identify(&uids(&[5, 6]), Depth::Header).expect("identified");
+        assert_eq!(found.len(), 1);
+        let identity = &found[0].1;
+        assert_eq!((identity.size, identity.message_id.as_deref()), (Some(9), Some("<a>")));
+        assert!(identity.email_id.as_deref().is_some_and(|id| answer.contains(id)));
+    }
+}
