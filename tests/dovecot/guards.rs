@@ -1,0 +1,181 @@
+//! Doubt never deletes: what is missing for no proven reason is held, explained, and ends with status 1.
+
+use crate::support::dovecot::Options;
+use crate::support::*;
+use crate::world::*;
+use std::fs;
+
+fn many(count: usize) -> World {
+    let subjects: Vec<String> = (0..count).map(|at| format!("m{at}")).collect();
+    let subjects: Vec<&str> = subjects.iter().map(String::as_str).collect();
+    World::synced(Dovecot::start(), &subjects)
+}
+
+/// Runs a sync that must hold something, and change nothing on the server.
+#[track_caller]
+fn held(world: &mut World) -> Output {
+    let before = world.there();
+    let out = world.home.mailsync(&["sync"]).exits(1);
+    assert!(!out.stderr.is_empty(), "it must say what was held\n{out}");
+    assert_eq!(world.there(), before, "the server was changed");
+    out
+}
+
+#[test]
+fn a_removed_tree_deletes_nothing() {
+    let mut world = many(3);
+    fs::remove_dir_all(world.home.mail()).expect("remove the tree");
+    held(&mut world).done();
+}
+
+#[test]
+fn an_emptied_tree_deletes_nothing() {
+    let mut world = many(3);
+    fs::remove_dir_all(world.home.mail()).expect("remove the tree");
+    fs::create_dir(world.home.mail()).expect("make an empty one");
+    held(&mut world).done();
+}
+
+#[test]
+fn a_tree_without_its_marker_deletes_nothing() {
+    let mut world = many(3);
+    for entry in fs::read_dir(world.home.mail()).expect("read the tree") {
+        let path = entry.expect("read the tree").path();
+        if path.is_file() {
+            fs::remove_file(path).expect("remove the marker");
+        }
+    }
+    world.maildir().remove(&world.maildir().message("INBOX", "m1"));
+    held(&mut world).done();
+}
+
+#[test]
+fn the_tree_of_another_account_is_left_alone() {
+    let mut world = many(3);
+    let other = many(2);
+    fs::remove_dir_all(world.home.mail()).expect("remove the tree");
+    fs::rename(other.home.mail(), world.home.mail()).expect("put another in its place");
+    // The other account bears the same name; its state is what differs.
+    let here = world.maildir().snapshot();
+    held(&mut world).done();
+    assert_eq!(world.maildir().snapshot(), here);
+}
+
+#[test]
+fn a_removed_folder_deletes_nothing() {
+    let mut world = many(3);
+    world.server.create("Work");
+    world.server.append("Work", &crlf(&mail("w")), &[], None);
+    world.sync();
+    fs::remove_dir_all(world.home.mail().join("Work")).expect("remove a folder");
+    let before = world.there();
+    let out = world.home.mailsync(&["sync"]);
+    assert_eq!(world.there(), before, "the server was changed\n{out}");
+}
+
+#[test]
+fn a_folder_deleted_on_the_server_deletes_no_message_here() {
+    let mut world = many(3);
+    world.server.create("Work");
+    world.server.append("Work", &crlf(&mail("w")), &[], None);
+    world.sync();
+    world.server.delete_folder("Work");
+    let out = world.home.mailsync(&["sync"]);
+    assert_eq!(world.maildir().messages("Work").len(), 1, "{out}");
+}
+
+#[test]
+fn a_folder_that_was_emptied_is_held_until_it_is_allowed_once() {
+    let mut world = many(20);
+    let maildir = world.maildir();
+    maildir.messages("INBOX").iter().for_each(|message| maildir.remove(message));
+    held(&mut world).says("--allow-delete").done();
+    held(&mut world).done();
+    world.home.mailsync(&["sync", "--allow-delete"]).exits(0).done();
+    assert!(world.server.messages("INBOX").is_empty());
+    world.in_step();
+}
+
+#[test]
+fn a_folder_that_was_emptied_on_the_server_is_held_too() {
+    let mut world = many(25);
+    let uids: Vec<u32> = world.server.messages("INBOX").iter().map(|m| m.uid).collect();
+    world.server.expunge("INBOX", &uids);
+    held(&mut world).says("--allow-delete").done();
+    assert_eq!(world.maildir().messages("INBOX").len(), 25);
+    world.home.mailsync(&["sync", "--allow-delete"]).exits(0).done();
+    world.in_step();
+}
+
+#[test]
+fn more_than_a_hundred_deletions_and_half_of_a_folder_are_held() {
+    let mut world = many(201);
+    let maildir = world.maildir();
+    let all = maildir.messages("INBOX");
+    all[..100].iter().for_each(|message| maildir.remove(message));
+    world.sync();
+    world.server.append("INBOX", &crlf(&mail("new meanwhile")), &[], None);
+    all[100..200].iter().for_each(|message| maildir.remove(message));
+    world.sync();
+    assert_eq!(world.server.messages("INBOX").len(), 2);
+    let mut world = many(201);
+    let maildir = world.maildir();
+    maildir.messages("INBOX")[..101].iter().for_each(|message| maildir.remove(message));
+    held(&mut world).says("101").done();
+}
+
+#[test]
+fn the_numbers_of_the_guard_are_in_the_config() {
+    let mut world = many(30);
+    world.home.account(&world.dovecot, "alice", "max_delete = 5\nmax_delete_folder = 40");
+    let maildir = world.maildir();
+    maildir.messages("INBOX")[..16].iter().for_each(|message| maildir.remove(message));
+    held(&mut world).done();
+    world.home.account(&world.dovecot, "alice", "max_delete = 16");
+    world.sync();
+}
+
+#[test]
+fn trash_and_junk_may_be_emptied() {
+    let mut world = World::new(Dovecot::with(Options { special_use: true, ..Options::default() }));
+    // An account that loses all it had is held, Trash or not.
+    world.server.append("INBOX", &crlf(&mail("stays")), &[], None);
+    for at in 0..30 {
+        world.server.append("Trash", &crlf(&mail(&format!("t{at}"))), &[], None);
+        world.server.append("Junk", &crlf(&mail(&format!("j{at}"))), &[], None);
+    }
+    world.sync();
+    let maildir = world.maildir();
+    for folder in ["Trash", "Junk"] {
+        maildir.messages(folder).iter().for_each(|message| maildir.remove(message));
+    }
+    world.sync();
+    assert!(world.server.messages("Trash").is_empty());
+}
+
+#[test]
+fn moving_every_message_elsewhere_is_no_deletion() {
+    let mut world = many(25);
+    let maildir = world.maildir();
+    maildir.create("Old");
+    for message in maildir.messages("INBOX") {
+        maildir.move_to(&message, "Old");
+    }
+    world.sync();
+    assert_eq!(world.server.messages("Old").len(), 25);
+    assert!(world.server.messages("INBOX").is_empty());
+}
+
+#[test]
+fn what_is_held_does_not_hold_up_the_rest() {
+    let mut world = many(20);
+    let maildir = world.maildir();
+    maildir.messages("INBOX").iter().for_each(|message| maildir.remove(message));
+    world.server.append("INBOX", &crlf(&mail("new")), &[], None);
+    world.server.create("Other");
+    world.server.append("Other", &crlf(&mail("x")), &[], None);
+    world.home.mailsync(&["sync"]).exits(1).done();
+    assert_eq!(world.server.messages("INBOX").len(), 21);
+    assert_eq!(maildir.messages("INBOX").len(), 1);
+    assert_eq!(maildir.messages("Other").len(), 1);
+}

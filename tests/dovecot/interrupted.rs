@@ -1,0 +1,86 @@
+//! Runs that are ended, run into each other, or lose the line.
+
+use crate::support::*;
+use crate::world::*;
+use std::thread;
+use std::time::{Duration, Instant};
+
+#[test]
+fn a_run_that_is_killed_is_taken_up_again_without_loss_or_doubles() {
+    on_both_servers(|dovecot| {
+        let mut world = World::new(dovecot);
+        for at in 0..150 {
+            world.server.append("INBOX", &crlf(&mail(&format!("there {at}"))), &[], Some(1_500_000_000 + at));
+        }
+        let maildir = world.maildir();
+        maildir.create("Mine");
+        for at in 0..150 {
+            maildir.save("Mine", &mail(&format!("here {at}")), "S", Some(1_400_000_000 + at));
+        }
+        for delay in [20, 40, 60, 80, 100, 130, 160, 200, 250, 300] {
+            let mut run = world.home.start(&["sync", "-q"]);
+            thread::sleep(Duration::from_millis(delay));
+            run.kill().expect("kill the run");
+            run.wait().expect("wait for it");
+        }
+        world.sync();
+        assert_eq!(world.server.messages("Mine").len(), 150);
+        assert_eq!(maildir.messages("INBOX").len(), 150);
+        world.home.nothing_to_do();
+    });
+}
+
+#[test]
+fn a_second_run_ends_at_once_with_status_3() {
+    let silent = Script::play(&["HANG"]);
+    let home = Home::new();
+    home.config(&format!(
+        "[account.main]\nremote = {{ host = \"127.0.0.1\", port = {}, user = \"x\", tls = \"none\" }}\n\
+         local = {{ path = \"~/Mail\" }}\n",
+        silent.port
+    ));
+    home.netrc("machine 127.0.0.1 login x password y\n");
+    let mut first = home.start(&["sync"]);
+    let end = Instant::now() + Duration::from_secs(10);
+    while !home.state("main").exists() {
+        assert!(Instant::now() < end, "the first run made no state");
+        thread::sleep(Duration::from_millis(10));
+    }
+    thread::sleep(Duration::from_millis(300));
+    let began = Instant::now();
+    home.mailsync(&["sync"]).exits(3).says(&first.id().to_string()).done();
+    assert!(began.elapsed() < Duration::from_secs(2));
+    first.kill().expect("kill the first run");
+    first.wait().expect("wait for it");
+    silent.finish();
+}
+
+#[test]
+fn the_lock_of_a_killed_run_is_no_lock() {
+    let mut world = World::new(Dovecot::start());
+    let mut run = world.home.start(&["sync"]);
+    thread::sleep(Duration::from_millis(30));
+    run.kill().expect("kill the run");
+    run.wait().expect("wait for it");
+    world.sync();
+}
+
+#[test]
+fn an_interrupt_ends_a_run_with_status_130() {
+    let silent = Script::play(&["S: * OK ready\nHANG"]);
+    let home = Home::new();
+    home.config(&format!(
+        "[account.main]\nremote = {{ host = \"127.0.0.1\", port = {}, user = \"x\", tls = \"none\" }}\n\
+         local = {{ path = \"~/Mail\" }}\n",
+        silent.port
+    ));
+    home.netrc("machine 127.0.0.1 login x password y\n");
+    let run = home.start(&["sync"]);
+    thread::sleep(Duration::from_millis(500));
+    let pid = rustix::process::Pid::from_child(&run);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("interrupt the run");
+    let began = Instant::now();
+    let out = run.wait_with_output().expect("wait for the run");
+    assert_eq!(out.status.code(), Some(130), "{}", String::from_utf8_lossy(&out.stderr));
+    assert!(began.elapsed() < Duration::from_secs(5));
+}

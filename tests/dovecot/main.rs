@@ -1,0 +1,14 @@
+//! The program from end to end, against Dovecot: with all of its extensions, and with none of them.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod access;
+mod folders;
+mod guards;
+mod interrupted;
+mod large;
+mod life;
+mod two_way;
+mod views;
+mod world;
