@@ -82,8 +82,8 @@ pub fn upload(conn: &mut Conn, target: &Target<'_>, mut batch: Vec<Outgoing>) ->
         }
         settle(&group, status, target.validity, &mut results);
     }
-    let lost = || Err(StoreError::new(Reach::Message, Kind::Protocol, "append", "the server gave no answer"));
-    Ok(results.into_iter().map(|result| result.unwrap_or_else(lost)).collect())
+    // Without an answer it may have been stored: it is looked for, and not sent again unseen.
+    Ok(results.into_iter().map(|result| result.unwrap_or(Ok(None))).collect())
 }
 
 fn too_large(size: u64, limit: u64) -> StoreError {
