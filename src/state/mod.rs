@@ -119,11 +119,6 @@ impl State {
         State::prepare(Connection::open(path)?, Some(lock), path)
     }
 
-    /// A state in memory, for tests.
-    pub fn in_memory() -> Result<State, StateError> {
-        State::prepare(Connection::open_in_memory()?, None, Path::new(":memory:"))
-    }
-
     fn prepare(connection: Connection, lock: Option<File>, path: &Path) -> Result<State, StateError> {
         let failed = |err: rusqlite::Error| StateError::new(format!("open the state {}", path.display()), err);
         connection.busy_timeout(Duration::from_secs(10)).map_err(failed)?;

@@ -327,11 +327,17 @@ impl Run<'_> {
     fn execute(&self, planned: Vec<Planned>, pool: &Pool<'_>, doubt: &Sides<Option<Reason>>) {
         let copies = |plan: &Plan| plan.ops.iter().filter(|op| matches!(op, Op::Copy { .. })).count();
         let total: usize = planned.iter().map(|(_, plan)| copies(plan)).sum();
-        let jobs: Vec<(Job, Mutex<Option<Planned>>)> =
-            planned.into_iter().map(|(look, plan)| (look.job.clone(), Mutex::new(Some((look, plan))))).collect();
+        let jobs: Vec<Planning> = planned
+            .into_iter()
+            .map(|(look, plan)| Planning {
+                job: look.job.clone(),
+                reported: plan.held.clone(),
+                first: Mutex::new(Some((look, plan))),
+            })
+            .collect();
         let workers = 1 + total / WORTH_A_CONNECTION;
-        let results = pool.run(&jobs, workers, self.stop, |(job, planned), stores, attempt| {
-            let first = planned.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        let results = pool.run(&jobs, workers, self.stop, |Planning { job, reported, first }, stores, attempt| {
+            let first = first.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
             let (mut look, plan) = match first {
                 Some(planned) if attempt == 0 => planned,
                 // After a lost connection nothing that was seen before counts, and the state has gone on.
@@ -340,7 +346,10 @@ impl Run<'_> {
                     let stored = pairs.into_iter().find(|pair| pair.id == job.id).map(|pair| pair.cursors);
                     let job = Job { intents: true, stored: stored.unwrap_or_default(), ..job.clone() };
                     let mut look = look(job, stores, &self.state, false)?;
-                    let plan = self.decide(&mut look, doubt);
+                    let plan = guard::postpone(self.decide(&mut look, doubt));
+                    for held in plan.held.iter().filter(|held| !reported.contains(held)) {
+                        self.hold(Some(&look.job.names.remote), held.clone());
+                    }
                     (look, plan)
                 }
             };
@@ -349,8 +358,9 @@ impl Run<'_> {
             self.folder_done(job, done);
             result
         });
-        let names: HashMap<FolderId, &Sides<FolderName>> = jobs.iter().map(|(job, _)| (job.id, &job.names)).collect();
-        for ((job, _), result) in jobs.iter().zip(results) {
+        let names: HashMap<FolderId, &Sides<FolderName>> =
+            jobs.iter().map(|Planning { job, .. }| (job.id, &job.names)).collect();
+        for (Planning { job, .. }, result) in jobs.iter().zip(results) {
             if let Some(Err(failure)) = result {
                 self.fail(names.get(&job.id).copied(), &failure);
             }
@@ -369,3 +379,12 @@ impl Run<'_> {
 
 /// A folder pair that was looked at, and what is to be done in it.
 type Planned = (Look, Plan);
+
+/// A folder pair on its way to be executed.
+struct Planning {
+    job: Job,
+    /// What was held, and has been reported.
+    reported: Vec<Held>,
+    /// What was planned before anything was done; the first attempt takes it.
+    first: Mutex<Option<Planned>>,
+}

@@ -80,6 +80,22 @@ fn refuse(on: Side, count: usize, known: usize, facts: &Facts) -> Option<Reason>
     (whole || most).then_some(Reason::TooMany { of: known })
 }
 
+/// Holds all deletions of a plan that was made after a connection was lost: nobody asked then whether the other folders
+/// are as they were, nor where messages were moved.
+pub fn postpone(mut plan: Plan) -> Plan {
+    for on in Side::BOTH {
+        let is_delete = |op: &Op| matches!(op, Op::Delete { on: side, .. } if *side == on);
+        let count = plan.ops.iter().filter(|op| is_delete(op)).count();
+        if count > 0 {
+            plan.ops.retain(|op| !is_delete(op));
+            let reason = Reason::Unavailable("the connection was lost in between".to_owned());
+            let hint = Some("the next run looks at everything again".to_owned());
+            plan.held.push(Held { what: What::Deletions, on, count, reason, hint });
+        }
+    }
+    plan
+}
+
 /// Whether a side lost every message that was known, over folders of which more than one had any, or so many that it
 /// can't be a person's doing: an emptied tree, an unmounted disk, a server that shows nothing.
 pub fn is_emptied(known_and_gone: &[(usize, usize)], limits: &Limits) -> bool {
@@ -163,6 +179,15 @@ mod tests {
         let facts = Facts { doubt: Sides::new(Some(Reason::Emptied), None), ..facts(50) };
         assert_eq!(guard(deletions(1, Side::Remote), &facts).held[0].reason, Reason::Emptied);
         assert_eq!(guard(deletions(1, Side::Local), &facts).ops.len(), 1);
+    }
+
+    #[test]
+    fn after_a_lost_connection_every_deletion_waits() {
+        let plan = postpone(deletions(3, Side::Remote));
+        assert!(plan.ops.is_empty());
+        assert_eq!((plan.held[0].count, plan.held[0].on), (3, Side::Remote));
+        let harmless = Plan { ops: vec![Op::Forget { pair: PairId(1) }], held: Vec::new() };
+        assert_eq!(postpone(harmless.clone()), harmless);
     }
 
     #[test]

@@ -57,11 +57,6 @@ impl ImapError {
         }
     }
 
-    /// Whether the connection can go on.
-    pub fn leaves_connection(&self) -> bool {
-        matches!(self, ImapError::Refused { .. })
-    }
-
     /// The failure as the engine sees it. `reach` is how far a plain refusal of `action` reaches; whatever concerns
     /// the connection or the account reaches as far as it must.
     pub fn into_store(self, reach: Reach, action: &str) -> StoreError {

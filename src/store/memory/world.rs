@@ -103,14 +103,6 @@ impl Action {
             Action::Move => "move",
         }
     }
-
-    /// Whether the effect can be seen by another connection.
-    pub fn changes_something(self) -> bool {
-        !matches!(
-            self,
-            Action::List | Action::Open | Action::Changes | Action::Identify | Action::Fetch | Action::Reserve
-        )
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -208,10 +200,6 @@ impl World {
         self.lock().settings.clone()
     }
 
-    pub fn configure(&self, change: impl FnOnce(&mut MemorySettings)) {
-        change(&mut self.lock().settings);
-    }
-
     /// Sets who is asked at every step; `None` for nobody.
     pub fn set_hook(&self, hook: Option<Hook>) {
         self.lock().hook = hook;
@@ -229,10 +217,6 @@ impl World {
 
     pub fn owner(&self) -> Option<String> {
         self.lock().owner.clone()
-    }
-
-    pub fn set_owner(&self, owner: Option<&str>) {
-        self.lock().owner = owner.map(str::to_owned);
     }
 
     pub fn folders(&self) -> Vec<FolderName> {
