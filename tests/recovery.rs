@@ -240,3 +240,31 @@ fn deletions_that_were_held_stay_held_when_mail_arrives() {
     assert_eq!(allowed.counts.deleted, Sides::new(0, 25));
     bench.settle();
 }
+
+#[test]
+fn after_a_lost_connection_deletions_wait_for_the_next_run() {
+    let start = Bench::new(MemorySettings::maildir(), MemorySettings::server());
+    fill(&start.worlds.remote, &["INBOX: a b c"]);
+    start.settle();
+    delete(&start.worlds.local, "INBOX", "a");
+    fill(&start.worlds.local, &["INBOX: new"]);
+    let mut lost = 0;
+    for step in 0.. {
+        let mut bench = start.fork();
+        let faulty = Faulty::arm(&bench, step, When::Before, Blow::Fail(Reach::Connection));
+        let ran = bench.run();
+        let (struck, last) = (faulty.struck(), faulty.last());
+        faulty.disarm(&mut bench);
+        if struck && last == Some(Action::Append) {
+            lost += 1;
+            assert_eq!((ran.outcome, ran.counts.deleted), (Outcome::Partial, Sides::default()), "{ran:?}");
+            assert_eq!(show(&bench.worlds.remote), ["INBOX: a b c new"]);
+        }
+        bench.settle();
+        assert_eq!(show(&bench.worlds.remote), ["INBOX: b c new"], "step {step}");
+        if !struck {
+            break;
+        }
+    }
+    assert!(lost > 0, "no connection was lost in an append");
+}
