@@ -23,7 +23,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// The layout that [`schema.sql`](../../../src/state/schema.sql) describes.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
+
+/// What brings each older layout to the next one: the first is for layout 1.
+const STEPS: [&str; 1] = [include_str!("schema-1-to-2.sql")];
 
 /// A failure of the state's file.
 #[derive(Debug)]
@@ -129,6 +132,7 @@ impl State {
         match version {
             0 => create(&connection).map_err(failed)?,
             VERSION => {}
+            older @ 1..VERSION => upgrade(&connection, older).map_err(failed)?,
             newer => {
                 let cause = format!("layout {newer} is of a newer mailsync than this one, which knows {VERSION}");
                 return Err(StateError::new(format!("open the state {}", path.display()), cause));
@@ -193,6 +197,17 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
         "BEGIN IMMEDIATE; {} INSERT INTO meta VALUES ('id', lower(hex(randomblob(16)))); PRAGMA user_version = {VERSION}; COMMIT;",
         include_str!("schema.sql"),
     ))
+}
+
+/// Brings a state of an older layout to this one: all of the way, or none of it.
+fn upgrade(connection: &Connection, from: i64) -> rusqlite::Result<()> {
+    let steps: String = STEPS.iter().skip(from as usize - 1).copied().collect();
+    let done = connection.execute_batch(&format!("BEGIN IMMEDIATE; {steps} PRAGMA user_version = {VERSION}; COMMIT;"));
+    if done.is_err() {
+        // Why the step failed is worth more than why it could not be undone; closing the file undoes it too.
+        let _ = connection.execute_batch("ROLLBACK");
+    }
+    done
 }
 
 /// Opens a state file for reading, without lock; `None` where there is none.

@@ -12,6 +12,9 @@ CREATE TABLE folder (
     local_name        TEXT NOT NULL,
     remote_name       TEXT NOT NULL,
     role              TEXT,
+    -- What the store calls the folder whatever its name: MAILBOXID (RFC 8474).
+    local_object      TEXT,
+    remote_object     TEXT,
     -- Cursors: where each side stood when everything up to there had been dealt with.
     local_generation  INTEGER,
     local_mark        TEXT,
@@ -70,3 +73,23 @@ CREATE TABLE intent (
     begun      INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX intent_folder ON intent (folder);
+
+-- A message that could not be copied to the other side: why, and when it is tried again.
+CREATE TABLE problem (
+    id       INTEGER PRIMARY KEY,
+    folder   INTEGER NOT NULL REFERENCES folder ON DELETE CASCADE,
+    -- The side that has the message: 0 local, 1 remote; its key there, and the flags that it was last seen with.
+    side     INTEGER NOT NULL,
+    key      ANY NOT NULL,
+    flags    INTEGER NOT NULL,
+    keywords TEXT NOT NULL,
+    action   TEXT NOT NULL,
+    cause    TEXT NOT NULL,
+    hint     TEXT,
+    tries    INTEGER NOT NULL,
+    -- In milliseconds since 1970.
+    first    INTEGER NOT NULL,
+    last     INTEGER NOT NULL,
+    next     INTEGER NOT NULL,
+    UNIQUE (folder, side, key)
+) STRICT;

@@ -1,0 +1,74 @@
+//! States of older layouts: brought to today's, with all that they know; those of newer ones are refused.
+
+use mailsync::mail::{FolderId, Key, Side};
+use mailsync::state::State;
+use rusqlite::Connection;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+const OLDEST: &str = include_str!("upgrade/schema-1.sql");
+
+/// A state of layout 1 with one pair of folders, one pair of messages and one intent.
+fn oldest(home: &Path) -> PathBuf {
+    let path = home.join("old.db");
+    let connection = Connection::open(&path).expect("a database");
+    connection.execute_batch(OLDEST).expect("the layout");
+    connection
+        .execute_batch(
+            "INSERT INTO meta VALUES ('id', 'an id');
+             INSERT INTO folder (id, local_wire, remote_wire, local_name, remote_name, remote_held)
+                 VALUES (7, x'61', x'62', 'a', 'b', 25);
+             INSERT INTO message VALUES (3, 7, x'6e616d65', 42, 16, '', 16, '', 100, '<x@y>', NULL, NULL);
+             INSERT INTO intent VALUES (1, 7, 1, x'6e', 0, 43, 0, '', 5, NULL, NULL, NULL, 1000);
+             PRAGMA user_version = 1;",
+        )
+        .expect("what it knows");
+    path
+}
+
+/// Every table's columns and every index, as SQLite tells them.
+fn layout(path: &Path) -> BTreeMap<String, Vec<String>> {
+    let connection = Connection::open(path).expect("a database");
+    let mut tables = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").expect("a statement");
+    let names: Vec<String> =
+        tables.query_map([], |row| row.get(0)).expect("tables").collect::<Result<_, _>>().expect("names");
+    let of = |name: &String| {
+        let sql = "SELECT name || ' ' || type || ' ' || \"notnull\" FROM pragma_table_info(?1) \
+                   UNION ALL SELECT 'index ' || name FROM pragma_index_list(?1)";
+        let mut columns = connection.prepare(sql).expect("a statement");
+        let mut lines: Vec<String> =
+            columns.query_map([name], |row| row.get(0)).expect("columns").collect::<Result<_, _>>().expect("lines");
+        // Where a column stands says nothing: all are named.
+        lines.sort();
+        (name.clone(), lines)
+    };
+    names.iter().map(of).collect()
+}
+
+#[test]
+fn an_older_state_is_brought_up_with_all_that_it_knows() {
+    let home = tempfile::tempdir().expect("a directory");
+    let path = oldest(home.path());
+    let state = State::open(&path).expect("an older state");
+    assert_eq!(state.id(), "an id");
+    let pairs = state.folders().expect("folders");
+    assert_eq!((pairs.len(), pairs[0].id, pairs[0].held.remote.count), (1, FolderId(7), 25));
+    assert_eq!(state.keys(FolderId(7), Side::Remote).expect("keys")[0].0, Key::Uid(42));
+    assert_eq!(state.intents(FolderId(7)).expect("intents").len(), 1);
+    drop(state);
+    let fresh = home.path().join("new.db");
+    drop(State::open(&fresh).expect("a new state"));
+    assert_eq!(layout(&path), layout(&fresh));
+    drop(State::open(&path).expect("the same state again"));
+}
+
+#[test]
+fn a_newer_state_is_refused_and_left_as_it_is() {
+    let home = tempfile::tempdir().expect("a directory");
+    let path = oldest(home.path());
+    Connection::open(&path).and_then(|db| db.pragma_update(None, "user_version", 99)).expect("a version");
+    let error = State::open(&path).err().expect("refused").to_string();
+    assert!(error.contains("layout 99 is of a newer mailsync"), "{error}");
+    let version = |db: Connection| db.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
+    assert_eq!(Connection::open(&path).and_then(version).expect("a version"), 99);
+}

@@ -1,0 +1,72 @@
+-- The state's layout of mailsync 0.1.0, as it was written then.
+CREATE TABLE meta (
+    name  TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- A pair of folders. `*_wire` is the store's own name, verbatim; `*_name` the text form of the name people see.
+CREATE TABLE folder (
+    id                INTEGER PRIMARY KEY,
+    local_wire        BLOB NOT NULL UNIQUE,
+    remote_wire       BLOB NOT NULL UNIQUE,
+    local_name        TEXT NOT NULL,
+    remote_name       TEXT NOT NULL,
+    role              TEXT,
+    -- Cursors: where each side stood when everything up to there had been dealt with.
+    local_generation  INTEGER,
+    local_mark        TEXT,
+    local_conclusive  INTEGER,
+    remote_generation INTEGER,
+    remote_mark       TEXT,
+    remote_conclusive INTEGER,
+    -- How many deletions on each side the guard held when the folder was last looked at, and whether it did so because
+    -- the whole store had lost its mail.
+    local_held        INTEGER NOT NULL DEFAULT 0,
+    local_emptied     INTEGER NOT NULL DEFAULT 0,
+    remote_held       INTEGER NOT NULL DEFAULT 0,
+    remote_emptied    INTEGER NOT NULL DEFAULT 0,
+    messages          INTEGER NOT NULL DEFAULT 0,
+    unseen            INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+-- A pair of messages, and the flags that each side was last known to have. A key is a UID (INTEGER) or the unique
+-- part of a file name (BLOB).
+CREATE TABLE message (
+    id              INTEGER PRIMARY KEY,
+    folder          INTEGER NOT NULL REFERENCES folder ON DELETE CASCADE,
+    local           ANY NOT NULL,
+    remote          ANY NOT NULL,
+    local_flags     INTEGER NOT NULL,
+    local_keywords  TEXT NOT NULL,
+    remote_flags    INTEGER NOT NULL,
+    remote_keywords TEXT NOT NULL,
+    size            INTEGER,
+    message_id      TEXT,
+    email_id        TEXT,
+    hash            BLOB
+) STRICT;
+-- Not unique: a server that stores equal messages once gives two local files the same UID.
+CREATE INDEX message_local ON message (folder, local);
+CREATE INDEX message_remote ON message (folder, remote);
+
+-- A copy that was begun: committed before the first byte moves, removed with the commit that confirms it.
+CREATE TABLE intent (
+    id         INTEGER PRIMARY KEY,
+    folder     INTEGER NOT NULL REFERENCES folder ON DELETE CASCADE,
+    -- The side that the copy goes to: 0 local, 1 remote.
+    side       INTEGER NOT NULL,
+    -- The message on the other side.
+    source     ANY NOT NULL,
+    -- Where it will be: exactly there (1), or at this key or above (0).
+    exact      INTEGER NOT NULL,
+    mark       ANY NOT NULL,
+    flags      INTEGER NOT NULL,
+    keywords   TEXT NOT NULL,
+    size       INTEGER,
+    message_id TEXT,
+    hash       BLOB,
+    email_id   TEXT,
+    -- When, in milliseconds since 1970.
+    begun      INTEGER NOT NULL
+) STRICT;
+CREATE INDEX intent_folder ON intent (folder);
