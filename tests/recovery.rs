@@ -3,6 +3,7 @@
 mod support;
 
 use mailsync::mail::{FlagSpace, Sides};
+use mailsync::state::State;
 use mailsync::store::memory::{Action, Fault, MemorySettings, When};
 use mailsync::store::{Kind, Reach, Stop, StoreError};
 use mailsync::sync::{Options, Outcome};
@@ -135,6 +136,17 @@ fn a_moved_message_that_only_its_email_id_names_is_found_at_once() {
     bench.run().in_step();
     bench.run().did_nothing();
     bench.in_step();
+}
+
+#[test]
+fn what_was_downloaded_is_known_by_its_email_id() {
+    let bench = Bench::new(MemorySettings::maildir(), MemorySettings { email_ids: true, ..MemorySettings::server() });
+    fill(&bench.worlds.remote, &["INBOX: a b"]);
+    bench.settle();
+    let state = State::open(&bench.state()).expect("the state");
+    let rows = state.rows(state.folders().expect("folders")[0].id).expect("rows");
+    assert_eq!(rows.len(), 2);
+    assert!(rows.iter().all(|row| row.identity.email_id.is_some()), "{rows:?}");
 }
 
 #[test]

@@ -97,6 +97,7 @@ fn told(error: &anyhow::Error) -> (End, String) {
         match store.kind {
             Kind::Auth => End::Auth,
             Kind::Stopped => End::Interrupted,
+            Kind::Locked => End::Locked,
             _ => End::Undone,
         }
     } else if let Some(StateError::Locked { .. }) = error.downcast_ref::<StateError>() {

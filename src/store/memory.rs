@@ -261,7 +261,8 @@ impl Folder for MemoryFolder<'_> {
                     let mut body = to.draft()?;
                     body.write(&message.content).map_err(|err| super::draft::draft_error("fetch", err))?;
                     let (flags, date) = (Some(message.flags), message.date);
-                    to.message(Fetched { key: key.clone(), flags, date, body })?;
+                    let email_id = message.identity.email_id.filter(|_| self.world.settings().email_ids);
+                    to.message(Fetched { key: key.clone(), flags, date, email_id, body })?;
                 }
                 Err(error) if error.reach == Reach::Message => to.failed(key.clone(), error)?,
                 Err(error) => return Err(error),

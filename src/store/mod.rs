@@ -23,6 +23,26 @@ pub trait Opener: Send + Sync {
 
     /// What people call the store: `imap.example.org`, `~/Mail`. No secret in it.
     fn place(&self) -> String;
+
+    /// Keeps other runs, whatever state they have, from this store for as long as the lock lives; `None` where many
+    /// may use it at once, as a server, or where it isn't there yet. Fails with [`Kind::Locked`] where another run
+    /// has it.
+    fn lock(&self) -> Result<Option<Lock>, StoreError> {
+        Ok(None)
+    }
+}
+
+/// A store of this run's own: a kernel lock, which ends with the process at the latest.
+#[derive(Debug)]
+pub struct Lock {
+    _file: std::fs::File,
+}
+
+impl Lock {
+    /// Keeps a file whose lock has been taken.
+    pub fn new(locked: std::fs::File) -> Lock {
+        Lock { _file: locked }
+    }
 }
 
 /// Whether a store is the one that the state knows.
@@ -171,6 +191,8 @@ pub struct Fetched {
     pub flags: Option<Flags>,
     /// INTERNALDATE, or the file's mtime; seconds since 1970. `None` where it makes no sense.
     pub date: Option<i64>,
+    /// EMAILID or X-GM-MSGID, where it was sent along.
+    pub email_id: Option<String>,
     pub body: Draft,
 }
 
@@ -283,6 +305,8 @@ pub enum Kind {
     Protocol,
     /// The state's database failed.
     State,
+    /// Another run uses the store. Exit code 3.
+    Locked,
     /// The user asked to stop.
     Stopped,
 }

@@ -1,7 +1,7 @@
 //! A store that tells what it is asked to do and what came of it: for troubleshooting. Wraps any other.
 
 use super::{
-    Access, Claim, Depth, Draft, Folder, FolderInfo, Known, Mark, Opener, Outgoing, Receive, Store, StoreError,
+    Access, Claim, Depth, Draft, Folder, FolderInfo, Known, Lock, Mark, Opener, Outgoing, Receive, Store, StoreError,
     StoreFacts,
 };
 use crate::mail::{Changes, Cursor, FlagDelta, FlagSpace, FolderName, Identity, Key};
@@ -23,6 +23,10 @@ impl TracedOpener {
 }
 
 impl Opener for TracedOpener {
+    fn lock(&self) -> Result<Option<Lock>, StoreError> {
+        self.inner.lock()
+    }
+
     fn open(&self) -> Result<Box<dyn Store>, StoreError> {
         let inner = said(&self.tell, || "open".to_owned(), self.inner.open(), |_| String::new())?;
         Ok(Box::new(TracedStore { inner, tell: self.tell.clone() }))

@@ -79,6 +79,8 @@ impl Run<'_> {
         if !self.claim(&mut stores, pairs.is_empty())? {
             return Ok(());
         }
+        // Held to the end of the run. The state's own lock knows nothing of a run that has another state.
+        let _locks = Sides::try_from_fn(|side| self.account.stores[side].lock().map_err(Failure::on(side)))?;
         let lists = self.lists(&mut stores, pairs.is_empty())?;
         let known: Vec<Paired> = pairs
             .iter()
@@ -133,6 +135,7 @@ impl Run<'_> {
         let outcome = match (failure.error.kind, failure.error.reach) {
             (Kind::Stopped, _) => return,
             (Kind::Auth, _) => Outcome::AuthFailed,
+            (Kind::Locked, _) => Outcome::Locked,
             (_, Reach::Account | Reach::Connection) if names.is_none() => Outcome::Failed,
             _ => Outcome::Partial,
         };

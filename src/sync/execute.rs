@@ -389,7 +389,8 @@ impl Receive for Transfer<'_> {
 
     fn message(&mut self, mut fetched: Fetched) -> Result<(), StoreError> {
         let from = self.to.other();
-        let identity = fetched.body.identity().map_err(|err| self.fail(Failure::on(from)(draft_error("read", err))))?;
+        let read = fetched.body.identity().map_err(|err| self.fail(Failure::on(from)(draft_error("read", err))))?;
+        let identity = Identity { email_id: fetched.email_id.take(), ..read };
         if !self.expected.remove(&fetched.key) {
             return Ok(());
         }

@@ -66,6 +66,17 @@ fn the_lock_of_a_killed_run_is_no_lock() {
 }
 
 #[test]
+fn a_run_with_another_state_that_uses_the_same_maildir_ends_this_one_at_once() {
+    let mut world = World::synced(Dovecot::start(), &["before"]);
+    let root = std::fs::File::open(world.home.mail()).expect("the Maildir");
+    root.lock().expect("nobody has it");
+    world.home.mailsync(&["sync"]).exits(3).says("another run uses").done();
+    world.home.mailsync(&["sync", "--dry-run"]).exits(3).done();
+    drop(root);
+    world.sync();
+}
+
+#[test]
 fn an_interrupt_ends_a_run_with_status_130() {
     let silent = Script::play(&["S: * OK ready\nHANG"]);
     let home = Home::new();

@@ -95,6 +95,7 @@ pub fn look(script: &Script, since: Option<&Cursor>, known: &Remembered) -> Chan
 /// Takes messages and keeps their content.
 #[derive(Default)]
 pub struct Basket {
+    pub email_ids: Vec<String>,
     pub got: BTreeMap<Key, Vec<u8>>,
     pub failed: BTreeMap<Key, StoreError>,
 }
@@ -106,6 +107,7 @@ impl Receive for Basket {
     fn message(&mut self, mut fetched: Fetched) -> Result<(), StoreError> {
         let mut bytes = Vec::new();
         fetched.body.reader().expect("a reader").read_to_end(&mut bytes).expect("read");
+        self.email_ids.extend(fetched.email_id);
         assert!(self.got.insert(fetched.key, bytes).is_none(), "a message came twice");
         Ok(())
     }

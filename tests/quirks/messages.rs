@@ -316,6 +316,22 @@ fn the_end_of_a_command_that_never_was_ends_the_connection() {
 }
 
 #[test]
+fn names_of_content_come_along_with_the_content() {
+    for (capability, item, answer) in
+        [("OBJECTID", "EMAILID", "EMAILID (M5)"), ("X-GM-EXT-1", "X-GM-MSGID", "X-GM-MSGID 1278455344230334865")]
+    {
+        let steps = format!(
+            "C: T UID FETCH 5 (UID FLAGS INTERNALDATE {item} BODY.PEEK[])
+             R: * 1 FETCH (UID 5 FLAGS () INTERNALDATE \"17-Jul-1996 02:44:25 -0700\" {answer} BODY[] {{2}}\\r\\n\\r\\n)\\r\\n
+             S: T OK done"
+        );
+        let script = script(capability, 1, "", &steps);
+        let basket = fetch(&script, &[5]);
+        assert!(basket.email_ids.len() == 1 && answer.contains(&basket.email_ids[0]), "{:?}", basket.email_ids);
+    }
+}
+
+#[test]
 fn names_of_content_are_asked_for_where_the_server_has_them() {
     for (capability, item, answer) in
         [("OBJECTID", "EMAILID", "EMAILID (M5)"), ("X-GM-EXT-1", "X-GM-MSGID", "X-GM-MSGID 1278455344230334865")]

@@ -79,6 +79,10 @@ fn quick(
             None => return Ok(None),
         }
     }
+    // What a window no longer shows looks gone in every other way: only a listing tells.
+    if exists == WINDOW && !vanished.is_empty() {
+        return Ok(None);
+    }
     if !vanished.is_empty() && !existing(folder.conn, &vanished).map_err(during("list"))?.is_empty() {
         return Ok(None);
     }

@@ -232,7 +232,13 @@ impl Sink for Delivering<'_> {
 
     fn finish(&mut self, uid: u32, mut body: Draft, along: Along) -> Result<(), StoreError> {
         body.flush().map_err(|error| draft_error("write a message", error))?;
-        self.to.message(Fetched { key: Key::Uid(uid), flags: along.flags, date: along.date, body })
+        self.to.message(Fetched {
+            key: Key::Uid(uid),
+            flags: along.flags,
+            date: along.date,
+            email_id: along.email_id,
+            body,
+        })
     }
 
     fn failed(&mut self, uid: u32, error: StoreError) -> Result<(), StoreError> {

@@ -313,7 +313,7 @@ impl Folder for MaildirFolder {
             match self.chase(key, read)? {
                 None => {}
                 Some(Ok((flags, date, body))) => {
-                    to.message(Fetched { key: key.clone(), flags: Some(flags), date, body })?;
+                    to.message(Fetched { key: key.clone(), flags: Some(flags), date, email_id: None, body })?;
                 }
                 Some(Err(err)) => to.failed(key.clone(), disk(Reach::Message, "read", &self.shown(key), err))?,
             }

@@ -3,8 +3,9 @@
 use super::error::disk;
 use super::filename::unique;
 use super::scan::open_plain;
-use crate::store::{Claim, Reach, StoreError};
-use std::fs::{self, File, OpenOptions, Permissions};
+use crate::store::{Claim, Kind, Lock, Reach, StoreError};
+use rustix::io::Errno;
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
@@ -54,6 +55,32 @@ pub(super) fn mark(root: &Path, owner: &str) -> Result<(), StoreError> {
     })
 }
 
+/// Locks the root itself, so that nothing has to be left in it. Where its file system knows no locks on directories,
+/// there is none.
+pub(super) fn lock(root: &Path) -> Result<Option<Lock>, StoreError> {
+    let failed = |err| disk(Reach::Account, "lock the Maildir", root, err);
+    let directory = match File::open(root) {
+        Ok(directory) => directory,
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(err) => return Err(failed(err)),
+    };
+    match directory.try_lock() {
+        Ok(()) => Ok(Some(Lock::new(directory))),
+        Err(TryLockError::WouldBlock) => {
+            let cause = format!("another run uses {}", root.display());
+            let error = StoreError::new(Reach::Account, Kind::Locked, "lock the Maildir", cause);
+            Err(error.with_hint("it goes on by itself; try again when it has ended"))
+        }
+        Err(TryLockError::Error(err)) => {
+            let unknown = [Errno::BADF, Errno::NOLCK, Errno::NOTSUP, Errno::INVAL, Errno::NOSYS];
+            match Errno::from_io_error(&err).is_some_and(|errno| unknown.contains(&errno)) {
+                true => Ok(None),
+                false => Err(failed(err)),
+            }
+        }
+    }
+}
+
 fn text(owner: &str) -> String {
     format!(
         "{}\n\n\
@@ -81,6 +108,17 @@ mod tests {
         assert_eq!(claim(dir.path(), "home").expect("read"), Claim::Foreign("work 1234".to_owned()));
         assert_eq!(fs::metadata(dir.path().join(FILE)).expect("there").permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 1);
+    }
+
+    #[test]
+    fn a_root_has_one_user_at_a_time() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let first = lock(dir.path()).expect("locked").expect("a lock");
+        let refused = lock(dir.path()).expect_err("taken");
+        assert_eq!((refused.kind, refused.reach), (Kind::Locked, Reach::Account));
+        drop(first);
+        assert!(lock(dir.path()).expect("free again").is_some());
+        assert!(lock(&dir.path().join("none")).expect("nothing to lock").is_none());
     }
 
     #[test]

@@ -16,7 +16,7 @@ mod scan;
 
 pub use layout::{Layout, path_of, wire_for};
 
-use super::{Access, Claim, Folder, FolderInfo, Kind, Opener, Reach, Store, StoreError, StoreFacts};
+use super::{Access, Claim, Folder, FolderInfo, Kind, Lock, Opener, Reach, Store, StoreError, StoreFacts};
 use crate::mail::FolderName;
 use error::disk;
 use folder::MaildirFolder;
@@ -74,6 +74,10 @@ impl Opener for MaildirOpener {
 
     fn place(&self) -> String {
         self.settings.root.display().to_string()
+    }
+
+    fn lock(&self) -> Result<Option<Lock>, StoreError> {
+        marker::lock(&self.settings.root)
     }
 }
 
