@@ -3,7 +3,7 @@
 mod support;
 
 use mailsync::config::{
-    Config, ConfigError, Dialect, Layout, Local, Maildir, Password, PathForm, Rename, Sort, Tls, UiChoice, keys,
+    Config, ConfigError, Dialect, Layout, Local, Maildir, Mode, Password, PathForm, Rename, Sort, Tls, UiChoice, keys,
 };
 use mailsync::mail::Role;
 use std::path::{Path, PathBuf};
@@ -302,6 +302,29 @@ fn keys_are_set_from_the_command_line() {
     assert_eq!(wrong("general.ui=nice")[0], "-o general.ui: `ui` must be \"auto\" or \"basic\" or \"quiet\"");
     assert_eq!(wrong("general")[0], "-o general: must be KEY=VALUE");
     assert!(wrong("a..b=1")[0].starts_with("-o a..b: is no key"));
+}
+
+#[test]
+fn an_account_and_its_folders_have_modes() {
+    let text = |mode: &str, modes: &str| {
+        format!(
+            "[account.a]\nremote = {{ host = \"h\" }}\nlocal = {{ path = \"/m\" }}\n{mode}\n\
+             [account.a.folders]\nmodes = {modes}\n"
+        )
+    };
+    let one = "{ folder = \"Old/*\", mode = \"pull-archive\" }";
+    let config = load(&text("mode = \"push\"", one)).expect("modes");
+    let (account, modes) = (&config.accounts[0], &config.accounts[0].folders.modes);
+    assert_eq!((account.mode, modes[0].0.value.as_str(), modes[0].1), (Mode::Push, "Old/*", Mode::PullArchive));
+    assert_eq!(load(&text("", "[]")).expect("no modes").accounts[0].mode, Mode::TwoWay);
+    assert_eq!(
+        complaints(&text("mode = \"pull\"", "[{ folder = \"x\" }]")),
+        [
+            "config.toml:4:8: `mode` must be \"two-way\" or \"pull-mirror\" or \"pull-archive\" or \"push\"",
+            "config.toml:6:10: needs `folder` and `mode`",
+            "hint: modes = [{ folder = \"Archive\", mode = \"pull-archive\" }]",
+        ]
+    );
 }
 
 #[test]

@@ -207,3 +207,33 @@ fn an_expunge_spares_what_others_marked() {
     others_marks_survive(None);
     others_marks_survive(Some("IMAP4rev1"));
 }
+
+#[test]
+fn a_server_that_may_not_be_changed_is_sent_no_command_that_could() {
+    for disabled in [&[][..], &DISABLED] {
+        let server = Dovecot::start();
+        let mut there = server.login("alice");
+        there.create("Work");
+        there.append("INBOX", &support::crlf(&support::mail("one")), &[], None);
+        let disable_capabilities = disabled.iter().map(|name| (*name).to_owned()).collect();
+        let settings = ImapSettings { read_only: true, disable_capabilities, ..settings(&server) };
+        let mut store = ImapOpener::new(settings, Stop::new()).connect().expect("connected");
+        let name = |text| FolderName::parse(text).expect("a name");
+        let refused = |error: StoreError| assert!(error.cause.contains("was not sent"), "{error}");
+        refused(store.create(&name("New")).expect_err("refused"));
+        refused(store.rename(b"Work", &name("New")).expect_err("refused"));
+        let mut inbox = inbox(&mut store);
+        let delta = mailsync::mail::FlagDelta { add: flags("\\Seen"), ..Default::default() };
+        refused(inbox.set_flags(&[(Key::Uid(1), delta)]).expect_err("refused"));
+        refused(inbox.remove(&[Key::Uid(1)]).expect_err("refused"));
+        refused(inbox.move_to(&[Key::Uid(1)], b"Work", &[Mark::NotBelow(Key::Uid(1))]).expect_err("refused"));
+        let mut body = inbox.draft().expect("a draft");
+        body.write(&support::mail("two")).expect("written");
+        let mark = inbox.reserve(1).expect("a mark").remove(0);
+        let outgoing = Outgoing { mark, flags: Flags::default(), date: None, body };
+        refused(inbox.append(vec![outgoing]).expect_err("refused"));
+        // The line is as good as before.
+        assert_eq!(inbox.changes(None, &NothingKnown).expect("listed").appeared.len(), 1);
+        assert_eq!((there.list().len(), there.messages("INBOX")[0].has("\\Seen")), (2, false));
+    }
+}

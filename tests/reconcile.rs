@@ -22,7 +22,16 @@ struct Row {
 fn row() -> Row {
     let none = Sides::new(Vec::new(), Vec::new());
     let spaces = Sides::new(FlagSpace::all(), FlagSpace::all());
-    Row { input: Input { touched: Vec::new(), new: none, bound: Vec::new(), spaces, policy: Policy::default() } }
+    Row {
+        input: Input {
+            touched: Vec::new(),
+            new: none,
+            bound: Vec::new(),
+            spaces,
+            policy: Policy::default(),
+            writable: Sides::new(true, true),
+        },
+    }
 }
 
 /// The flags of a word: what stands after the colon.
@@ -76,6 +85,12 @@ impl Row {
 
     /// Nothing may be changed on this side.
     fn read_only(mut self, side: Side) -> Row {
+        self.input.writable[side] = false;
+        self
+    }
+
+    /// The user lets nothing be changed on this side.
+    fn one_way_from(mut self, side: Side) -> Row {
         let policy = &mut self.input.policy;
         for allowed in [&mut policy.copy, &mut policy.flags, &mut policy.delete, &mut policy.create] {
             allowed[side] = false;
@@ -94,7 +109,7 @@ impl Row {
 }
 
 fn swap(input: Input) -> Input {
-    let Input { touched, new, bound, spaces, policy } = input;
+    let Input { touched, new, bound, spaces, policy, writable } = input;
     let touched = touched.into_iter().map(|Touched { pair, keys, base, now }| Touched {
         pair,
         keys: keys.swap(),
@@ -108,7 +123,8 @@ fn swap(input: Input) -> Input {
     });
     let Policy { copy, flags, delete, create } = policy;
     let policy = Policy { copy: copy.swap(), flags: flags.swap(), delete: delete.swap(), create: create.swap() };
-    Input { touched: touched.collect(), new: new.swap(), bound: bound.collect(), spaces: spaces.swap(), policy }
+    let (touched, bound) = (touched.collect(), bound.collect());
+    Input { touched, new: new.swap(), bound, spaces: spaces.swap(), policy, writable: writable.swap() }
 }
 
 /// Exchanges the sides' names, and what stands on each side of a `|`.
@@ -274,6 +290,14 @@ fn a_side_that_may_not_be_changed_is_left_alone() {
 }
 
 #[test]
+fn where_the_user_lets_nothing_be_changed_that_is_the_reason() {
+    row().one_way_from(Remote).fresh(Local, "a").is(&["hold 1 Copies on remote : OneWay"]);
+    row().one_way_from(Remote).known("a", "-", "a").is(&["hold 1 Deletions on remote : OneWay"]);
+    row().one_way_from(Remote).read_only(Remote).known("a", "a:F", "a").is(&["hold 1 FlagChanges on remote : OneWay"]);
+    row().one_way_from(Remote).known("a", "a", "a:F").is(&["set a on local +F", "base a:F"]);
+}
+
+#[test]
 fn a_held_flag_change_does_not_turn_into_another_one_later() {
     // Flagged here, where only the other side counts: it waits. Then flagged there too, and later not any more.
     row().read_only(Remote).known("a", "a:F", "a").is(&["hold 1 FlagChanges on remote : ReadOnly"]);
@@ -289,12 +313,12 @@ fn each_kind_of_change_has_a_permission_of_its_own() {
     only_copies.input.policy.delete.remote = false;
     only_copies.is(&[
         "copy a: to remote",
-        "hold 1 FlagChanges on remote : ReadOnly",
-        "hold 1 Deletions on remote : ReadOnly",
+        "hold 1 FlagChanges on remote : OneWay",
+        "hold 1 Deletions on remote : OneWay",
     ]);
     let mut only_flags = row().fresh(Local, "a").known("b", "b:S", "b").known("c", "-", "c");
     only_flags.input.policy.copy.remote = false;
-    only_flags.is(&["set b on remote +S", "base b:S", "delete c on remote", "hold 1 Copies on remote : ReadOnly"]);
+    only_flags.is(&["set b on remote +S", "base b:S", "delete c on remote", "hold 1 Copies on remote : OneWay"]);
 }
 
 /// A plan that deletes `count` of `known` messages on the remote side, after the guard has seen it.

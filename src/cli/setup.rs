@@ -7,7 +7,7 @@ use super::log::Log;
 use super::signals::Asking;
 use super::stores;
 use crate::config::{self, Config, ConfigError, Located, Problem, nearest};
-use crate::mail::{FolderName, Login, Sides};
+use crate::mail::{FolderName, Login, Side, Sides};
 use crate::net::Stop;
 use crate::secret::{self, SecretError};
 use crate::store::{Kind, Opener, Reach, StoreError};
@@ -72,16 +72,18 @@ impl<'a> Setup<'a> {
     fn account(&self, account: &config::Account, rules: Rules, notes: &Notes) -> Account {
         let state = self.config.state_file(&account.name);
         self.log.line(Topic::State, &account.name, &format!("state in {}", state.display()));
-        let remote = self.imap(account, &account.remote, notes);
+        let policy = policy(account.mode);
+        let changes = |side| policy.changes(side) || rules.policies.iter().any(|(_, policy)| policy.changes(side));
+        let remote = self.imap(account, &account.remote, !changes(Side::Remote), notes);
         let local = match &account.local {
             config::Local::Maildir(maildir) => stores::maildir(&account.name, maildir, &self.log),
-            config::Local::Imap(imap) => self.imap(account, imap, notes),
+            config::Local::Imap(imap) => self.imap(account, imap, !changes(Side::Local), notes),
         };
         Account {
             name: account.name.clone(),
             stores: Sides { local, remote },
             rules,
-            policy: Policy::default(),
+            policy,
             limits: Limits { whole_folder: account.guard.max_delete_folder, messages: account.guard.max_delete },
             connections: account.servers().map(|server| server.connections).min().unwrap_or(1),
             state,
@@ -90,10 +92,10 @@ impl<'a> Setup<'a> {
         }
     }
 
-    fn imap(&self, account: &config::Account, imap: &config::Imap, notes: &Notes) -> Box<dyn Opener> {
+    fn imap(&self, account: &config::Account, imap: &config::Imap, read_only: bool, notes: &Notes) -> Box<dyn Opener> {
         let lookup = Arc::new(Lookup::new(&account.name, imap, self.stop.clone(), notes.clone()));
         self.logins.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(lookup.clone());
-        stores::imap(&account.name, imap, lookup, &self.stop, &self.log)
+        stores::imap(&account.name, imap, read_only, lookup, &self.stop, &self.log)
     }
 
     /// Looks now for the passwords that may need a question, while nothing else writes to the terminal.
@@ -203,6 +205,12 @@ fn rules(folders: &config::Folders, problems: &mut Vec<Problem>) -> Rules {
             Err((at, what)) => complain(at, what),
         }
     }
+    for (folder, given) in &folders.modes {
+        match Pattern::parse(&folder.value) {
+            Ok(pattern) => rules.policies.push((pattern, policy(*given))),
+            Err(what) => complain(&folder.at, what),
+        }
+    }
     for (role, name) in &folders.roles {
         match FolderName::parse(&name.value) {
             Some(_) => rules.roles.push((*role, name.value.clone())),
@@ -210,6 +218,16 @@ fn rules(folders: &config::Folders, problems: &mut Vec<Problem>) -> Rules {
         }
     }
     rules
+}
+
+/// What a mode lets be done.
+fn policy(mode: config::Mode) -> Policy {
+    match mode {
+        config::Mode::TwoWay => Policy::default(),
+        config::Mode::PullMirror => Policy::only(Side::Local),
+        config::Mode::PullArchive => Policy { delete: Sides::new(false, false), ..Policy::only(Side::Local) },
+        config::Mode::Push => Policy::only(Side::Remote),
+    }
 }
 
 fn parse_rename(rename: &Located<config::Rename>) -> Result<Rename, (&config::At, String)> {

@@ -37,7 +37,15 @@ pub fn check(account: &config::Account, problems: &mut Vec<Problem>) {
     }
 }
 
-pub fn imap(account: &str, imap: &config::Imap, lookup: Arc<Lookup>, stop: &Stop, log: &Arc<Log>) -> Box<dyn Opener> {
+/// A server; one that is `read_only` is never sent a command that changes anything on it.
+pub fn imap(
+    account: &str,
+    imap: &config::Imap,
+    read_only: bool,
+    lookup: Arc<Lookup>,
+    stop: &Stop,
+    log: &Arc<Log>,
+) -> Box<dyn Opener> {
     let mode = match imap.tls {
         config::Tls::Implicit => TlsMode::Implicit,
         config::Tls::StartTls => TlsMode::StartTls,
@@ -63,6 +71,7 @@ pub fn imap(account: &str, imap: &config::Imap, lookup: Arc<Lookup>, stop: &Stop
         disable_capabilities: imap.disable_capabilities.clone(),
         auth: if imap.auth.is_empty() { usual.auth.clone() } else { imap.auth.clone() },
         send_id: imap.send_id,
+        read_only,
         wire_log: log.sink(Topic::Imap, account),
         ..usual
     };

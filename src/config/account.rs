@@ -18,7 +18,31 @@ pub struct Account {
     pub remote: Imap,
     pub local: Local,
     pub folders: Folders,
+    pub mode: Mode,
     pub guard: Guard,
+}
+
+/// Which way messages, flags and deletions go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    #[default]
+    TwoWay,
+    /// The local side follows the server.
+    PullMirror,
+    /// The same without deletions.
+    PullArchive,
+    /// The server follows the local side.
+    Push,
+}
+
+impl Mode {
+    /// Every mode by its name in the file.
+    pub(super) const NAMES: [(&'static str, Mode); 4] = [
+        ("two-way", Mode::TwoWay),
+        ("pull-mirror", Mode::PullMirror),
+        ("pull-archive", Mode::PullArchive),
+        ("push", Mode::Push),
+    ];
 }
 
 #[derive(Clone, Debug)]
@@ -73,6 +97,7 @@ fn read(reader: &mut Reader, name: &Located<String>, node: &Node, above: Guard) 
     let enabled = section.flag(reader, "enabled").unwrap_or(true);
     let guard = guard(reader, &section, above);
     let folders = folders::read(reader, section.get("folders"));
+    let mode = section.choice(reader, "mode", &Mode::NAMES).unwrap_or_default();
     for key in ["remote", "local"].iter().filter(|key| section.get(key).is_none()) {
         let example = match *key {
             "remote" => "remote = { host = \"imap.example.org\", user = \"me@example.org\" }",
@@ -94,6 +119,7 @@ fn read(reader: &mut Reader, name: &Located<String>, node: &Node, above: Guard) 
         remote: remote?,
         local: local?,
         folders,
+        mode,
         guard,
     })
 }

@@ -1,5 +1,6 @@
 //! `[account.NAME.folders]`: which folders are synced, and what they are called.
 
+use super::account::Mode;
 use super::keys;
 use super::nearest::nearest;
 use super::reader::{self, Reader, Section};
@@ -15,6 +16,8 @@ pub struct Folders {
     pub subscribed_only: bool,
     /// Roles by remote name.
     pub roles: Vec<(Role, Located<String>)>,
+    /// Folders that are synced another way than the account.
+    pub modes: Vec<(Located<String>, Mode)>,
 }
 
 /// One pattern of `include` or `exclude`.
@@ -55,7 +58,32 @@ pub fn read(reader: &mut Reader, node: Option<&Node>) -> Folders {
     let subscribed_only = section.flag(reader, "subscribed_only").unwrap_or(false);
     let renames = section.get("rename").map(|node| renames(reader, node)).unwrap_or_default();
     let roles = section.get("roles").map(|node| roles(reader, node)).unwrap_or_default();
-    Folders { filters, renames, subscribed_only, roles }
+    let modes = section.get("modes").map(|node| modes(reader, node)).unwrap_or_default();
+    Folders { filters, renames, subscribed_only, roles, modes }
+}
+
+fn modes(reader: &mut Reader, node: &Node) -> Vec<(Located<String>, Mode)> {
+    let nodes = one_or_more(node);
+    let mut modes = Vec::new();
+    for node in nodes {
+        let Some(section) = Section::new(reader, &keys::FOLDER_MODE, node) else { continue };
+        let folder = section.word(reader, "folder");
+        let mode = section.choice(reader, "mode", &Mode::NAMES);
+        if section.get("folder").is_none() || section.get("mode").is_none() {
+            let example = "modes = [{ folder = \"Archive\", mode = \"pull-archive\" }]";
+            reader.complain_with(&node.at, "needs `folder` and `mode`", example);
+        }
+        modes.extend(folder.zip(mode));
+    }
+    modes
+}
+
+/// The entries of a list; a single one needs no list around it.
+fn one_or_more(node: &Node) -> &[Node] {
+    match &node.value {
+        Value::List(nodes) => nodes.as_slice(),
+        _ => std::slice::from_ref(node),
+    }
 }
 
 fn roles(reader: &mut Reader, node: &Node) -> Vec<(Role, Located<String>)> {
@@ -80,12 +108,7 @@ fn roles(reader: &mut Reader, node: &Node) -> Vec<(Role, Located<String>)> {
 }
 
 fn renames(reader: &mut Reader, node: &Node) -> Vec<Located<Rename>> {
-    let nodes = match &node.value {
-        Value::List(nodes) => nodes.as_slice(),
-        // One rule needs no list around it.
-        _ => std::slice::from_ref(node),
-    };
-    nodes.iter().filter_map(|node| Some(Located::new(rename(reader, node)?, node.at.clone()))).collect()
+    one_or_more(node).iter().filter_map(|node| Some(Located::new(rename(reader, node)?, node.at.clone()))).collect()
 }
 
 /// A rule is told by the key that only it has.

@@ -13,7 +13,7 @@ pub const GENERAL: Table =
 
 pub const ACCOUNT: Table = Table {
     name: "[account.NAME]",
-    keys: &["enabled", "remote", "local", "folders", "max_delete", "max_delete_folder"],
+    keys: &["enabled", "remote", "local", "folders", "mode", "max_delete", "max_delete_folder"],
 };
 
 pub const IMAP: Table = Table {
@@ -43,13 +43,17 @@ pub const IMAP: Table = Table {
 pub const MAILDIR: Table =
     Table { name: "a Maildir side", keys: &["type", "path", "layout", "separator", "info_separator"] };
 
-pub const FOLDERS: Table =
-    Table { name: "[account.NAME.folders]", keys: &["include", "exclude", "rename", "subscribed_only", "roles"] };
+pub const FOLDERS: Table = Table {
+    name: "[account.NAME.folders]",
+    keys: &["include", "exclude", "rename", "subscribed_only", "roles", "modes"],
+};
 
 pub const RENAME: Table =
     Table { name: "a rename rule", keys: &["lower", "from", "to", "prefix", "folder", "re", "back"] };
 
 pub const RENAME_BACK: Table = Table { name: "`back` of a rename rule", keys: &["re", "to"] };
+
+pub const FOLDER_MODE: Table = Table { name: "an entry of `modes`", keys: &["folder", "mode"] };
 
 pub const MUTT: Table = Table {
     name: "[mutt]",
@@ -69,7 +73,8 @@ pub const MUTT: Table = Table {
 };
 
 /// All tables but those whose keys the user names.
-pub const ALL: [&Table; 9] = [&ROOT, &GENERAL, &ACCOUNT, &IMAP, &MAILDIR, &FOLDERS, &RENAME, &RENAME_BACK, &MUTT];
+pub const ALL: [&Table; 10] =
+    [&ROOT, &GENERAL, &ACCOUNT, &IMAP, &MAILDIR, &FOLDERS, &RENAME, &RENAME_BACK, &FOLDER_MODE, &MUTT];
 
 /// The tables in which `key` may stand, in words.
 pub fn homes(key: &str) -> Option<String> {

@@ -13,7 +13,7 @@ mod reader;
 mod server;
 mod tree;
 
-pub use account::{Account, Layout, Local, Maildir};
+pub use account::{Account, Layout, Local, Maildir, Mode};
 pub use error::{ConfigError, Problem};
 pub use folders::{Filter, Folders, Rename};
 pub use mutt::{Dialect, Mutt, PathForm, Sort};

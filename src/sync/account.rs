@@ -154,7 +154,15 @@ impl Run<'_> {
         self.tell(Event::Problem { account: self.account.name.clone(), problem });
     }
 
+    /// Reports what was held. What the user wants to be left alone is no news, but for a dry run.
     pub fn hold(&self, folder: Option<&FolderName>, held: Held) {
+        if held.reason == Reason::OneWay {
+            let (account, text) = (self.account.name.clone(), held.to_string());
+            if self.options.dry_run {
+                self.tell(Event::Note { account, folder: folder.cloned(), text });
+            }
+            return;
+        }
         self.note_outcome(Outcome::Partial);
         self.tell(Event::Held { account: self.account.name.clone(), folder: folder.cloned(), held });
     }
@@ -241,7 +249,7 @@ impl Run<'_> {
     fn relocate(&self, looks: &mut Vec<Look>, pool: &Pool<'_>) -> Result<(), Failure> {
         let mut stores = pool.take()?;
         let mut done = Done::default();
-        let moved = relocate(looks, self.account, &mut stores, &self.context(), &mut done, self.options.dry_run);
+        let moved = relocate(looks, &mut stores, &self.context(), &mut done, self.options.dry_run);
         self.add_counts(&done.counts);
         for (names, failure) in moved? {
             self.fail(Some(&names), &failure);
@@ -307,7 +315,8 @@ impl Run<'_> {
 
     fn decide(&self, look: &mut Look, doubt: &Sides<Option<Reason>>) -> Plan {
         let mut plan = look.plan(self.account, self.options, doubt);
-        let guarded = |held: &&Held| held.what == What::Deletions && held.reason != Reason::ReadOnly;
+        let guarded =
+            |held: &&Held| held.what == What::Deletions && !matches!(held.reason, Reason::ReadOnly | Reason::OneWay);
         if self.options.restore {
             for held in plan.held.iter().filter(guarded) {
                 look.restore(held.on.other());

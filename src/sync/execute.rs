@@ -7,7 +7,7 @@ use super::recognise::find_copies;
 use crate::mail::{FlagDelta, Flags, Identity, Key, PairId, Side, Sides};
 use crate::state::{Change, Intent, State};
 use crate::store::{
-    Access, Draft, Fetched, Folder, Kind, Mark, Outgoing, Reach, Receive, Stop, StoreError, draft::draft_error,
+    Draft, Fetched, Folder, Kind, Mark, Outgoing, Reach, Receive, Stop, StoreError, draft::draft_error,
 };
 use std::collections::{HashMap, HashSet};
 use std::time::SystemTime;
@@ -73,10 +73,11 @@ pub fn execute(
     if needed.local || needed.remote || look.unsettled {
         let Sides { local, remote } = stores;
         let job = &look.job;
+        let access = Sides::from_fn(|side| job.policy.access(side, false));
         let expect = look.cursors.as_ref().map(|cursor| Some(cursor.generation));
         let mut folders: Sides<Box<dyn Folder + '_>> = Sides {
-            local: local.open(&job.wires.local, Access::Write, expect.local).map_err(Failure::on(Side::Local))?,
-            remote: remote.open(&job.wires.remote, Access::Write, expect.remote).map_err(Failure::on(Side::Remote))?,
+            local: local.open(&job.wires.local, access.local, expect.local).map_err(Failure::on(Side::Local))?,
+            remote: remote.open(&job.wires.remote, access.remote, expect.remote).map_err(Failure::on(Side::Remote))?,
         };
         set_flags(look, &mut work, &mut folders, context, done)?;
         for to in Side::BOTH {

@@ -23,6 +23,8 @@ pub enum Status {
     Create(Side),
     /// The local folder that is paired with it has another name than the rules give now.
     RenameLocal { from: Vec<u8>, old: FolderName },
+    /// It is not on this side, and the folder's mode lets none be made there.
+    OneWay(Side),
     /// It was paired, and is no more on this side.
     Gone(Side),
     /// It was paired, and is no more on either side.
@@ -186,9 +188,15 @@ impl<'a> Planner<'a> {
             (Some(known), None, Some(name)) if known.names.local != *local => (Status::Pair, Some(name)),
             (Some(_), None, _) => (Status::Gone(Side::Local), by_name),
             (None, _, Some(name)) => (Status::Pair, Some(name)),
-            (None, _, None) if self.policy.create.local => (Status::Create(Side::Local), by_name),
-            (None, _, None) => (Status::Problem("not here, and no folders are made here".to_owned()), by_name),
+            (None, _, None) if self.may_create(entry, Side::Local) => (Status::Create(Side::Local), by_name),
+            (None, _, None) => (Status::OneWay(Side::Local), by_name),
         }
+    }
+
+    fn may_create(&self, entry: &Entry, side: Side) -> bool {
+        let remote = entry.names.remote.as_ref();
+        let policy = remote.map_or(*self.policy, |name| self.rules.policy(name, entry.role, self.policy));
+        policy.create[side]
     }
 
     /// Pairs whose remote folder is no more.
@@ -233,22 +241,25 @@ impl<'a> Planner<'a> {
             (None, Ok(name)) if there.is_some_and(|at| self.lists.remote[at].selectable) => {
                 Status::Problem(format!("its remote name would be {name:?}, which is another folder's"))
             }
-            (None, Ok(_)) if self.policy.create.remote => Status::Create(Side::Remote),
-            (None, Ok(_)) => Status::Problem("not on the server, and no folders are made there".to_owned()),
+            (None, Ok(_)) => Status::Create(Side::Remote),
         };
-        Entry {
+        let mut entry = Entry {
             status,
             names: Sides::new(Some(info.name.clone()), remote.ok()),
             at: Sides::new(Some(at), None),
             known: None,
             role,
             verdict,
+        };
+        if entry.status == Status::Create(Side::Remote) && !self.may_create(&entry, Side::Remote) {
+            entry.status = Status::OneWay(Side::Remote);
         }
+        entry
     }
 }
 
 fn takes_part(status: &Status) -> bool {
-    !matches!(status, Status::Container | Status::Excluded)
+    !matches!(status, Status::Container | Status::Excluded | Status::OneWay(_))
 }
 
 #[cfg(test)]

@@ -41,9 +41,9 @@ pub mod rules;
 mod settle;
 pub mod survey;
 
-use crate::mail::Sides;
+use crate::mail::{Side, Sides};
 use crate::store::traced::Tell;
-use crate::store::{Opener, Stop};
+use crate::store::{Access, Opener, Stop};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -56,6 +56,7 @@ pub struct Account {
     pub name: String,
     pub stores: Sides<Box<dyn Opener>>,
     pub rules: rules::Rules,
+    /// What may be done where no rule of `rules` says otherwise for a folder.
     pub policy: Policy,
     pub limits: Limits,
     /// Connections to each side at most; 1 or more.
@@ -84,6 +85,24 @@ impl Default for Policy {
     fn default() -> Self {
         let both = Sides::new(true, true);
         Policy { copy: both, flags: both, delete: both, create: both }
+    }
+}
+
+impl Policy {
+    /// One way: everything may be done to `side`, and nothing to the other one.
+    pub fn only(side: Side) -> Policy {
+        let one = Sides::with(side, true, false);
+        Policy { copy: one, flags: one, delete: one, create: one }
+    }
+
+    /// Whether anything at all may be done to a side.
+    pub fn changes(&self, side: Side) -> bool {
+        self.copy[side] || self.flags[side] || self.delete[side] || self.create[side]
+    }
+
+    /// How a folder is opened on a side.
+    pub fn access(&self, side: Side, dry_run: bool) -> Access {
+        if self.changes(side) && !dry_run { Access::Write } else { Access::Read }
     }
 }
 

@@ -49,6 +49,8 @@ pub struct Job {
     pub wires: Sides<Vec<u8>>,
     pub names: Sides<FolderName>,
     pub role: Option<Role>,
+    /// What may be done in it.
+    pub policy: Policy,
     /// Where each side stood at the end of the last run that dealt with everything.
     pub stored: Sides<Option<Cursor>>,
     /// Where each side stands now, as far as the folder lists told.
@@ -144,20 +146,13 @@ impl Look {
 
     /// Decides, and lets the guard judge. `doubt` is what the account as a whole knows against a side.
     pub fn plan(&self, account: &Account, options: &Options, doubt: &Sides<Option<Reason>>) -> Plan {
-        let allowed = |side: Side, allowed: bool| allowed && self.writable[side];
-        let of = |allowances: Sides<bool>| Sides::from_fn(|side| allowed(side, allowances[side]));
-        let policy = Policy {
-            copy: of(account.policy.copy),
-            flags: of(account.policy.flags),
-            delete: of(account.policy.delete),
-            create: account.policy.create,
-        };
         let plan = reconcile(Input {
             touched: self.touched.values().map(|(touched, _)| touched.clone()).collect(),
             new: self.new.clone(),
             bound: self.bound.clone(),
             spaces: self.spaces.clone(),
-            policy,
+            policy: self.job.policy,
+            writable: self.writable,
         });
         let doubt = Sides::from_fn(|side| match self.complete[side] {
             true => doubt[side].clone(),
@@ -221,11 +216,11 @@ impl Known for KnownIn<'_> {
 
 /// Looks at a pair: what changed on each side, and what belongs together. Changes nothing.
 pub fn look(job: Job, stores: &mut Stores, state: &State, dry_run: bool) -> Result<Look, Failure> {
-    let access = if dry_run { Access::Read } else { Access::Write };
+    let access = Sides::from_fn(|side| job.policy.access(side, dry_run));
     let Sides { local, remote } = stores;
     let mut folders: Sides<Box<dyn Folder + '_>> = Sides {
-        local: local.open(&job.wires.local, access, None).map_err(Failure::on(Side::Local))?,
-        remote: remote.open(&job.wires.remote, access, None).map_err(Failure::on(Side::Remote))?,
+        local: local.open(&job.wires.local, access.local, None).map_err(Failure::on(Side::Local))?,
+        remote: remote.open(&job.wires.remote, access.remote, None).map_err(Failure::on(Side::Remote))?,
     };
     let changes = Sides::try_from_fn(|side| {
         let stored = job.stored[side].as_ref();

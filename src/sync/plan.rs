@@ -21,8 +21,10 @@ pub enum Op {
 /// Why something was not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// The policy or the server lets this side not be changed.
+    /// The server or the file system lets this side not be changed.
     ReadOnly,
+    /// The folder is synced one way only: that is as the user wants it, and nothing is left undone.
+    OneWay,
     /// More deletions than the guard lets through.
     TooMany { of: usize },
     /// Every known message of the folder, or of the whole store, is gone.
@@ -72,6 +74,7 @@ impl fmt::Display for Held {
         }
         let other = self.on.other();
         match &self.reason {
+            Reason::OneWay => write!(f, "the folder's mode leaves the {on} side as it is"),
             Reason::ReadOnly => write!(f, "the {on} side may not be changed"),
             Reason::TooMany { of } => write!(f, "{n} of {of} messages are gone on the {other} side"),
             Reason::Emptied => write!(f, "every message that was known is gone on the {other} side"),

@@ -86,7 +86,7 @@ impl Run<'_> {
         let mut wires = Sides::from_fn(|side| info(side).map(|info| info.wire.clone()));
         let mut keep = known;
         match &entry.status {
-            Status::Excluded | Status::Container => return Ok(None),
+            Status::Excluded | Status::Container | Status::OneWay(_) => return Ok(None),
             Status::Problem(_) if !entry.verdict.selected => return Ok(None),
             Status::Problem(why) => {
                 let error = StoreError::new(Reach::Folder, Kind::Refused, "pair folders", why)
@@ -136,6 +136,7 @@ impl Run<'_> {
         if let Some(side) = missing {
             stored[side] = None;
         }
+        let policy = self.account.rules.policy(&names.remote, entry.role, &self.account.policy);
         let patience = if self.options.dry_run { Duration::ZERO } else { self.account.patience };
         let held = keep.map(|pair| pair.held).unwrap_or_default();
         let job = Job {
@@ -143,6 +144,7 @@ impl Run<'_> {
             wires,
             names,
             role: entry.role,
+            policy,
             stored,
             seen,
             held,

@@ -40,12 +40,22 @@ pub struct Input {
     pub bound: Vec<Bound>,
     /// The flags that each side can hold.
     pub spaces: Sides<FlagSpace>,
+    /// What the user lets be done.
     pub policy: Policy,
+    /// Whether each side can be written to.
+    pub writable: Sides<bool>,
 }
 
 /// Decides.
 pub fn reconcile(input: Input) -> Plan {
-    let Input { touched, new, bound, mut spaces, policy } = input;
+    let Input { touched, new, bound, mut spaces, policy: wanted, writable } = input;
+    let both = |wanted: Sides<bool>| Sides::from_fn(|side| wanted[side] && writable[side]);
+    let policy = Policy {
+        copy: both(wanted.copy),
+        flags: both(wanted.flags),
+        delete: both(wanted.delete),
+        create: wanted.create,
+    };
     let mut plan = Plan::default();
     let mut held_deletions = Sides::<usize>::default();
     let mut held_flags = Sides::<usize>::default();
@@ -92,13 +102,14 @@ pub fn reconcile(input: Input) -> Plan {
     }
     for on in Side::BOTH {
         let kinds = [
-            (What::Copies, held_copies[on]),
-            (What::FlagChanges, held_flags[on]),
-            (What::Deletions, held_deletions[on]),
+            (What::Copies, held_copies[on], wanted.copy[on]),
+            (What::FlagChanges, held_flags[on], wanted.flags[on]),
+            (What::Deletions, held_deletions[on], wanted.delete[on]),
         ];
-        for (what, count) in kinds {
+        for (what, count, wanted) in kinds {
             if count > 0 {
-                plan.held.push(Held { what, on, count, reason: Reason::ReadOnly, hint: None });
+                let reason = if wanted { Reason::ReadOnly } else { Reason::OneWay };
+                plan.held.push(Held { what, on, count, reason, hint: None });
             }
         }
     }

@@ -6,7 +6,6 @@ use super::execute::{Context, Done};
 use super::moves::{Trace, find_moves};
 use super::pair::{Failure, Look, Stores, count};
 use super::reconcile::{Bound, Input, Now, reconcile};
-use super::{Account, Policy};
 use crate::mail::{Appeared, Flags, FolderName, Identity, Key, PairId, Side, Sides};
 use crate::state::{Change, Intent};
 use crate::store::{Access, Depth, Kind, Mark, Reach, StoreError};
@@ -42,7 +41,6 @@ impl Move {
 /// has a failure and the names of the folder for each cause.
 pub fn relocate(
     looks: &mut Vec<Look>,
-    account: &Account,
     stores: &mut Stores,
     context: &Context<'_>,
     done: &mut Done,
@@ -50,7 +48,7 @@ pub fn relocate(
 ) -> Result<Vec<(Sides<FolderName>, Failure)>, Failure> {
     let mut failures = Vec::new();
     for side in Side::BOTH {
-        while let Err(Broken { folders, failure }) = relocate_on(looks, side, account, stores, context, done, dry_run) {
+        while let Err(Broken { folders, failure }) = relocate_on(looks, side, stores, context, done, dry_run) {
             if failure.error.reach > Reach::Folder {
                 return Err(failure);
             }
@@ -77,22 +75,19 @@ fn broken(folders: impl Into<Vec<usize>>) -> impl FnOnce(Failure) -> Broken {
 fn relocate_on(
     looks: &mut [Look],
     side: Side,
-    account: &Account,
     stores: &mut Stores,
     context: &Context<'_>,
     done: &mut Done,
     dry_run: bool,
 ) -> Result<(), Broken> {
     let on = side.other();
-    if !account.policy.copy[on] || !account.policy.delete[on] {
-        return Ok(());
-    }
     for ((from, to), moves) in find(looks, side, stores, dry_run)? {
-        if !looks[from].writable[on] || !looks[to].writable[on] {
+        let allowed = looks[from].job.policy.delete[on] && looks[to].job.policy.copy[on];
+        if !allowed || !looks[from].writable[on] || !looks[to].writable[on] {
             continue;
         }
         if dry_run {
-            announce(looks, (from, to), side, moves, &account.policy, context, done);
+            announce(looks, (from, to), side, moves, context, done);
         } else {
             carry_out(looks, (from, to), side, moves, stores, context, done).map_err(broken([to, from]))?;
         }
@@ -111,6 +106,7 @@ fn find(
     let vanished: Vec<(Trace, PairId)> = looks
         .iter()
         .enumerate()
+        .filter(|(_, look)| look.job.policy.delete[side.other()])
         .flat_map(|(folder, look)| {
             let gone = look.touched.values().filter(move |(touched, _)| {
                 look.complete[side] && touched.now[side] == Now::Gone && touched.now[side.other()] != Now::Gone
@@ -167,7 +163,7 @@ fn identify(
     if ask.is_empty() {
         return Ok(());
     }
-    let access = if dry_run { Access::Read } else { Access::Write };
+    let access = look.job.policy.access(side, dry_run);
     let generation = Some(look.cursors[side].generation);
     let mut folder = stores[side].open(&look.job.wires[side], access, generation).map_err(Failure::on(side))?;
     let answers = folder.identify(&ask, Depth::Header).map_err(Failure::on(side))?;
@@ -188,7 +184,6 @@ fn announce(
     (from, to): (usize, usize),
     side: Side,
     moves: Vec<Move>,
-    policy: &Policy,
     context: &Context<'_>,
     done: &mut Done,
 ) {
@@ -203,8 +198,9 @@ fn announce(
         bound.push(moved.bound(side, moved.key.clone()));
     }
     // The messages are not there yet, so that the folder's own plan can't tell what their flags will need.
-    let (spaces, policy) = (looks[to].spaces.clone(), *policy);
-    let plan = reconcile(Input { touched: Vec::new(), new: Sides::default(), bound, spaces, policy });
+    let Look { spaces, writable, job, .. } = &looks[to];
+    let (spaces, policy, writable) = (spaces.clone(), job.policy, *writable);
+    let plan = reconcile(Input { touched: Vec::new(), new: Sides::default(), bound, spaces, policy, writable });
     done.counts.add(&count(&plan));
 }
 

@@ -6,6 +6,7 @@
 //! name to the local one, each step has an inverse, and a folder that exists on the local side only gets the remote
 //! name that leads back to it, or none.
 
+use super::Policy;
 use crate::mail::{FolderName, Role};
 use regex::{Captures, Regex};
 
@@ -218,6 +219,8 @@ pub struct Rules {
     pub subscribed_only: bool,
     /// Roles that the config gives: remote names in text form.
     pub roles: Vec<(Role, String)>,
+    /// Folders in which something else may be done than in the others; the last one that names a folder counts.
+    pub policies: Vec<(Pattern, Policy)>,
 }
 
 /// Folders of Exchange that hold no mail. Left out by default where the list looks like Exchange's.
@@ -301,6 +304,12 @@ impl Rules {
             (None, Some(first)) if first.include => say(false, "no include names it".to_owned()),
             (None, _) => say(true, "no rule".to_owned()),
         }
+    }
+
+    /// What may be done in the folder with this remote name, where `usual` holds for the account.
+    pub fn policy(&self, name: &FolderName, role: Option<Role>, usual: &Policy) -> Policy {
+        let named = self.policies.iter().rev().find(|(pattern, _)| pattern.matches(name, role));
+        named.map_or(*usual, |(_, policy)| *policy)
     }
 
     /// The local name of a remote folder; `None` where the rules leave no usable name.

@@ -121,6 +121,7 @@ fn row(entry: Entry, lists: Sides<&[FolderInfo]>) -> Row {
         Status::Gone(side) => Some(format!("it was synced, and is gone on the {side} side")),
         Status::Forget => Some("it was synced, and is gone on both sides".to_owned()),
         Status::RenameLocal { old, .. } => Some(format!("the next sync renames the local folder {old}")),
+        Status::OneWay(side) => Some(format!("not on the {side} side, and its mode lets no folder be made there")),
         Status::Pair | Status::Create(_) | Status::Excluded | Status::Container => None,
     };
     Row {
@@ -131,7 +132,7 @@ fn row(entry: Entry, lists: Sides<&[FolderInfo]>) -> Row {
         unseen: Sides::from_fn(|side| info(side).and_then(|info| info.unseen)),
         problem,
         role: entry.role,
-        selected: entry.verdict.selected && !matches!(entry.status, Status::Container),
+        selected: entry.verdict.selected && !matches!(entry.status, Status::Container | Status::OneWay(_)),
         rule: entry.verdict.rule,
         names: entry.names,
     }

@@ -148,6 +148,7 @@ impl Conn {
     }
 
     pub fn create(&mut self, mailbox: &[u8]) -> Result<Status, ImapError> {
+        self.wire().may("CREATE")?;
         match plain(mailbox) {
             Some(name) => self.session.create(name).map(status),
             None => self.by_literal(Command::new("CREATE").string(mailbox)),
@@ -155,6 +156,7 @@ impl Conn {
     }
 
     pub fn subscribe(&mut self, mailbox: &[u8]) -> Result<Status, ImapError> {
+        self.wire().may("SUBSCRIBE")?;
         match plain(mailbox) {
             Some(name) => self.session.subscribe(name).map(status),
             None => self.by_literal(Command::new("SUBSCRIBE").string(mailbox)),
@@ -162,6 +164,7 @@ impl Conn {
     }
 
     pub fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<Status, ImapError> {
+        self.wire().may("RENAME")?;
         match (plain(from), plain(to)) {
             (Some(from), Some(to)) => self.session.rename(from, to).map(status),
             _ => self.by_literal(Command::new("RENAME").string(from).string(to)),

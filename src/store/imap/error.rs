@@ -14,6 +14,8 @@ pub enum ImapError {
     Bye { code: Option<Code>, text: String },
     /// The server answered a command, named without its arguments, with NO or BAD.
     Refused { command: String, bad: bool, code: Option<Code>, text: String },
+    /// This command would change something on a server of which only copies are made. It was not sent.
+    ReadOnly { command: &'static str },
     /// The server sent what makes no sense; the connection is of no use any more.
     Protocol(String),
     /// The login failed before the server was asked: no mechanism in common, no password for a line in the clear.
@@ -65,6 +67,7 @@ impl ImapError {
             ImapError::Net(error) => net_meaning(error),
             ImapError::Protocol(_) => (Reach::Connection, Kind::Protocol, None),
             ImapError::Auth(_) => (Reach::Account, Kind::Auth, None),
+            ImapError::ReadOnly { .. } => (reach, Kind::Refused, None),
             ImapError::Bye { code, text } => match meaning(code.as_ref(), text, false) {
                 Some((_, Kind::Auth, hint)) => (Reach::Account, Kind::Auth, hint),
                 Some((_, Kind::Later, hint)) => (Reach::Account, Kind::Later, hint),
@@ -206,6 +209,9 @@ impl fmt::Display for ImapError {
             }
             ImapError::Protocol(what) => write!(f, "server broke the protocol: {what}"),
             ImapError::Auth(what) => f.write_str(what),
+            ImapError::ReadOnly { command } => {
+                write!(f, "{command} was not sent: the account's mode lets nothing be changed on this server")
+            }
         }
     }
 }

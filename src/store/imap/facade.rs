@@ -55,6 +55,8 @@ impl Bodies for Ignore {
 pub struct Line {
     pub transport: Transport,
     pub literals: Literals,
+    /// Lets no command through that changes anything on the server.
+    pub read_only: bool,
     frame: Frame,
     text: Vec<u8>,
     /// Read while waiting for `+`.
@@ -87,6 +89,7 @@ impl Line {
         Line {
             transport,
             literals: Literals::Wait,
+            read_only: false,
             frame: Frame::new(),
             text: Vec::new(),
             held: VecDeque::new(),

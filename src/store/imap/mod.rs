@@ -56,6 +56,8 @@ pub struct ImapSettings {
     pub send_id: bool,
     /// Lists subscribed folders only.
     pub subscribed_only: bool,
+    /// Nothing may be changed on the server: EXAMINE only, and no command is sent that writes.
+    pub read_only: bool,
     /// Takes what is said on the line, secrets and message bodies left out.
     pub wire_log: Option<WireLog>,
     pub login: LoginSource,
@@ -77,6 +79,7 @@ impl ImapSettings {
             auth: vec!["PLAIN".to_owned(), "LOGIN".to_owned()],
             send_id: true,
             subscribed_only: false,
+            read_only: false,
             wire_log: None,
             login,
         }
@@ -139,7 +142,8 @@ impl ImapOpener {
     /// Connects and logs in.
     pub fn connect(&self) -> Result<ImapStore, StoreError> {
         let logged_in = login::log_in(&self.settings, &self.stop)?;
-        let conn = Conn::new(logged_in, self.settings.send_id);
+        let mut conn = Conn::new(logged_in, self.settings.send_id);
+        conn.wire().line().read_only = self.settings.read_only;
         let subscribed_only = self.settings.subscribed_only;
         Ok(ImapStore { conn, subscribed_only, guarded: self.guarded.clone(), listed_delimiter: false })
     }

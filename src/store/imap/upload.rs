@@ -144,7 +144,7 @@ struct Sender<'a, 'w> {
 impl Sender<'_, '_> {
     /// Sends one command. Where the server refuses it on the way, what is left of it is not sent.
     fn send(&mut self, group: &Group, batch: &mut [Outgoing]) -> Result<Tag, StoreError> {
-        let tag = self.wire.begin().map_err(during("append"))?;
+        let tag = self.wire.begin("APPEND").map_err(during("append"))?;
         self.send_text(b"APPEND ")?;
         match Astring::new(self.target.mailbox) {
             Astring::Quoted(quoted) => self.send_text(&quoted)?,

@@ -13,6 +13,23 @@ const WINDOW: usize = 16;
 /// The longest set of UIDs in one command, in bytes: servers cut long lines off.
 pub const SET_MAX: usize = 1000;
 
+/// The commands that change something on a server.
+const WRITES: [&str; 13] = [
+    "APPEND",
+    "COPY",
+    "CREATE",
+    "DELETE",
+    "EXPUNGE",
+    "MOVE",
+    "RENAME",
+    "SUBSCRIBE",
+    "UID COPY",
+    "UID EXPUNGE",
+    "UID MOVE",
+    "UID STORE",
+    "UNSUBSCRIBE",
+];
+
 /// A tag of ours: `m1`, `m2`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tag(u32);
@@ -80,8 +97,17 @@ impl<'a> Wire<'a> {
         &mut self.line
     }
 
-    /// A new tag, with its text put on the line.
-    pub fn begin(&mut self) -> Result<Tag, ImapError> {
+    /// Whether a command may be sent over this line at all.
+    pub fn may(&self, command: &'static str) -> Result<(), ImapError> {
+        match self.line.read_only && WRITES.contains(&command) {
+            true => Err(ImapError::ReadOnly { command }),
+            false => Ok(()),
+        }
+    }
+
+    /// A new tag for a command, with its text put on the line.
+    pub fn begin(&mut self, command: &'static str) -> Result<Tag, ImapError> {
+        self.may(command)?;
         *self.tags = self.tags.wrapping_add(1);
         let tag = Tag(*self.tags);
         self.line.send(format!("m{} ", tag.0).as_bytes())?;
@@ -90,7 +116,7 @@ impl<'a> Wire<'a> {
 
     /// Sends a command. Where the server refuses it before it is whole, the rest is not sent.
     pub fn send(&mut self, command: &Command) -> Result<Tag, ImapError> {
-        let tag = self.begin()?;
+        let tag = self.begin(command.name)?;
         for part in &command.parts {
             match part {
                 Part::Text(text) => self.line.send(text)?,
