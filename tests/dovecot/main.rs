@@ -9,6 +9,7 @@ mod guards;
 mod interrupted;
 mod large;
 mod life;
+mod machines;
 mod modes;
 mod two_way;
 mod views;
