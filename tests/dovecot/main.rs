@@ -11,6 +11,7 @@ mod large;
 mod life;
 mod machines;
 mod modes;
+mod moves;
 mod two_way;
 mod views;
 mod world;
