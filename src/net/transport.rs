@@ -103,8 +103,13 @@ impl Transport {
     /// A line within this process, and its other end, which blocks.
     pub fn pair(stop: &Stop) -> io::Result<(Transport, UnixStream)> {
         let (ours, theirs) = UnixStream::pair()?;
-        ours.set_nonblocking(true)?;
-        Ok((Transport::over(Stream::Local(ours), stop.clone()), theirs))
+        Ok((Transport::local(ours, stop)?, theirs))
+    }
+
+    /// A line over a socket of this machine that is connected already.
+    pub fn local(socket: UnixStream, stop: &Stop) -> io::Result<Transport> {
+        socket.set_nonblocking(true)?;
+        Ok(Transport::over(Stream::Local(socket), stop.clone()))
     }
 
     fn over(stream: Stream, stop: Stop) -> Transport {

@@ -20,6 +20,11 @@ pub mod token;
 mod upload;
 mod wire;
 
+/// What the fuzz targets feed: see fuzz/README.md.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use facade::{Bodies, Handle, Line};
+
 use crate::mail::{FolderName, Login};
 use crate::net::{Stop, TlsMode, TlsSettings, Transport, WireLog};
 use crate::store::{Access, Claim, Folder, FolderInfo, Kind, Opener, Reach, Store, StoreError, StoreFacts};

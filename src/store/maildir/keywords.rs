@@ -59,7 +59,8 @@ impl Keywords {
         keywords
     }
 
-    fn text(&self) -> String {
+    /// The file that says the same.
+    pub(super) fn text(&self) -> String {
         let line = |(number, name): (usize, &Option<String>)| name.as_ref().map(|name| format!("{number} {name}\n"));
         self.names.iter().enumerate().filter_map(line).collect()
     }

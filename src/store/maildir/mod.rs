@@ -7,6 +7,9 @@ mod deliver;
 mod error;
 mod filename;
 mod folder;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod keywords;
 mod layout;
 mod list;
