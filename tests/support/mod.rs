@@ -9,6 +9,7 @@ pub mod faulty;
 pub mod home;
 pub mod imap;
 pub mod maildir;
+pub mod proxy;
 pub mod script;
 pub mod tmux;
 pub mod world;
@@ -17,6 +18,7 @@ pub use dovecot::Dovecot;
 pub use home::{Home, Output};
 pub use imap::{Imap, ServerMessage};
 pub use maildir::{LocalMessage, Maildir};
+pub use proxy::{Cut, Passed, Proxy};
 pub use script::Script;
 pub use tmux::Tmux;
 
