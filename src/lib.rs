@@ -6,12 +6,14 @@
 //! main -> cli -> { ui, config, secret, sync, store, state, net }
 //! ui -> sync::event      sync -> mail, store (traits only), state (pair and execute only)
 //! state -> mail          store::* -> mail, net          config, secret -> mail          mail -> std
+//! state, store, net, cli -> fault (points where tests let a call fail; nothing in a release)
 //! ```
 //!
 //! ARCHITECTURE.md tells the rest; the first page of [`sync`] is the decision table.
 
 pub mod cli;
 pub mod config;
+mod fault;
 pub mod mail;
 pub mod net;
 pub mod secret;

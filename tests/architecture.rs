@@ -12,9 +12,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("mail", &["mail"]),
     ("config", &["config", "mail"]),
     ("secret", &["secret", "mail"]),
-    ("net", &["net", "mail"]),
-    ("state", &["state", "mail"]),
-    ("store", &["store", "mail", "net"]),
+    ("fault", &[]),
+    ("net", &["net", "mail", "fault"]),
+    ("state", &["state", "mail", "fault"]),
+    ("store", &["store", "mail", "net", "fault"]),
     ("sync", &["sync", "mail", "store"]),
     // What carries out a run keeps the state; what decides never sees it.
     ("sync/account", &["sync", "mail", "store", "state"]),
@@ -26,7 +27,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("sync/recognise", &["sync", "mail", "store", "state"]),
     ("sync/settle", &["sync", "mail", "store", "state"]),
     ("ui", &["ui", "sync::event", "sync::plan", "mail"]),
-    ("cli", &["cli", "ui", "config", "secret", "sync", "store", "state", "net", "mail"]),
+    ("cli", &["cli", "ui", "config", "secret", "sync", "store", "state", "net", "mail", "fault"]),
     ("main", &["cli"]),
     ("lib", &[]),
 ];
@@ -184,6 +185,19 @@ fn one_file_names_the_crate_imap() {
 #[test]
 fn only_the_state_speaks_sql() {
     let elsewhere: Vec<String> = with(r"\brusqlite\b").into_iter().filter(|name| !name.starts_with("state/")).collect();
+    assert!(elsewhere.is_empty(), "{elsewhere:?}");
+}
+
+/// Each such call passes a fault point there, so that tests can let any of them fail or be the last.
+#[test]
+fn stores_change_the_disk_through_one_file() {
+    let calls = [
+        r"\bfs::(write|copy|rename|hard_link|remove_\w+|create_dir\w*|set_permissions|read_dir)\(",
+        r"\.sync_(all|data)\(|\b(syncfs|renameat\w*|futimens)\(|\bDirBuilder::",
+        r"\bOpenOptions::new\(\)[^;,]*\.open\(",
+    ];
+    let mut elsewhere = with(&calls.join("|"));
+    elsewhere.retain(|name| name.starts_with("store/") && name != "store/sys");
     assert!(elsewhere.is_empty(), "{elsewhere:?}");
 }
 

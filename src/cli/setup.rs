@@ -7,6 +7,7 @@ use super::log::Log;
 use super::signals::Asking;
 use super::stores;
 use crate::config::{self, Config, ConfigError, Located, Problem, nearest};
+use crate::fault::patience;
 use crate::mail::{FolderName, Login, Side, Sides};
 use crate::net::Stop;
 use crate::secret::{self, SecretError};
@@ -87,7 +88,7 @@ impl<'a> Setup<'a> {
             limits: Limits { whole_folder: account.guard.max_delete_folder, messages: account.guard.max_delete },
             connections: account.servers().map(|server| server.connections).min().unwrap_or(1),
             state,
-            patience: PATIENCE,
+            patience: patience(PATIENCE),
             state_log: self.log.sink(Topic::State, &account.name),
         }
     }

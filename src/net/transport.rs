@@ -8,6 +8,7 @@ use super::stream::{Stream, Tunnel};
 use super::tls::{Preparation, TlsMode, TlsSettings, refused};
 use super::wirelog::{Log, Mask, WireLog};
 use super::{NetError, Stop, connect};
+use crate::fault::point;
 use native_tls::HandshakeError;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -364,7 +365,7 @@ impl Transport {
         }
         let mut written = 0;
         let outcome = loop {
-            match self.stream.write(&self.output[written..]) {
+            match point("line.send").and_then(|()| self.stream.write(&self.output[written..])) {
                 Ok(0) => break Err(NetError::Closed),
                 Ok(count) => written += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -1,6 +1,6 @@
 //! Pairs of folders, and where each side stood.
 
-use super::{State, StateError, open_read_only, side_word};
+use super::{State, StateError, committing, open_read_only, side_word};
 use crate::mail::{Cursor, FolderId, FolderName, Role, Side, Sides, Withheld};
 use rusqlite::{Connection, params};
 use std::path::Path;
@@ -101,10 +101,9 @@ impl State {
         role: Option<Role>,
     ) -> Result<FolderId, StateError> {
         let connection = self.lock();
-        connection.execute(
-            "INSERT INTO folder (local_wire, remote_wire, local_name, remote_name, role) VALUES (?, ?, ?, ?, ?)",
-            params![wires.local, wires.remote, names.local.text(), names.remote.text(), role.map(Role::name)],
-        )?;
+        let sql = "INSERT INTO folder (local_wire, remote_wire, local_name, remote_name, role) VALUES (?, ?, ?, ?, ?)";
+        let values = params![wires.local, wires.remote, names.local.text(), names.remote.text(), role.map(Role::name)];
+        committing(|| connection.execute(sql, values))?;
         Ok(FolderId(connection.last_insert_rowid()))
     }
 

@@ -12,6 +12,7 @@ pub use baseline::Row;
 pub use folder::{FolderRow, Pair, read_folders};
 pub use intent::Intent;
 
+use crate::fault::point;
 use crate::mail::{Cursor, Flags, FolderId, FolderName, Identity, Key, PairId, Role, Side, Sides, Withheld};
 use rusqlite::types::{ToSql, ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, OpenFlags};
@@ -106,6 +107,7 @@ impl State {
             let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent);
             made.map_err(|err| StateError::new(format!("make {}", parent.display()), err))?;
         }
+        point("state.open").map_err(|err| StateError::new(format!("open {}", path.display()), err))?;
         let lock = lock::take(path)?;
         // SQLite gives its side files the mode of the database, so that one is made first.
         let made = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path);
@@ -130,9 +132,9 @@ impl State {
             .map_err(failed)?;
         let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
         match version {
-            0 => create(&connection).map_err(failed)?,
+            0 => committing(|| create(&connection).map_err(failed))?,
             VERSION => {}
-            older @ 1..VERSION => upgrade(&connection, older).map_err(failed)?,
+            older @ 1..VERSION => committing(|| upgrade(&connection, older).map_err(failed))?,
             newer => {
                 let cause = format!("layout {newer} is of a newer mailsync than this one, which knows {VERSION}");
                 return Err(StateError::new(format!("open the state {}", path.display()), cause));
@@ -179,7 +181,7 @@ impl State {
                 Change::ForgetFolder { folder } => folder::delete(&transaction, *folder)?,
             }
         }
-        transaction.commit()?;
+        committing(|| transaction.commit())?;
         if let Some(tell) = &self.tell {
             changes.iter().for_each(|change| tell(&format!("{change:?}")));
         }
@@ -190,6 +192,15 @@ impl State {
         // A thread that panicked in here left a transaction that was rolled back: the connection is sound.
         self.connection.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
+}
+
+/// Commits, between a point before and one after it.
+fn committing<T, E: Into<StateError>>(commit: impl FnOnce() -> Result<T, E>) -> Result<T, StateError> {
+    let failed = |err| StateError::new("write the state", err);
+    point("state.commit").map_err(failed)?;
+    let done = commit().map_err(E::into)?;
+    point("state.committed").map_err(failed)?;
+    Ok(done)
 }
 
 fn create(connection: &Connection) -> rusqlite::Result<()> {

@@ -1,11 +1,11 @@
 //! A message on its way from one store to another: a file in LF form, measured as it is written.
 
-use super::{Kind, Reach, StoreError};
+use super::{Kind, Reach, StoreError, sys};
 use crate::mail::Identity;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// How much of a message's start is looked through for its Message-ID.
@@ -41,7 +41,7 @@ impl Draft {
             self.flush()?;
         }
         if piece.len() >= BUFFER {
-            return self.file.write_all(piece);
+            return sys::write_all(&mut self.file, piece);
         }
         self.buffer.extend_from_slice(piece);
         Ok(())
@@ -49,8 +49,10 @@ impl Draft {
 
     /// Hands what is buffered to the file. Does not sync.
     pub fn flush(&mut self) -> io::Result<()> {
-        self.file.write_all(&self.buffer)?;
-        self.buffer.clear();
+        if !self.buffer.is_empty() {
+            sys::write_all(&mut self.file, &self.buffer)?;
+            self.buffer.clear();
+        }
         Ok(())
     }
 
@@ -120,7 +122,7 @@ impl Drop for Draft {
     fn drop(&mut self) {
         if let Some(path) = &self.path {
             // A file left behind in tmp/ is swept by a later run.
-            let _ = std::fs::remove_file(path);
+            let _ = sys::remove_file(path);
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod draft;
 pub mod imap;
 pub mod maildir;
 pub mod memory;
+mod sys;
 pub mod traced;
 
 pub use crate::net::Stop;

@@ -10,6 +10,7 @@ pub mod history;
 pub mod home;
 pub mod imap;
 pub mod maildir;
+pub mod proxy;
 pub mod script;
 pub mod tmux;
 pub mod world;
@@ -18,6 +19,7 @@ pub use dovecot::Dovecot;
 pub use home::{Home, Output};
 pub use imap::{Imap, ServerMessage};
 pub use maildir::{LocalMessage, Maildir};
+pub use proxy::{Cut, Passed, Proxy};
 pub use script::Script;
 pub use tmux::Tmux;
 

@@ -6,6 +6,7 @@
 
 use super::error::ImapError;
 use super::token::{Frame, Next, Response, Status, StatusKind};
+use crate::fault::point;
 use crate::net::{NetError, Transport};
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -130,6 +131,8 @@ impl Line {
                 }
             }
         }
+        // What it says has happened on the server, and is not known here yet.
+        point("line.reply").map_err(|error| self.failed(NetError::Io(error)))?;
         let response = self.frame.parse();
         self.note(&response);
         Ok(response)

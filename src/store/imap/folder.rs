@@ -11,9 +11,11 @@ use super::upload::{self, upload};
 use super::wire::{Command, SET_MAX};
 use crate::mail::{Changes, Cursor, FlagDelta, FlagSpace, Identity, Key};
 use crate::store::draft::{Meter, draft_error, message_id};
-use crate::store::{Access, Depth, Draft, Fetched, Folder, Kind, Known, Mark, Outgoing, Reach, Receive, StoreError};
+use crate::store::{
+    Access, Depth, Draft, Fetched, Folder, Kind, Known, Mark, Outgoing, Reach, Receive, StoreError, sys,
+};
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -312,9 +314,9 @@ fn anonymous_file(directory: &Path) -> io::Result<File> {
     loop {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = directory.join(format!(".mailsync-{}-{number}", std::process::id()));
-        match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path) {
+        match sys::open(OpenOptions::new().read(true).write(true).create_new(true).mode(0o600), &path) {
             Ok(file) => {
-                fs::remove_file(&path)?;
+                sys::remove_file(&path)?;
                 return Ok(file);
             }
             // Left behind by a process of the same number.

@@ -3,14 +3,13 @@
 use super::error::{disk, hits_all};
 use super::filename::{SUFFIX, unique};
 use super::scan::Sub;
-use crate::store::{Draft, Reach, StoreError};
-use rustix::fs::{CWD, RenameFlags, Timespec, Timestamps};
+use crate::store::{Draft, Reach, StoreError, sys};
 use rustix::io::Errno;
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -26,16 +25,19 @@ const PIECE: usize = 256 * 1024;
 pub(super) fn draft(dir: &Path) -> Result<Draft, StoreError> {
     let path = dir.join("tmp").join(unique());
     let failed = |err| disk(Reach::Folder, "write a message", &path, err);
-    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
-    file.set_permissions(Permissions::from_mode(0o600)).map_err(failed)?;
-    Ok(Draft::new(file, Some(path)))
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true).mode(0o600);
+    let file = sys::open(&options, &path).map_err(failed)?;
+    let draft = Draft::new(file, Some(path.clone()));
+    sys::set_mode(draft.file(), 0o600).map_err(failed)?;
+    Ok(draft)
 }
 
 /// Makes an empty file, if it is not there.
 pub(super) fn touch(path: &Path) -> Result<(), StoreError> {
     let failed = |err| disk(Reach::Folder, "create", path, err);
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(file) => file.set_permissions(Permissions::from_mode(0o600)).map_err(failed),
+    match sys::open(OpenOptions::new().write(true).create_new(true).mode(0o600), path) {
+        Ok(file) => sys::set_mode(&file, 0o600).map_err(failed),
         Err(err) if err.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(err) => Err(failed(err)),
     }
@@ -67,11 +69,9 @@ pub(super) fn stage(dir: &Path, mut body: Draft, date: Option<i64>) -> Result<Dr
         }
     };
     staged.flush().map_err(failed)?;
-    staged.file().set_permissions(Permissions::from_mode(0o600)).map_err(failed)?;
+    sys::set_mode(staged.file(), 0o600).map_err(failed)?;
     if let Some(date) = date {
-        let stamp = Timespec { tv_sec: date, tv_nsec: 0 };
-        let stamps = Timestamps { last_access: stamp, last_modification: stamp };
-        rustix::fs::futimens(staged.file(), &stamps).map_err(|err| failed(err.into()))?;
+        sys::set_date(staged.file(), date).map_err(failed)?;
     }
     Ok(staged)
 }
@@ -81,19 +81,19 @@ pub(super) fn make_durable(dir: &Path, drafts: &[&Draft]) -> Result<(), StoreErr
     let failed = |err: io::Error| disk(Reach::Folder, "make messages durable", &dir.join("tmp"), err);
     if drafts.len() >= MANY {
         // Tells of every failed write since that file was opened, the other files' too.
-        return rustix::fs::syncfs(drafts[0].file()).map_err(|err| failed(err.into()));
+        return sys::sync_all_with(drafts[0].file()).map_err(failed);
     }
     // Not fdatasync: the date is the message's, and has to survive as well.
-    drafts.iter().try_for_each(|draft| draft.file().sync_all().map_err(failed))
+    drafts.iter().try_for_each(|draft| sys::sync(draft.file()).map_err(failed))
 }
 
 /// Renames without ever replacing a file. Where the file system can't do that in one step, a link and an unlink.
 pub(super) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+    match sys::rename_to_free(from, to) {
         Ok(()) => Ok(()),
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
-            fs::hard_link(from, to)?;
-            fs::remove_file(from)
+            sys::link(from, to)?;
+            sys::remove_file(from)
         }
         Err(err) => Err(err.into()),
     }
@@ -102,14 +102,14 @@ pub(super) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
 /// Makes what was renamed or removed in `new` or `cur` durable.
 pub(super) fn sync_dir(dir: &Path, sub: Sub) -> Result<(), StoreError> {
     let path = dir.join(sub.name());
-    File::open(&path).and_then(|dir| dir.sync_all()).map_err(|err| disk(Reach::Folder, "sync", &path, err))
+    sys::sync_dir(&path).map_err(|err| disk(Reach::Folder, "sync", &path, err))
 }
 
 /// Removes from `tmp` what a crash left there: files of ours after 4 hours, anything after 36.
 pub(super) fn sweep(dir: &Path) -> Result<(), StoreError> {
     let tmp = dir.join("tmp");
     let failed = |err| disk(Reach::Folder, "clean up", &tmp, err);
-    for entry in fs::read_dir(&tmp).map_err(failed)? {
+    for entry in sys::list(&tmp).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let Ok(meta) = entry.metadata() else { continue };
         // The change time counts too: a draft may bear the date of its message.
@@ -118,7 +118,7 @@ pub(super) fn sweep(dir: &Path) -> Result<(), StoreError> {
         let age = SystemTime::now().duration_since(touched).unwrap_or_default();
         let ours = entry.file_name().as_bytes().ends_with(OsStr::new(SUFFIX).as_bytes());
         if meta.is_file() && age > if ours { OURS_STALE } else { STALE } {
-            match fs::remove_file(entry.path()) {
+            match sys::remove_file(&entry.path()) {
                 Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(failed(err)),
                 _ => {}
             }

@@ -7,7 +7,9 @@ use super::keywords::Keywords;
 use super::look::look;
 use super::scan::{Entry, Index, Sub, file_path, open_plain};
 use crate::mail::{Changes, Cursor, Flag, FlagDelta, FlagSpace, Flags, Identity, Key};
-use crate::store::{Access, Depth, Draft, Fetched, Folder, Kind, Known, Mark, Outgoing, Reach, Receive, StoreError};
+use crate::store::{
+    Access, Depth, Draft, Fetched, Folder, Kind, Known, Mark, Outgoing, Reach, Receive, StoreError, sys,
+};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -176,7 +178,7 @@ impl MaildirFolder {
             let mut subs = Vec::new();
             // Twins first: were the run to end here, the message would still be there under its key.
             for (sub, file) in entry.twins.iter().chain([&(entry.sub, entry.file.clone())]) {
-                fs::remove_file(file_path(&folder.dir, *sub, file))?;
+                sys::remove_file(&file_path(&folder.dir, *sub, file))?;
                 subs.push(*sub);
             }
             if let Some(index) = &mut folder.index {
@@ -213,7 +215,7 @@ impl MaildirFolder {
             let to = file_path(&target.dir, sub, &file);
             carry(&entry.path(&folder.dir), &to, &target.dir)?;
             for (sub, twin) in &entry.twins {
-                fs::remove_file(file_path(&folder.dir, *sub, twin))?;
+                sys::remove_file(&file_path(&folder.dir, *sub, twin))?;
             }
             let key = Key::Name(name);
             let moved = Entry { sub, file, inode: entry.inode, plain: true, twins: Vec::new() };
@@ -248,10 +250,10 @@ fn carry(from: &Path, to: &Path, target: &Path) -> io::Result<()> {
             let file = open_plain(from)?;
             let date = file.metadata()?.mtime();
             let mut copy = stage(target, Draft::from_file(file), Some(date)).map_err(io::Error::other)?;
-            copy.file().sync_all()?;
+            sys::sync(copy.file())?;
             rename_new(copy.path().ok_or_else(|| io::Error::other("it was not staged"))?, to)?;
             copy.keep();
-            fs::remove_file(from)
+            sys::remove_file(from)
         }
         done => done,
     }

@@ -6,10 +6,10 @@
 use super::error::disk;
 use super::scan::open_plain;
 use crate::mail::{Flag, FlagSpace, Flags, Keyword};
-use crate::store::{Kind, Reach, StoreError};
+use crate::store::{Kind, Reach, StoreError, sys};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -133,6 +133,13 @@ struct Lock<'a> {
     _file: File,
 }
 
+/// How a file of ours is made that may be left over from before.
+fn replacing() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options
+}
+
 /// What our lock files begin with.
 const OURS: &[u8] = b"mailsync ";
 
@@ -141,12 +148,11 @@ impl<'a> Lock<'a> {
         let failed = |err| disk(Reach::Folder, "lock the keywords", &dir.join(LOCK), err);
         // Made aside and linked into place, so that nobody ever sees it empty.
         let aside = dir.join(format!("tmp/{}.{}", LOCK, std::process::id()));
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside).map_err(failed)?;
-        file.write_all(format!("mailsync {}\n", std::process::id()).as_bytes()).map_err(failed)?;
+        let mut file = sys::open(&replacing(), &aside).map_err(failed)?;
+        sys::write_all(&mut file, format!("mailsync {}\n", std::process::id()).as_bytes()).map_err(failed)?;
         file.try_lock().map_err(|err| failed(err.into()))?;
         let linked = Lock::link(dir, &aside);
-        let removed = fs::remove_file(&aside).map_err(failed);
+        let removed = sys::remove_file(&aside).map_err(failed);
         linked?;
         removed?;
         Ok(Lock { dir, _file: file })
@@ -155,14 +161,14 @@ impl<'a> Lock<'a> {
     fn link(dir: &Path, aside: &Path) -> Result<(), StoreError> {
         let path = dir.join(LOCK);
         for _ in 0..PATIENCE {
-            match fs::hard_link(aside, &path) {
+            match sys::link(aside, &path) {
                 Ok(()) => return Ok(()),
                 Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(err) => return Err(disk(Reach::Folder, "lock the keywords", &path, err)),
             }
             match abandoned(&path) {
                 Ok(true) => {
-                    fs::remove_file(&path).map_err(|err| disk(Reach::Folder, "lock the keywords", &path, err))?
+                    sys::remove_file(&path).map_err(|err| disk(Reach::Folder, "lock the keywords", &path, err))?
                 }
                 Ok(false) => std::thread::sleep(PAUSE),
                 // Its holder removed it just now.
@@ -178,12 +184,12 @@ impl<'a> Lock<'a> {
         // The file keeps the mode it had: another user's Dovecot may have to read it.
         let mode = fs::metadata(dir.join(FILE)).map_or(0o600, |meta| meta.mode() & 0o777);
         let aside = dir.join(format!("tmp/{}.{}", FILE, std::process::id()));
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
-        file.set_permissions(fs::Permissions::from_mode(mode))?;
-        file.write_all(text)?;
-        file.sync_all()?;
-        fs::rename(&aside, dir.join(FILE))?;
-        File::open(dir)?.sync_all()
+        let mut file = sys::open(&replacing(), &aside)?;
+        sys::set_mode(&file, mode)?;
+        sys::write_all(&mut file, text)?;
+        sys::sync(&file)?;
+        sys::rename(&aside, &dir.join(FILE))?;
+        sys::sync_dir(dir)
     }
 }
 
@@ -203,7 +209,7 @@ fn abandoned(path: &Path) -> io::Result<bool> {
 impl Drop for Lock<'_> {
     fn drop(&mut self) {
         // One that stays is taken over by the next who wants it.
-        let _ = fs::remove_file(self.dir.join(LOCK));
+        let _ = sys::remove_file(&self.dir.join(LOCK));
     }
 }
 

@@ -5,7 +5,7 @@ use super::layout::{Layout, ROOT_WIRE, name_of, path_of, shown_name};
 use super::scan::{Now, Stamps};
 use super::{MaildirSettings, SUBS};
 use crate::mail::{Cursor, FolderName, Role};
-use crate::store::{FolderInfo, Reach, StoreError};
+use crate::store::{FolderInfo, Reach, StoreError, sys};
 use std::collections::HashMap;
 use std::fs;
 use std::io;
@@ -82,7 +82,7 @@ impl Walk<'_> {
         let meta = fs::metadata(&path).map_err(failed)?;
         self.seen.entry((meta.dev(), meta.ino())).or_insert_with(|| wire.to_vec());
         let mut children = Vec::new();
-        for entry in fs::read_dir(&path).map_err(failed)? {
+        for entry in sys::list(&path).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let kind = entry.file_type().map_err(failed)?;
             let name = entry.file_name().into_vec();

@@ -3,11 +3,11 @@
 use super::error::disk;
 use super::filename::unique;
 use super::scan::open_plain;
-use crate::store::{Claim, Kind, Lock, Reach, StoreError};
+use crate::store::{Claim, Kind, Lock, Reach, StoreError, sys};
 use rustix::io::Errno;
-use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 const FILE: &str = ".mailsync";
@@ -16,7 +16,7 @@ const LIMIT: u64 = 4096;
 
 /// Reads the root's marker.
 pub(super) fn claim(root: &Path, owner: &str) -> Result<Claim, StoreError> {
-    match fs::metadata(root) {
+    match sys::look(root) {
         Ok(meta) if meta.is_dir() => {}
         Ok(_) => return Ok(Claim::Missing),
         Err(err) if matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
@@ -41,16 +41,16 @@ pub(super) fn claim(root: &Path, owner: &str) -> Result<Claim, StoreError> {
 pub(super) fn mark(root: &Path, owner: &str) -> Result<(), StoreError> {
     let (path, new) = (root.join(FILE), root.join(format!("{FILE}.{}", unique())));
     let write = || -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-        file.set_permissions(Permissions::from_mode(0o600))?;
-        file.write_all(text(owner).as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, &path)?;
-        File::open(root)?.sync_all()
+        let mut file = sys::open(OpenOptions::new().write(true).create_new(true).mode(0o600), &new)?;
+        sys::set_mode(&file, 0o600)?;
+        sys::write_all(&mut file, text(owner).as_bytes())?;
+        sys::sync(&file)?;
+        sys::rename(&new, &path)?;
+        sys::sync_dir(root)
     };
     write().map_err(|err| {
         // What is left of a failed attempt says nothing: only the marker's own name counts.
-        let _ = fs::remove_file(&new);
+        let _ = sys::remove_file(&new);
         disk(Reach::Account, "write the owner's mark", &path, err)
     })
 }
@@ -98,6 +98,8 @@ fn one_line(owner: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_marker_tells_whose_maildir_it_is() {

@@ -19,14 +19,11 @@ mod scan;
 
 pub use layout::{Layout, path_of, wire_for};
 
-use super::{Access, Claim, Folder, FolderInfo, Kind, Lock, Opener, Reach, Store, StoreError, StoreFacts};
+use super::{Access, Claim, Folder, FolderInfo, Kind, Lock, Opener, Reach, Store, StoreError, StoreFacts, sys};
 use crate::mail::FolderName;
 use error::disk;
 use folder::MaildirFolder;
-use rustix::fs::{CWD, RenameFlags};
-use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// The directories of a folder, in the order in which they are made: a folder that has `cur` is whole.
@@ -208,7 +205,7 @@ fn move_folder(root: &Path, from: &Path, new: &[u8]) -> Result<(), StoreError> {
     let parent = new.iter().rposition(|b| *b == b'/').map_or(&b""[..], |at| &new[..at]);
     if !target.starts_with(from) && !has_folders(from).map_err(failed)? {
         let parent = if parent.is_empty() { root.to_owned() } else { make_below(root, parent)? };
-        match rustix::fs::renameat_with(CWD, from, CWD, &target, RenameFlags::NOREPLACE) {
+        match sys::rename_to_free(from, &target) {
             Ok(()) => {
                 sync(&parent)?;
                 return sync_parent(from);
@@ -222,12 +219,12 @@ fn move_folder(root: &Path, from: &Path, new: &[u8]) -> Result<(), StoreError> {
     for part in [keywords::FILE, "tmp", "new", "cur"] {
         let (source, goal) = (from.join(part), target.join(part));
         if source.exists() && !(goal.exists() && part != "cur") {
-            fs::rename(&source, &goal).map_err(failed)?;
+            sys::rename(&source, &goal).map_err(failed)?;
         }
     }
     sync(&target)?;
     sync(from)?;
-    match fs::remove_dir(from) {
+    match sys::remove_dir(from) {
         // Folders inside, or files of other programs.
         Err(err) if err.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
         Err(err) => Err(failed(err)),
@@ -237,7 +234,7 @@ fn move_folder(root: &Path, from: &Path, new: &[u8]) -> Result<(), StoreError> {
 
 /// Whether a folder's directory holds others.
 fn has_folders(dir: &Path) -> io::Result<bool> {
-    for entry in fs::read_dir(dir)? {
+    for entry in sys::list(dir)? {
         let entry = entry?;
         if !SUBS.iter().any(|sub| entry.file_name() == *sub) && entry.path().is_dir() {
             return Ok(true);
@@ -266,7 +263,7 @@ fn make_below(root: &Path, wire: &[u8]) -> Result<PathBuf, StoreError> {
 fn must_be_told_apart(dir: &Path) -> Result<(), StoreError> {
     let (Some(parent), Some(name)) = (dir.parent(), dir.file_name()) else { return Ok(()) };
     let failed = |err| disk(Reach::Folder, "create", parent, err);
-    for entry in fs::read_dir(parent).map_err(failed)? {
+    for entry in sys::list(parent).map_err(failed)? {
         if entry.map_err(failed)?.file_name() == name {
             return Ok(());
         }
@@ -279,9 +276,8 @@ fn must_be_told_apart(dir: &Path) -> Result<(), StoreError> {
 /// Makes a directory for the owner alone; `false` where it was there already.
 fn make_dir(path: &Path) -> Result<bool, StoreError> {
     let failed = |err| disk(Reach::Folder, "create", path, err);
-    match DirBuilder::new().mode(0o700).create(path) {
+    match sys::make_dir(path) {
         Ok(()) => {
-            fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed)?;
             sync_parent(path)?;
             Ok(true)
         }
@@ -308,7 +304,7 @@ fn make_dirs(root: &Path) -> Result<(), StoreError> {
 
 /// Makes what was made, renamed or removed in a directory durable.
 fn sync(dir: &Path) -> Result<(), StoreError> {
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|err| disk(Reach::Folder, "sync", dir, err))
+    sys::sync_dir(dir).map_err(|err| disk(Reach::Folder, "sync", dir, err))
 }
 
 fn sync_parent(path: &Path) -> Result<(), StoreError> {

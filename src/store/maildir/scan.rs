@@ -6,7 +6,7 @@ use super::filename::{self, Parsed};
 use super::keywords::{self, Keywords};
 use crate::mail::{Cursor, Flags, Key};
 use crate::store::draft::draft_error;
-use crate::store::{Draft, Kind, Reach, StoreError};
+use crate::store::{Draft, Kind, Reach, StoreError, sys};
 use rustix::fs::{Mode, OFlags};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
@@ -89,7 +89,7 @@ impl Index {
         for sub in [Sub::New, Sub::Cur] {
             let path = dir.join(sub.name());
             let failed = |err| disk(Reach::Folder, "list", &path, err);
-            for entry in fs::read_dir(&path).map_err(failed)? {
+            for entry in sys::list(&path).map_err(failed)? {
                 let entry = entry.map_err(failed)?;
                 let (inode, plain) = (entry.ino(), entry.file_type().is_ok_and(|kind| kind.is_file()));
                 let file = entry.file_name().into_vec();
@@ -171,8 +171,7 @@ fn same_content(a: &Path, b: &Path) -> bool {
 
 /// Opens a message's file for reading: never through a link, and never waiting for a pipe.
 pub(super) fn open_plain(path: &Path) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let file = sys::open_to_read(path, OFlags::NOFOLLOW | OFlags::NONBLOCK)?;
     match file.metadata()?.is_file() {
         true => Ok(file),
         false => Err(io::Error::other("it is not a plain file")),
@@ -194,7 +193,7 @@ impl Stamps {
         let mut stamps = Stamps { text: String::new(), latest: 0, fine: false };
         for name in ["new", "cur", keywords::FILE] {
             let path = dir.join(name);
-            match fs::metadata(&path) {
+            match sys::look(&path) {
                 Ok(meta) => stamps.add(&name[..1], &meta),
                 Err(err) if err.kind() == io::ErrorKind::NotFound && name == keywords::FILE => {}
                 Err(err) if err.kind() == io::ErrorKind::NotFound => {

@@ -5,6 +5,7 @@ use crate::mail::{Changes, Flag, FlagDelta, Flags, Key};
 use crate::store::{Draft, Fetched, Known, Mark, Outgoing, Receive};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -263,7 +264,7 @@ fn what_can_not_be_read_neither_vanishes_nor_stops_the_others() {
     }
     symlink("/etc/passwd", dir.join("cur/link")).expect("linked");
     fs::create_dir(dir.join("cur/dir")).expect("made");
-    rustix::fs::mknodat(CWD, dir.join("cur/pipe"), rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0)
+    rustix::fs::mknodat(rustix::fs::CWD, dir.join("cur/pipe"), rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0)
         .expect("made");
     let changes = look(&mut *folder, &known);
     assert!(changes.vanished.is_empty() && changes.appeared.is_empty() && changes.notes.len() == 3, "{changes:?}");

@@ -1,0 +1,103 @@
+//! The system calls by which stores change what is on disk, and the looks that everything else rests on. Each passes
+//! its fault point, which is why a store makes none of them itself.
+
+use crate::fault::{self, point};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, Timespec, Timestamps};
+use rustix::io::Errno;
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, ReadDir};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+
+/// Opens a file that the options may make.
+pub fn open(options: &OpenOptions, path: &Path) -> io::Result<File> {
+    point("disk.create")?;
+    options.open(path)
+}
+
+pub fn write_all(file: &mut File, bytes: &[u8]) -> io::Result<()> {
+    fault::write_all("disk.write", file, bytes)
+}
+
+pub fn set_mode(file: &File, mode: u32) -> io::Result<()> {
+    point("disk.stamp")?;
+    file.set_permissions(Permissions::from_mode(mode))
+}
+
+/// Sets access and modification time, in seconds since 1970.
+pub fn set_date(file: &File, date: i64) -> io::Result<()> {
+    point("disk.stamp")?;
+    let stamp = Timespec { tv_sec: date, tv_nsec: 0 };
+    let stamps = Timestamps { last_access: stamp, last_modification: stamp };
+    Ok(rustix::fs::futimens(file, &stamps)?)
+}
+
+/// Makes a file durable, what is known about it included.
+pub fn sync(file: &File) -> io::Result<()> {
+    point("disk.fsync")?;
+    file.sync_all()
+}
+
+/// Makes all of a file's file system durable. Tells of every write that failed since the file was opened.
+pub fn sync_all_with(file: &File) -> io::Result<()> {
+    point("disk.syncfs")?;
+    Ok(rustix::fs::syncfs(file)?)
+}
+
+/// Makes what was made, renamed or removed in a directory durable.
+pub fn sync_dir(dir: &Path) -> io::Result<()> {
+    point("disk.fsyncdir")?;
+    File::open(dir)?.sync_all()
+}
+
+/// Renames, replacing what is in the way.
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    point("disk.rename")?;
+    fs::rename(from, to)
+}
+
+/// Renames without ever replacing anything; [`Errno::INVAL`] and the like where the file system can't.
+pub fn rename_to_free(from: &Path, to: &Path) -> Result<(), Errno> {
+    // Every error of a point is the system's.
+    point("disk.rename").map_err(|err| Errno::from_io_error(&err).unwrap_or(Errno::IO))?;
+    rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)
+}
+
+pub fn link(from: &Path, to: &Path) -> io::Result<()> {
+    point("disk.link")?;
+    fs::hard_link(from, to)
+}
+
+pub fn remove_file(path: &Path) -> io::Result<()> {
+    point("disk.unlink")?;
+    fs::remove_file(path)
+}
+
+pub fn remove_dir(path: &Path) -> io::Result<()> {
+    point("disk.rmdir")?;
+    fs::remove_dir(path)
+}
+
+/// Makes a directory for the owner alone, whatever the umask.
+pub fn make_dir(path: &Path) -> io::Result<()> {
+    point("disk.mkdir")?;
+    DirBuilder::new().mode(0o700).create(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o700))
+}
+
+/// Opens a file for reading.
+pub fn open_to_read(path: &Path, flags: OFlags) -> io::Result<File> {
+    point("disk.open")?;
+    Ok(File::from(rustix::fs::open(path, flags | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?))
+}
+
+pub fn list(dir: &Path) -> io::Result<ReadDir> {
+    point("disk.list")?;
+    fs::read_dir(dir)
+}
+
+/// What stands at a path, links followed.
+pub fn look(path: &Path) -> io::Result<fs::Metadata> {
+    point("disk.stat")?;
+    fs::metadata(path)
+}
