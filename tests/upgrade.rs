@@ -72,3 +72,14 @@ fn a_newer_state_is_refused_and_left_as_it_is() {
     let version = |db: Connection| db.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
     assert_eq!(Connection::open(&path).and_then(version).expect("a version"), 99);
 }
+
+#[test]
+fn a_file_that_is_no_state_is_told_apart_from_one_that_cannot_be_reached() {
+    let home = tempfile::tempdir().expect("a directory");
+    let path = home.path().join("no.db");
+    std::fs::write(&path, "this is no database, and long enough to be seen to be none ".repeat(20)).expect("written");
+    let error = State::open(&path).err().expect("refused");
+    assert!(error.hint().contains("moved away"), "{error}: {}", error.hint());
+    let error = State::open(&home.path().join("no.db/below")).err().expect("refused");
+    assert!(error.hint().contains("disk"), "{error}: {}", error.hint());
+}

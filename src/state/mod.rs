@@ -36,11 +36,35 @@ pub enum StateError {
     Locked { holder: String },
     /// What was being done, and why it failed.
     Failed { action: String, cause: String },
+    /// The file can't be understood: it is damaged, or no state at all, or one of a newer mailsync.
+    Useless { action: String, cause: String },
 }
 
 impl StateError {
     fn new(action: impl Into<String>, cause: impl fmt::Display) -> StateError {
         StateError::Failed { action: action.into(), cause: cause.to_string() }
+    }
+
+    /// A failure of SQLite's.
+    fn sqlite(action: impl Into<String>, error: rusqlite::Error) -> StateError {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        match error.sqlite_error_code() {
+            Some(DatabaseCorrupt | NotADatabase) => {
+                StateError::Useless { action: action.into(), cause: error.to_string() }
+            }
+            _ => StateError::new(action, error),
+        }
+    }
+
+    /// The one thing to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            StateError::Locked { .. } => "it goes on by itself; try again when it has ended",
+            StateError::Failed { .. } => {
+                "is its disk full, or can't be written to? nothing is lost, and the next run goes on where this one ended"
+            }
+            StateError::Useless { .. } => "the state holds no mail: moved away, the next run pairs both sides anew",
+        }
     }
 }
 
@@ -48,7 +72,9 @@ impl fmt::Display for StateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StateError::Locked { holder } => write!(f, "another run holds the lock: {holder}"),
-            StateError::Failed { action, cause } => write!(f, "{action}: {cause}"),
+            StateError::Failed { action, cause } | StateError::Useless { action, cause } => {
+                write!(f, "{action}: {cause}")
+            }
         }
     }
 }
@@ -57,7 +83,7 @@ impl std::error::Error for StateError {}
 
 impl From<rusqlite::Error> for StateError {
     fn from(error: rusqlite::Error) -> Self {
-        StateError::new("use the state file", error)
+        StateError::sqlite("use the state file", error)
     }
 }
 
@@ -125,7 +151,8 @@ impl State {
     }
 
     fn prepare(connection: Connection, lock: Option<File>, path: &Path) -> Result<State, StateError> {
-        let failed = |err: rusqlite::Error| StateError::new(format!("open the state {}", path.display()), err);
+        let action = || format!("open the state {}", path.display());
+        let failed = |err: rusqlite::Error| StateError::sqlite(action(), err);
         connection.busy_timeout(Duration::from_secs(10)).map_err(failed)?;
         connection
             .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;")
@@ -137,7 +164,7 @@ impl State {
             older @ 1..VERSION => committing(|| upgrade(&connection, older).map_err(failed))?,
             newer => {
                 let cause = format!("layout {newer} is of a newer mailsync than this one, which knows {VERSION}");
-                return Err(StateError::new(format!("open the state {}", path.display()), cause));
+                return Err(StateError::Useless { action: action(), cause });
             }
         }
         let id =
@@ -226,7 +253,7 @@ fn open_read_only(path: &Path) -> Result<Option<Connection>, StateError> {
     if !path.exists() {
         return Ok(None);
     }
-    let failed = |err| StateError::new(format!("read the state {}", path.display()), err);
+    let failed = |err| StateError::sqlite(format!("read the state {}", path.display()), err);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_timeout(Duration::from_secs(2)).map_err(failed)?;

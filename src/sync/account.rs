@@ -31,14 +31,11 @@ pub fn sync_account(account: &Account, options: &Options, observer: &Observer, s
             run.run()
         }
         Err(error) => {
-            let (outcome, hint) = match &error {
-                StateError::Locked { .. } => (Outcome::Locked, "it goes on by itself; try again when it has ended"),
-                StateError::Failed { .. } => {
-                    (Outcome::Failed, "the state holds no mail: moved away, the next run pairs both sides anew")
-                }
+            let outcome = match &error {
+                StateError::Locked { .. } => Outcome::Locked,
+                StateError::Failed { .. } | StateError::Useless { .. } => Outcome::Failed,
             };
-            let mut problem = Problem::new(None, None, &state_error(error));
-            problem.hint = Some(hint.to_owned());
+            let problem = Problem::new(None, None, &state_error(error));
             observer(Event::Problem { account: account.name.clone(), problem });
             (outcome, Counts::default())
         }

@@ -39,7 +39,8 @@ impl From<StateError> for Failure {
 
 /// A failure of the state as an error that ends the account's run.
 pub fn state_error(error: StateError) -> StoreError {
-    StoreError::new(Reach::Account, Kind::State, "state", error)
+    let hint = error.hint();
+    StoreError::new(Reach::Account, Kind::State, "state", error).with_hint(hint)
 }
 
 /// A folder pair that takes part in this run.
