@@ -25,10 +25,11 @@ pub(super) struct Parsed<'a> {
 }
 
 pub(super) fn parse(name: &[u8]) -> Parsed<'_> {
-    let at = name.windows(3).position(|w| SEPARATORS.contains(&w[0]) && &w[1..] == b"2,");
-    match at {
-        Some(at) if at > 0 => Parsed { unique: &name[..at], info: Some((name[at], &name[at + 3..])) },
-        _ => Parsed { unique: name, info: None },
+    // No unique part is empty: one that begins like an info part keeps that, and may have an info part behind it.
+    let mut places = name.windows(3).enumerate().skip(1);
+    match places.find(|(_, w)| SEPARATORS.contains(&w[0]) && &w[1..] == b"2,") {
+        Some((at, _)) => Parsed { unique: &name[..at], info: Some((name[at], &name[at + 3..])) },
+        None => Parsed { unique: name, info: None },
     }
 }
 
@@ -112,6 +113,16 @@ mod tests {
         assert_eq!(parse(b"1,U=3,FMD5=ab,S=1:2,S").unique, b"1,U=3,FMD5=ab,S=1");
         assert_eq!(parse(b"1:1,x").unique, b"1:1,x");
         assert_eq!(parse(b":2,S").unique, b":2,S");
+    }
+
+    #[test]
+    fn a_name_that_begins_like_an_info_part_keeps_its_unique_part_under_flags() {
+        let none = keywords("");
+        for (name, flagged) in [(&b":2,S"[..], &b":2,S:2,F"[..]), (b"!2,x", b"!2,x:2,F"), (b":2,:2,S", b":2,:2,F")] {
+            let unique = parse(name).unique;
+            let renamed = parse(name).with_flags(&[Flag::Flagged].into_iter().collect(), &none, b':');
+            assert_eq!((renamed.as_slice(), parse(&renamed).unique), (flagged, unique), "{}", name.escape_ascii());
+        }
     }
 
     #[test]
