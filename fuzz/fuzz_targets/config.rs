@@ -2,19 +2,13 @@
 
 #![no_main]
 
+#[path = "../support/file.rs"]
+mod file;
+
 use libfuzzer_sys::fuzz_target;
 use mailsync::config::{Config, Problem, Rename as Written};
 use mailsync::mail::FolderName;
 use mailsync::sync::rules::{Filter, Pattern, Rename};
-use std::fs::{OpenOptions, Permissions};
-use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::PathBuf;
-use std::sync::LazyLock;
-
-static DIRECTORY: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
-    tempfile::Builder::new().prefix("fuzz-config").tempdir_in("/dev/shm").expect("a directory in memory")
-});
 
 fuzz_target!(|file: &[u8]| {
     // The last line may be an option of the command line, as it stands behind `-o`.
@@ -23,12 +17,12 @@ fuzz_target!(|file: &[u8]| {
         _ => (file, None),
     };
     let set: Vec<String> = option.into_iter().map(str::to_owned).collect();
-    let path = written(text, if file.len().is_multiple_of(2) { 0o600 } else { 0o644 });
-    match Config::load(Some(&path), &set) {
+    let config = file::written(text, if file.len().is_multiple_of(2) { 0o600 } else { 0o644 });
+    match Config::load(Some(config.path()), &set) {
         Ok(config) => understood(&config),
         Err(error) => {
             assert!(!error.problems.is_empty());
-            error.problems.iter().for_each(|problem| placed(problem, text, &path.display().to_string()));
+            error.problems.iter().for_each(|problem| placed(problem, text, &config.path().display().to_string()));
             assert!(!error.to_string().chars().any(|c| c.is_control() && c != '\n'), "{error}");
         }
     }
@@ -71,13 +65,4 @@ fn understood(config: &Config) {
         }
         assert!(account.servers().count() >= 1);
     }
-}
-
-fn written(text: &[u8], mode: u32) -> PathBuf {
-    let path = DIRECTORY.path().join("config.toml");
-    let mut out =
-        OpenOptions::new().create(true).truncate(true).write(true).mode(mode).open(&path).expect("a file in memory");
-    out.set_permissions(Permissions::from_mode(mode)).expect("a mode");
-    out.write_all(text).expect("written");
-    path
 }

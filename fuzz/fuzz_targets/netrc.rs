@@ -4,22 +4,16 @@
 
 #![no_main]
 
+#[path = "../support/file.rs"]
+mod file;
+
 use libfuzzer_sys::fuzz_target;
 use mailsync::secret::lexer::{Lexer, quote};
 use mailsync::secret::netrc::{Entry, find, parse};
 use mailsync::secret::{Context, SecretError, Source, Spec, resolve};
 use std::cell::RefCell;
-use std::fs::{OpenOptions, Permissions};
-use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::PathBuf;
-use std::sync::LazyLock;
 
 const MARK: &str = "pw!";
-
-static DIRECTORY: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
-    tempfile::Builder::new().prefix("fuzz-netrc").tempdir_in("/dev/shm").expect("a directory in memory")
-});
 
 fuzz_target!(|file: &[u8]| {
     let (entries, warnings) = parse(file);
@@ -79,12 +73,13 @@ fn again(entries: &[Entry]) {
 }
 
 fn resolved(file: &[u8], user: Option<&str>, hide: &impl Fn(&str)) {
+    let netrc = file::written(file, 0o600);
     let spec = Spec {
         host: "h".to_owned(),
         port: 993,
         user: user.map(str::to_owned),
         source: Source::Unsaid,
-        netrc: Some(written(file)),
+        netrc: Some(netrc.path().to_owned()),
     };
     let notes = RefCell::new(Vec::new());
     let note = |text| notes.borrow_mut().push(text);
@@ -98,13 +93,4 @@ fn resolved(file: &[u8], user: Option<&str>, hide: &impl Fn(&str)) {
         }
     }
     hide(&notes.borrow().join("\n"));
-}
-
-fn written(file: &[u8]) -> PathBuf {
-    let path = DIRECTORY.path().join("netrc");
-    let mut out =
-        OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&path).expect("a file in memory");
-    out.set_permissions(Permissions::from_mode(0o600)).expect("a mode");
-    out.write_all(file).expect("written");
-    path
 }
