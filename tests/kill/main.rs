@@ -9,6 +9,7 @@
 mod support;
 
 mod attack;
+mod disk;
 mod life;
 
 use attack::Siege;
