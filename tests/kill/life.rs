@@ -126,6 +126,16 @@ impl Life {
         rows
     }
 
+    /// The hashes of what the server holds and must go on to hold.
+    pub fn alive_there(&mut self) -> Vec<String> {
+        let wanted: BTreeSet<String> = self.mails.iter().map(|mail| mail.sha256.clone()).collect();
+        let mut hashes: Vec<String> = self.there().into_iter().map(|(_, hash, ..)| hash).collect();
+        hashes.retain(|hash| wanted.contains(hash));
+        hashes.sort();
+        hashes.dedup();
+        hashes
+    }
+
     /// What the Maildirs hold.
     pub fn here(&self) -> Vec<Row> {
         let maildir = self.home.maildir();

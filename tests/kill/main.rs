@@ -9,6 +9,7 @@
 mod support;
 
 mod attack;
+mod away;
 mod disk;
 mod life;
 
