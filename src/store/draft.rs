@@ -129,12 +129,9 @@ impl Drop for Draft {
 
 /// Turns a failure to read or write a draft into a store's error.
 pub fn draft_error(action: &str, error: io::Error) -> StoreError {
-    let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-    let error = StoreError::new(Reach::Folder, Kind::Disk, action, error);
-    match full {
-        true => error.with_hint("make room on the disk; the next run copies the rest"),
-        false => error,
-    }
+    let hint = sys::hint(&error);
+    let told = StoreError::new(Reach::Folder, Kind::Disk, action, error);
+    hint.into_iter().fold(told, StoreError::with_hint)
 }
 
 /// Measures content as it passes: sizes, the hash of its canonical form, its Message-ID.

@@ -9,6 +9,20 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
+/// What can be done where something is not there.
+pub const AWAY: &str = "if it was moved away, bring it back before the next run";
+
+/// What can be done about an error of the disk, if it is one that has a remedy.
+pub fn hint(error: &io::Error) -> Option<&'static str> {
+    match Errno::from_io_error(error)? {
+        Errno::NOSPC | Errno::DQUOT => Some("make room on that file system, then run again"),
+        Errno::ROFS => Some("the file system is mounted read-only: mount it for writing"),
+        Errno::NOENT | Errno::NOTDIR => Some(AWAY),
+        Errno::IO => Some("the disk may be failing: see what the system's log says of it"),
+        _ => None,
+    }
+}
+
 /// Opens a file that the options may make.
 pub fn open(options: &OpenOptions, path: &Path) -> io::Result<File> {
     point("disk.create")?;

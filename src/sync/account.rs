@@ -271,13 +271,19 @@ impl Run<'_> {
             for work in unchanged {
                 folders.push((self.state.count(work.job.id)? as usize, 0));
             }
-            // A folder that could not be looked at speaks for nobody: it may be as empty as the others.
+            if guard::is_emptied(&folders, &self.account.limits) {
+                doubt[side] = Some(Reason::Emptied);
+                continue;
+            }
+            // A folder that could not be looked at speaks for nobody: it may be as empty as the others. The next run
+            // may see it, so this is no more than a reason to wait for it.
             for folder in unseen {
                 let known = self.state.count(*folder)? as usize;
                 folders.push((known, known));
             }
             if guard::is_emptied(&folders, &self.account.limits) {
-                doubt[side] = Some(Reason::Emptied);
+                let why = "all is gone in the folders that could be looked at, and others could not".to_owned();
+                doubt[side] = Some(Reason::Unavailable(why));
             }
         }
         Ok(doubt)

@@ -38,7 +38,7 @@ pub fn guard(mut plan: Plan, facts: &Facts) -> Plan {
         let Some(reason) = refuse(on, count, known, facts) else { continue };
         plan.ops.retain(|op| !is_delete(op));
         let hint = match reason {
-            Reason::Incomplete => None,
+            Reason::Incomplete | Reason::Unavailable(_) => None,
             _ => Some(HINT.to_owned()),
         };
         plan.held.push(Held { what: What::Deletions, on, count, reason, hint });

@@ -37,6 +37,21 @@ fn an_emptied_tree_deletes_nothing() {
 }
 
 #[test]
+fn what_waits_for_a_folder_that_could_not_be_looked_at_goes_on_by_itself() {
+    let mut world = many(3);
+    world.server.create("Lists");
+    world.server.append("Lists", &crlf(&mail("listed")), &[], Some(1_500_000_000));
+    world.sync();
+    world.server.delete("Lists", "listed");
+    let (there, away) = (world.home.mail().join("INBOX/new"), world.home.path().join("away"));
+    fs::rename(&there, &away).expect("take a directory away");
+    held(&mut world).says("INBOX").says("main/Lists: held 1 deletion").never_says("--allow-delete").done();
+    assert_eq!(world.maildir().messages("Lists").len(), 1);
+    fs::rename(&away, &there).expect("bring it back");
+    world.sync();
+}
+
+#[test]
 fn a_tree_without_its_marker_deletes_nothing() {
     let mut world = many(3);
     for entry in fs::read_dir(world.home.mail()).expect("read the tree") {

@@ -15,7 +15,7 @@ const ERRORS: [&str; 5] = ["EIO", "ENOSPC", "EDQUOT", "EROFS", "EACCES"];
 
 /// One account under attack.
 pub struct Siege {
-    life: Life,
+    pub life: Life,
     proxy: Proxy,
     /// How many more lines of a listing pass before one is left out; none is where it is negative.
     hide: Option<Arc<AtomicI64>>,
@@ -23,6 +23,7 @@ pub struct Siege {
     usual: Usual,
     struck: Struck,
     seed: u64,
+    round: usize,
     /// Before the server, so that the client's connection ends first.
     _dovecot: Dovecot,
 }
@@ -59,11 +60,12 @@ impl Hits {
 }
 
 /// How an attacked run ended.
-struct Run {
-    output: Output,
+pub struct Run {
+    pub output: Output,
     killed: bool,
     passed: Passed,
-    points: Vec<String>,
+    /// The names of the points that it passed.
+    pub points: Vec<String>,
 }
 
 impl Siege {
@@ -82,7 +84,7 @@ impl Siege {
         let server = dovecot.login("alice");
         let life = Life::new(home, server, seed);
         let usual = Usual { points: 100, replies: 30, down: 3000, up: 1000 };
-        Siege { life, proxy, hide: None, usual, struck: Struck::default(), seed, _dovecot: dovecot }
+        Siege { life, proxy, hide: None, usual, struck: Struck::default(), seed, round: 0, _dovecot: dovecot }
     }
 
     /// The server keeps the UIDs of what was stored and copied to itself, says things twice, and leaves lines out.
@@ -99,16 +101,14 @@ impl Siege {
         let rounds =
             env::var("MAILSYNC_ROUNDS").map_or(usual, |text| text.parse().expect("MAILSYNC_ROUNDS is a number"));
         println!("seed {}, {rounds} rounds", self.seed);
-        self.settle(0);
-        for round in 1..=rounds {
-            self.round(round);
-        }
+        self.settle();
+        (0..rounds).for_each(|_| self.round());
         println!("{:?}", self.struck);
         let Struck { kills, cuts, .. } = &self.struck;
         assert!(rounds < 25 || (kills.hit * 3 > kills.tried && cuts.hit * 3 > cuts.tried), "too few attacks hit");
     }
 
-    fn round(&mut self, round: usize) {
+    fn round(&mut self) {
         (0..=self.life.random.below(8)).for_each(|_| self.life.happen());
         for _ in 0..=self.life.random.below(3) {
             self.attack();
@@ -116,7 +116,7 @@ impl Siege {
                 self.life.happen();
             }
         }
-        self.settle(round);
+        self.settle();
     }
 
     fn attack(&mut self) {
@@ -150,7 +150,7 @@ impl Siege {
         };
         let run = self.run(Some(cut), None);
         self.struck.cuts.count(run.passed.cut);
-        run.ended();
+        self.ended(&run);
     }
 
     /// Has a system call fail, or all of them from one on.
@@ -160,7 +160,7 @@ impl Siege {
         let error = ERRORS[self.life.random.below(ERRORS.len() as u64) as usize];
         let run = self.run(None, Some(&format!("any:{at}{onwards}={error}")));
         self.struck.errors.count(run.points.len() as u64 >= at);
-        run.ended();
+        self.ended(&run);
     }
 
     /// Puts the state back to what it was before one or two runs.
@@ -170,7 +170,10 @@ impl Siege {
             files_of(&state).into_iter().map(|path| (path.clone(), fs::read(path).ok())).collect();
         match self.life.random.below(2) {
             0 => drop(self.kill()),
-            _ => self.run(None, None).ended(),
+            _ => {
+                let run = self.run(None, None);
+                self.ended(&run);
+            }
         }
         for (path, content) in kept {
             match content {
@@ -200,11 +203,13 @@ impl Siege {
         let Some(hide) = self.hide.clone() else { return };
         let left = i64::try_from(self.life.random.below(60)).expect("a small number");
         hide.store(left, Ordering::SeqCst);
-        self.run(None, None).ended();
+        let run = self.run(None, None);
+        self.ended(&run);
         self.struck.lies.count(hide.swap(-1, Ordering::SeqCst) < 0);
     }
 
-    fn run(&mut self, cut: Option<Cut>, fault: Option<&str>) -> Run {
+    /// Runs once.
+    pub fn run(&mut self, cut: Option<Cut>, fault: Option<&str>) -> Run {
         self.proxy.rearm(cut);
         let log = self.life.home.path().join("points");
         // There is none before the first run.
@@ -219,6 +224,8 @@ impl Siege {
             let what = format!("run: {cut:?} {fault:?}, {:?}", out.status);
             self.life.story.push(what);
         }
+        let partial = self.life.partial();
+        assert!(partial.is_empty(), "{}: files of no message: {partial:?}", self.place());
         let points = fs::read_to_string(&log).unwrap_or_default().lines().map(str::to_owned).collect();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Run {
@@ -234,46 +241,58 @@ impl Siege {
         }
     }
 
+    /// Expects a run that was attacked and lives to have come to an end of its own: in step, or something left undone and
+    /// said so.
+    pub fn ended(&mut self, run: &Run) {
+        let place = self.place();
+        match run.output.code {
+            Some(0) => self.expect_in_step(&run.output.to_string()),
+            code => assert!(code == Some(1) && !run.output.stderr.is_empty(), "{place}\n{}", run.output),
+        }
+    }
+
     /// Runs to the end, and expects both sides to hold what the model says, and the next run to do nothing.
-    fn settle(&mut self, round: usize) {
-        let mut place = format!("seed {}, round {round}\n{}", self.seed, self.life.story.join("\n"));
-        place.push('\n');
+    pub fn settle(&mut self) {
         let mut told = Vec::new();
         loop {
             let run = self.run(None, None);
             self.usual.take(&run);
-            let done = run.output.code == Some(0);
             told.push(run.output.to_string());
-            if done {
+            if run.output.code == Some(0) {
                 break;
             }
-            assert!(told.len() < RUNS, "{place}: never in step\n{}", told.join("\n"));
+            assert!(told.len() < RUNS, "{}: never in step\n{}", self.place(), told.join("\n"));
         }
+        self.expect_in_step(&told.join("\n"));
+        self.expect_idle();
+        self.life.in_step();
+        self.round += 1;
+    }
+
+    /// Expects both sides to hold what the model says.
+    fn expect_in_step(&mut self, told: &str) {
+        let place = self.place();
         let (expected, there, here) = (self.life.expected(), self.life.there(), self.life.here());
-        let told = told.join("\n");
         assert!(there == expected, "{place}: the server\n{}\n{told}", difference(&expected, &there));
         assert!(here == expected, "{place}: the Maildirs\n{}\n{told}", difference(&expected, &here));
+    }
+
+    /// Expects a run to find nothing to do, and to do nothing.
+    fn expect_idle(&mut self) {
+        let place = self.place();
         let before = self.life.home.maildir().snapshot();
-        let idle = self.run(None, None);
-        assert!(
-            idle.output.code == Some(0) && idle.output.stdout.contains("nothing to do"),
-            "{place}\n{}",
-            idle.output
-        );
+        let Run { output, passed, .. } = self.run(None, None);
+        assert!(output.code == Some(0) && output.stdout.contains("nothing to do"), "{place}\n{output}");
         assert_eq!(self.life.home.maildir().snapshot(), before, "{place}: a run with nothing to do changed files");
-        let said = String::from_utf8_lossy(&idle.passed.said).into_owned();
+        let said = String::from_utf8_lossy(&passed.said).into_owned();
         let writes = ["APPEND", "STORE", "EXPUNGE", "COPY", "MOVE", "CREATE", "DELETE", "RENAME"];
         let written = said.lines().find(|line| line.split(' ').skip(1).take(2).any(|word| writes.contains(&word)));
         assert_eq!(written, None, "{place}: a run with nothing to do wrote");
-        self.life.in_step();
     }
-}
 
-impl Run {
-    /// Expects a run that came to an end of its own: in step, or something left undone and said so.
-    fn ended(&self) {
-        let fine = self.output.code == Some(0) || (self.output.code == Some(1) && !self.output.stderr.is_empty());
-        assert!(fine, "{}\npoints: {:?}", self.output, self.points.iter().rev().take(5).collect::<Vec<_>>());
+    /// Where we are, and how we came here since both sides were last in step.
+    fn place(&self) -> String {
+        format!("seed {}, round {}\n{}\n", self.seed, self.round, self.life.story.join("\n"))
     }
 }
 

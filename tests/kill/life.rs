@@ -4,7 +4,7 @@ use crate::support::corpus::{FLAGS, Random, letter};
 use crate::support::*;
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub const FOLDERS: [&str; 3] = ["INBOX", "Archive", "Work/Größe"];
 const KEYWORDS: [&str; 2] = ["$Label1", "project-x"];
@@ -35,13 +35,23 @@ pub struct Life {
     pub random: Random,
     mails: Vec<Mail>,
     born: usize,
+    /// The hashes of all messages that ever were.
+    hashes: BTreeSet<String>,
     /// What happened since both sides were last in step, for people.
     pub story: Vec<String>,
 }
 
 impl Life {
     pub fn new(home: Home, server: Imap, seed: u64) -> Life {
-        let mut life = Life { home, server, random: Random(seed), mails: Vec::new(), born: 0, story: Vec::new() };
+        let mut life = Life {
+            home,
+            server,
+            random: Random(seed),
+            mails: Vec::new(),
+            born: 0,
+            hashes: BTreeSet::new(),
+            story: Vec::new(),
+        };
         FOLDERS[1..].iter().for_each(|folder| life.server.create(folder));
         (0..12).for_each(|_| life.born_there());
         life
@@ -75,6 +85,22 @@ impl Life {
         }
     }
 
+    /// Lets one thing of every kind happen, as many messages coming as going.
+    pub fn all_happen(&mut self) {
+        self.born_here();
+        self.born_here();
+        self.born_there();
+        self.born_there();
+        self.flagged_here();
+        self.flagged_there();
+        self.moved_here();
+        self.moved_there();
+        self.deleted_here();
+        self.deleted_here();
+        self.deleted_there();
+        self.deleted_there();
+    }
+
     /// What both sides must hold.
     pub fn expected(&self) -> Vec<Row> {
         let mut rows: Vec<Row> = self
@@ -100,6 +126,16 @@ impl Life {
         rows
     }
 
+    /// The hashes of what the server holds and must go on to hold.
+    pub fn alive_there(&mut self) -> Vec<String> {
+        let wanted: BTreeSet<String> = self.mails.iter().map(|mail| mail.sha256.clone()).collect();
+        let mut hashes: Vec<String> = self.there().into_iter().map(|(_, hash, ..)| hash).collect();
+        hashes.retain(|hash| wanted.contains(hash));
+        hashes.sort();
+        hashes.dedup();
+        hashes
+    }
+
     /// What the Maildirs hold.
     pub fn here(&self) -> Vec<Row> {
         let maildir = self.home.maildir();
@@ -115,6 +151,12 @@ impl Life {
         rows
     }
 
+    /// Files among messages whose content is none that ever was whole.
+    pub fn partial(&self) -> Vec<PathBuf> {
+        let all = self.home.maildir().all().into_iter();
+        all.filter(|message| !self.hashes.contains(&message.sha256)).map(|message| message.path).collect()
+    }
+
     fn folder(&mut self) -> &'static str {
         FOLDERS[self.random.below(FOLDERS.len() as u64) as usize]
     }
@@ -125,10 +167,16 @@ impl Life {
         let mut text = format!("From: Ann <ann@example.org>\nSubject: life {}\n", self.born);
         match self.random.below(6) {
             0 => {}
-            1 => text.push_str("Message-ID: <the-same-for-many@test>\n"),
+            // Of those that have one ID the size must tell: content is not read where both are the same.
+            1 => text.push_str(&format!("Message-ID: <the-same-for-many@test>\nX-Size: {}\n", "x".repeat(self.born))),
             _ => text.push_str(&format!("Message-ID: <{}.{}@test>\n", self.born, self.random.below(1 << 40))),
         }
-        let lines = if self.random.below(8) == 0 { 3000 } else { self.random.below(30) };
+        // Sizes of messages of one ID must not meet by chance, so that these have one line.
+        let lines = match text.contains("X-Size") {
+            true => 0,
+            false if self.random.below(8) == 0 => 3000,
+            false => self.random.below(30),
+        };
         (0..=lines).for_each(|line| {
             text.push_str(&format!("{}line {line} of {}\n", ["\n", ""][(line > 0) as usize], self.born))
         });
@@ -143,6 +191,7 @@ impl Life {
             twin: false,
         };
         self.story.push(format!("{what}: {} in {}, {:?}", mail.sha256, mail.folder, mail.flags));
+        self.hashes.insert(mail.sha256.clone());
         mail
     }
 

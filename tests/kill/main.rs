@@ -9,6 +9,8 @@
 mod support;
 
 mod attack;
+mod away;
+mod disk;
 mod life;
 
 use attack::Siege;

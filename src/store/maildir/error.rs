@@ -1,6 +1,6 @@
 //! Failures of the disk, as a store tells them.
 
-use crate::store::{Kind, Reach, StoreError};
+use crate::store::{Kind, Reach, StoreError, sys};
 use rustix::io::Errno;
 use std::io;
 use std::path::Path;
@@ -10,14 +10,13 @@ pub(super) fn disk(reach: Reach, action: &str, path: &Path, error: impl Into<io:
     let error = error.into();
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     let kind = if error.kind() == io::ErrorKind::NotFound { Kind::Missing } else { Kind::Disk };
+    let hint = sys::hint(&error);
     let told = StoreError::new(reach, kind, action, format!("{}: {error}", path.display()));
     match errno {
-        Some(Errno::NOSPC | Errno::DQUOT) => told.with_hint("make room on that file system, then run again"),
-        Some(Errno::ROFS) => told.with_hint("the file system is mounted read-only: mount it for writing"),
         Some(Errno::ACCESS | Errno::PERM) => {
             told.with_hint(format!("check who owns {} and what its mode allows", path.display()))
         }
-        _ => told,
+        _ => hint.into_iter().fold(told, StoreError::with_hint),
     }
 }
 

@@ -36,7 +36,7 @@ impl MaildirFolder {
     pub(super) fn open(root: &Path, dir: PathBuf, separator: u8, access: Access) -> Result<Self, StoreError> {
         if !dir.join("cur").is_dir() {
             let cause = format!("{} is not there or is no Maildir", dir.display());
-            return Err(StoreError::new(Reach::Folder, Kind::Missing, "open", cause));
+            return Err(StoreError::new(Reach::Folder, Kind::Missing, "open", cause).with_hint(sys::AWAY));
         }
         let allowed = |sub: &str| rustix::fs::access(dir.join(sub), rustix::fs::Access::WRITE_OK).is_ok();
         let may_write = access == Access::Write && allowed("cur") && allowed("new");

@@ -103,7 +103,8 @@ impl MaildirStore {
                 Kind::Missing,
                 action,
                 format!("{} is not there or is no directory", root.display()),
-            )),
+            )
+            .with_hint(sys::AWAY)),
         }
     }
 

@@ -203,7 +203,7 @@ impl Stamps {
                         "look",
                         format!("{} is not there", path.display()),
                     );
-                    return Err(error.with_hint("if it was moved away, bring it back before the next run"));
+                    return Err(error.with_hint(sys::AWAY));
                 }
                 Err(err) => return Err(disk(Reach::Folder, "look", &path, err)),
             }
