@@ -80,6 +80,8 @@ pub struct FolderInfo {
     /// `None` where the store knows no subscriptions.
     pub subscribed: Option<bool>,
     pub role: Option<Role>,
+    /// What the store calls the folder whatever its name: MAILBOXID (RFC 8474 section 4).
+    pub object: Option<String>,
     /// Where the folder stands, if the store could say so cheaply.
     pub cursor: Option<Cursor>,
     /// Number of messages, and of those without `\Seen`, if cheap.

@@ -281,6 +281,7 @@ mod tests {
                 selectable: container.is_none(),
                 subscribed: None,
                 role: None,
+                object: None,
                 cursor: None,
                 messages: None,
                 unseen: None,

@@ -82,6 +82,10 @@ impl Conn {
         &self.caps
     }
 
+    pub fn caps_mut(&mut self) -> &mut Caps {
+        &mut self.caps
+    }
+
     pub fn setup(&self) -> &Setup {
         &self.setup
     }
