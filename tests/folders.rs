@@ -218,6 +218,24 @@ fn a_folder_renamed_on_both_sides_gets_the_servers_name() {
     }
 }
 
+#[test]
+fn a_renamed_inbox_has_moved_its_messages_and_stays() {
+    for server in servers() {
+        let many: String = (0..25).map(|number| format!(" m{number}")).collect();
+        let bench = synced(MemorySettings::maildir(), server, &[&format!("INBOX:{many}")]);
+        for key in bench.worlds.remote.keys(&folder("INBOX")) {
+            bench.worlds.remote.move_message(&folder("INBOX"), &key, &folder("Old"));
+        }
+        let counts = bench.run().in_step();
+        assert_eq!(
+            (counts.moved, counts.copied, counts.folders_created.local),
+            (Sides::new(26, 0), Sides::default(), 1)
+        );
+        bench.run().did_nothing();
+        bench.in_step();
+    }
+}
+
 /// Renames that a run may do, each with the side that the user did it on.
 fn scenarios() -> Vec<(&'static str, Bench)> {
     let local = synced(MemorySettings::maildir(), with_objects(), &["A: a b", "B: c e"]);

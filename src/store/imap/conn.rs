@@ -151,6 +151,16 @@ impl Conn {
         Ok(())
     }
 
+    /// Makes sure that a mailbox that is about to be renamed or deleted is not the selected one: some servers end the
+    /// connection over it.
+    pub fn step_out(&mut self) -> Result<(), ImapError> {
+        self.unselect()?;
+        if self.selected {
+            self.wire().run(&Command::new("EXAMINE").string(b"INBOX"), &mut |_| {})?;
+        }
+        Ok(())
+    }
+
     pub fn create(&mut self, mailbox: &[u8]) -> Result<Status, ImapError> {
         self.wire().may("CREATE")?;
         match plain(mailbox) {

@@ -257,7 +257,7 @@ impl Store for ImapStore {
 
     fn rename(&mut self, wire: &[u8], to: &FolderName) -> Result<FolderInfo, StoreError> {
         let target = self.wire_for(to)?;
-        self.conn.unselect().map_err(during("rename"))?;
+        self.conn.step_out().map_err(during("rename"))?;
         self.conn.rename(wire, &target).map_err(during("rename"))?;
         self.find(&target)?.ok_or_else(|| unlisted("rename"))
     }
