@@ -23,6 +23,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("sync/execute", &["sync", "mail", "store", "state"]),
     ("sync/survey", &["sync", "mail", "store", "state"]),
     ("sync/relocate", &["sync", "mail", "store", "state"]),
+    ("sync/gone", &["sync", "mail", "store", "state"]),
     ("sync/refind", &["sync", "mail", "store", "state"]),
     ("sync/retitle", &["sync", "mail", "store", "state"]),
     ("sync/prepare", &["sync", "mail", "store", "state"]),

@@ -5,7 +5,7 @@ mod support;
 use mailsync::mail::{FolderName, Key, Side, Sides};
 use mailsync::store::memory::{Action, Fault, MemorySettings, When, World};
 use mailsync::store::{Kind, Reach, StoreError};
-use mailsync::sync::{Counts, Outcome};
+use mailsync::sync::{Counts, Options, Outcome};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use support::faulty::{Blow, Faulty};
@@ -275,4 +275,107 @@ fn a_run_that_dies_while_it_renames_is_resumed() {
             }
         }
     }
+}
+
+/// An account that lets folders go, with a folder gone on the server.
+fn departed(server: MemorySettings) -> Bench {
+    let mut bench = synced(MemorySettings::maildir(), server, &["Old: a:S b c", "Other: e", "Work: f"]);
+    bench.delete_folders = true;
+    bench.worlds.remote.remove_folder(&folder("Old"));
+    bench
+}
+
+const WITHOUT: [&str; 3] = ["INBOX: i", "Other: e", "Work: f"];
+const WITH: [&str; 4] = ["INBOX: i", "Old: a:S b c", "Other: e", "Work: f"];
+
+#[test]
+fn a_folder_deleted_on_the_server_stays_here_and_that_is_told() {
+    let mut bench = departed(MemorySettings::server());
+    bench.delete_folders = false;
+    for _ in 0..2 {
+        let ran = bench.run();
+        assert!(ran.outcome == Outcome::Partial && ran.counts.is_empty(), "{ran:?}");
+        assert_eq!(show(&bench.worlds.local), WITH);
+    }
+    let restore = Options { restore: true, accounts_at_once: 1, ..Options::default() };
+    bench.run_with(&restore);
+    bench.settle();
+    assert_eq!(show(&bench.worlds.remote), WITH);
+}
+
+#[test]
+fn a_folder_deleted_on_the_server_goes_here_too_where_that_is_the_policy() {
+    for server in servers() {
+        let bench = departed(server);
+        let dry = bench.dry_run();
+        assert_eq!(show(&bench.worlds.local), WITH);
+        let ran = bench.run();
+        assert_eq!((ran.outcome, dry.counts), (Outcome::InStep, ran.counts), "{ran:?}");
+        assert_eq!((ran.counts.folders_deleted.local, ran.counts.deleted), (1, Sides::new(3, 0)));
+        assert_eq!(show(&bench.worlds.local), WITHOUT);
+        bench.run().did_nothing();
+        bench.in_step();
+    }
+}
+
+#[test]
+fn a_folder_stays_whose_messages_were_never_synced() {
+    for what in ["new", "flags"] {
+        let bench = departed(MemorySettings::server());
+        match what {
+            "new" => fill(&bench.worlds.local, &["Old: new"]),
+            _ => reflag(&bench.worlds.local, "Old", "b", "F"),
+        }
+        let before = show(&bench.worlds.local);
+        let ran = bench.run();
+        assert!(ran.outcome == Outcome::Partial && ran.counts.is_empty(), "{what}: {ran:?}");
+        assert!(ran.told.iter().any(|line| line.contains("never synced")), "{what}: {ran:?}");
+        assert_eq!(show(&bench.worlds.local), before);
+    }
+}
+
+#[test]
+fn many_folders_that_vanish_at_once_stay() {
+    let bench = departed(MemorySettings::server());
+    bench.worlds.remote.remove_folder(&folder("Other"));
+    bench.worlds.remote.remove_folder(&folder("Work"));
+    let ran = bench.run();
+    assert!(ran.outcome == Outcome::Partial && ran.counts.is_empty(), "{ran:?}");
+    assert_eq!(show(&bench.worlds.local), WITH);
+    let allowed = Options { allow_delete: true, accounts_at_once: 1, ..Options::default() };
+    assert_eq!(bench.run_with(&allowed).counts.folders_deleted, Sides::new(3, 0));
+    assert_eq!(show(&bench.worlds.local), ["INBOX: i"]);
+}
+
+#[test]
+fn a_run_that_dies_while_it_deletes_a_folder_is_resumed() {
+    let start = departed(MemorySettings::server());
+    for when in [When::Before, When::After] {
+        for step in 0.. {
+            let mut bench = start.fork();
+            let faulty = Faulty::arm(&bench, step, when, Blow::Crash);
+            bench.run();
+            let struck = faulty.struck();
+            faulty.disarm(&mut bench);
+            let ran = bench.run();
+            assert_eq!(ran.outcome, Outcome::InStep, "{when:?} step {step}: {ran:?}");
+            bench.run().did_nothing();
+            assert_eq!(show(&bench.worlds.local), WITHOUT, "{when:?} step {step}");
+            assert_eq!(show(&bench.worlds.remote), WITHOUT, "{when:?} step {step}");
+            if !struck {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_folder_deleted_here_is_not_deleted_on_the_server() {
+    let mut bench =
+        synced(MemorySettings::maildir(), MemorySettings::server(), &["Old: a:S b c", "Other: e", "Work: f"]);
+    bench.delete_folders = true;
+    bench.worlds.local.remove_folder(&folder("Old"));
+    let ran = bench.run();
+    assert!(ran.outcome == Outcome::Partial && ran.counts.is_empty(), "{ran:?}");
+    assert_eq!(show(&bench.worlds.remote), WITH);
 }

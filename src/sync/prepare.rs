@@ -3,8 +3,8 @@
 use super::account::Run;
 use super::event::{Counts, Event};
 use super::folders::{Entry, FolderPlan, Status};
+use super::gone::Folders;
 use super::pair::{Failure, Job, Stores};
-use super::plan::{Held, Reason, What};
 use crate::mail::{FolderId, FolderName, Side, Sides};
 use crate::state::{Change, Pair};
 use crate::store::{FolderInfo, Kind, Reach, StoreError};
@@ -23,6 +23,7 @@ impl Run<'_> {
         let intents: HashSet<FolderId> = self.state.folders_with_intents()?.into_iter().collect();
         let mut jobs = Vec::new();
         let mut matched = HashSet::new();
+        let folders = Folders::count(&plan.entries, lists, pairs);
         let entries = plan.entries.into_iter().enumerate();
         let entries: Vec<(usize, Entry)> = entries.filter(|(_, entry)| self.wanted(entry, &mut matched)).collect();
         // Names are given up before others take them.
@@ -33,7 +34,7 @@ impl Run<'_> {
             let known = pairs.iter().find(|pair| Some(pair.id) == entry.known);
             let names = entry.names.clone();
             let renamed = renamed.remove(&number).transpose();
-            match renamed.and_then(|renamed| self.job(entry, number, known, renamed, lists, stores)) {
+            match renamed.and_then(|renamed| self.job(entry, number, known, renamed, &folders, stores)) {
                 Ok(Some(mut work)) => {
                     work.job.intents = intents.contains(&work.job.id);
                     jobs.push(work);
@@ -64,7 +65,10 @@ impl Run<'_> {
     fn forget(&self, entries: &[(usize, Entry)]) -> Result<(), Failure> {
         let forgotten = entries.iter().filter(|(_, entry)| entry.status == Status::Forget);
         let changes = forgotten.filter_map(|(_, entry)| Some(Change::ForgetFolder { folder: entry.known? }));
-        Ok(if self.options.dry_run { () } else { self.state.apply(&changes.collect::<Vec<_>>())? })
+        if !self.options.dry_run {
+            self.state.apply(&changes.collect::<Vec<_>>())?;
+        }
+        Ok(())
     }
 
     /// Whether the user asked for this folder; notes which patterns named it.
@@ -89,10 +93,10 @@ impl Run<'_> {
         number: usize,
         known: Option<&Pair>,
         renamed: Option<Vec<u8>>,
-        lists: &Sides<Vec<FolderInfo>>,
+        folders: &Folders<'_>,
         stores: &mut Stores,
     ) -> Result<Option<Work>, Failure> {
-        let info = |side: Side| entry.at[side].map(|at| &lists[side][at]);
+        let info = |side: Side| entry.at[side].map(|at| &folders.lists[side][at]);
         let mut missing = None;
         let mut wires = Sides::from_fn(|side| info(side).map(|info| info.wire.clone()));
         let mut keep = known;
@@ -108,7 +112,7 @@ impl Run<'_> {
             Status::Create(side) => missing = Some(*side),
             Status::Rename { on, .. } => wires[*on] = renamed,
             Status::Gone(side) => {
-                if !self.recreate(&entry, *side, known)? {
+                if !self.recreate(&entry, *side, known, folders, stores)? {
                     return Ok(None);
                 }
                 missing = Some(*side);
@@ -157,32 +161,6 @@ impl Run<'_> {
             stop: self.stop.clone(),
         };
         Ok(Some(Work { job, missing: missing.filter(|_| self.options.dry_run) }))
-    }
-
-    /// Whether a folder that is gone on `side` is to be made again; else it is held and reported.
-    fn recreate(&self, entry: &Entry, side: Side, known: Option<&Pair>) -> Result<bool, Failure> {
-        if self.options.restore {
-            if let (Some(pair), false) = (known, self.options.dry_run) {
-                self.state.apply(&[Change::ForgetFolder { folder: pair.id }])?;
-            }
-            return Ok(true);
-        }
-        if self.options.allow_delete && side == Side::Local {
-            return Ok(true);
-        }
-        let reason =
-            Reason::Unavailable(format!("the folder is gone on the {side} side; nothing is deleted on the other"));
-        let hint = match side {
-            Side::Local => {
-                "to have it back, run once with --restore; to delete its messages on the server too, once with --allow-delete"
-            }
-            Side::Remote => {
-                "to put it back on the server, run once with --restore; if it is not wanted any more, remove the local folder"
-            }
-        };
-        let held = Held { what: What::Folder, on: side.other(), count: 0, reason, hint: Some(hint.to_owned()) };
-        self.hold(entry.names.remote.as_ref(), held);
-        Ok(false)
     }
 
     fn folder_id(

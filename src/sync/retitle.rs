@@ -84,7 +84,8 @@ impl Run<'_> {
         let wire = store.wire_for(to).map_err(Failure::on(on))?;
         self.must_be_free(Some(one.id), on, &wire, to)?;
         let wire = match came_along(one, wire, store) {
-            Some(wire) => wire,
+            // Made again, which it is: that subscribes to its new name.
+            Some(_) => store.create(to).map_err(Failure::on(on))?.wire,
             None => store.rename(&one.from, to).map_err(Failure::on(on))?.wire,
         };
         let rename = |side: Side, wire: &[u8], name: &FolderName| Change::Rename {

@@ -185,6 +185,26 @@ impl Conn {
         }
     }
 
+    /// How many messages a mailbox has that is not selected; `None` where the server does not say.
+    pub fn count(&mut self, mailbox: &[u8]) -> Result<Option<u32>, ImapError> {
+        let mut count = None;
+        let command = Command::new("STATUS").string(mailbox).text(" (MESSAGES)");
+        self.wire().run_ok(&command, &mut |response| {
+            if let Response::MailboxStatus(status) = response {
+                count = status.messages.or(count);
+            }
+        })?;
+        Ok(count)
+    }
+
+    pub fn delete(&mut self, mailbox: &[u8]) -> Result<Status, ImapError> {
+        self.by_literal(Command::new("DELETE").string(mailbox))
+    }
+
+    pub fn unsubscribe(&mut self, mailbox: &[u8]) -> Result<Status, ImapError> {
+        self.by_literal(Command::new("UNSUBSCRIBE").string(mailbox))
+    }
+
     pub fn logout(&mut self) -> Result<(), ImapError> {
         self.session.logout().map(drop)
     }

@@ -15,6 +15,7 @@ mod layout;
 mod list;
 mod look;
 mod marker;
+mod remove;
 mod scan;
 
 pub use layout::{Layout, path_of, wire_for};
@@ -184,6 +185,11 @@ impl Store for MaildirStore {
         move_folder(root, &from, &new)?;
         Ok(self.info(to, new))
     }
+
+    fn delete(&mut self, wire: &[u8]) -> Result<(), StoreError> {
+        let root = self.root("delete")?;
+        remove::folder(root, &folder_dir(root, wire, "delete")?)
+    }
 }
 
 /// The directory that `wire` names; fails where it can't be one of ours.
@@ -240,11 +246,11 @@ fn move_folder(root: &Path, from: &Path, new: &[u8]) -> Result<(), StoreError> {
 fn prune(root: &Path, from: &Path) -> Result<(), StoreError> {
     let above = from.ancestors().skip(1).take_while(|dir| *dir != root && dir.starts_with(root));
     for dir in above {
-        match fs::remove_dir(dir) {
+        match sys::remove_dir(dir) {
             Ok(()) => sync_parent(dir)?,
             // A link is somebody's own doing.
             Err(err) if matches!(err.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotADirectory) => break,
-            Err(err) => return Err(disk(Reach::Folder, "rename", dir, err)),
+            Err(err) => return Err(disk(Reach::Folder, "remove", dir, err)),
         }
     }
     Ok(())

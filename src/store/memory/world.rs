@@ -73,6 +73,8 @@ pub enum Action {
     Open,
     Create,
     Rename,
+    /// A folder.
+    Delete,
     Changes,
     Identify,
     /// One message.
@@ -96,6 +98,7 @@ impl Action {
             Action::Open => "open",
             Action::Create => "create",
             Action::Rename => "rename",
+            Action::Delete => "delete",
             Action::Changes => "look",
             Action::Identify => "identify",
             Action::Fetch => "fetch",
