@@ -4,6 +4,7 @@
 mod support;
 
 mod access;
+mod departed;
 mod folders;
 mod guards;
 mod interrupted;

@@ -183,21 +183,3 @@ fn a_dry_run_shows_the_renames_and_does_none() {
     assert_eq!(world.maildir().snapshot(), here);
     sync_names(&mut world);
 }
-
-#[test]
-fn a_folder_deleted_and_made_again_is_paired_again() {
-    for dovecot in servers() {
-        let mut world = synced(dovecot, &["Work"]);
-        world.server.delete_folder("Work");
-        world.server.create("Work");
-        world.server.append("Work", &crlf(&mail("Work 2")), &["\\Seen"], Some(1_500_000_000));
-        world.server.append("Work", &crlf(&mail("other")), &[], Some(1_500_000_001));
-        world.home.sync();
-        world.home.sync();
-        world.in_step();
-        let here: Vec<String> = world.maildir().messages("Work").iter().map(LocalMessage::subject).collect();
-        for subject in ["Work 1", "Work 2", "other"] {
-            assert_eq!(here.iter().filter(|one| *one == subject).count(), 1, "{subject} of {here:?}");
-        }
-    }
-}
