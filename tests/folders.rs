@@ -379,3 +379,39 @@ fn a_folder_deleted_here_is_not_deleted_on_the_server() {
     assert!(ran.outcome == Outcome::Partial && ran.counts.is_empty(), "{ran:?}");
     assert_eq!(show(&bench.worlds.remote), WITH);
 }
+
+#[test]
+fn a_folder_renamed_here_and_deleted_there_is_found_under_its_new_name() {
+    for propagate in [false, true] {
+        let mut bench = departed(MemorySettings::server());
+        bench.delete_folders = propagate;
+        rename(&bench.worlds.local, "Old", "Mine");
+        let ran = bench.run();
+        assert_eq!(ran.outcome, if propagate { Outcome::InStep } else { Outcome::Partial }, "{ran:?}");
+        let kept: &[&str] = if propagate { &[] } else { &["Mine: a:S b c"] };
+        let expected: Vec<&str> = [&WITHOUT[..1], kept, &WITHOUT[1..]].concat();
+        assert_eq!(show(&bench.worlds.local), expected);
+    }
+}
+
+#[test]
+fn a_mailboxid_holds_under_a_new_uidvalidity_too() {
+    let bench = synced(MemorySettings::maildir(), with_objects(), &["Work: a:S b c"]);
+    rename(&bench.worlds.remote, "Work", "Office");
+    bench.worlds.remote.new_generation(&folder("Office"), true);
+    let counts = bench.run().in_step();
+    assert_eq!((counts.folders_renamed.local, counts.copied, counts.deleted), (1, Sides::default(), Sides::default()));
+    bench.run().did_nothing();
+    bench.in_step();
+}
+
+#[test]
+fn a_pair_that_had_no_mailboxid_gets_one() {
+    let bench = synced(MemorySettings::maildir(), MemorySettings::server(), &["Work: a b"]);
+    bench.worlds.remote.set_settings(with_objects());
+    bench.run().did_nothing();
+    rename(&bench.worlds.remote, "Work", "Office");
+    bench.worlds.remote.new_generation(&folder("Office"), true);
+    assert_eq!(bench.run().in_step().folders_renamed.local, 1);
+    bench.settle();
+}

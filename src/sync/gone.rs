@@ -106,9 +106,11 @@ impl Run<'_> {
             Err(error) if error.kind == Kind::Refused && entry.at[side].is_some() => false,
             Err(error) => return Err(Failure { side: Some(side), error }),
         };
+        // The user may have given it another name since.
+        let wire = entry.at[on].map_or(&pair.wires[on], |at| &folders.lists[on][at].wire);
         let expect = pair.cursors[on].as_ref().map(|cursor| cursor.generation);
         let access = if self.options.dry_run { Access::Read } else { Access::Write };
-        let mut folder = stores[on].open(&pair.wires[on], access, expect).map_err(Failure::on(on))?;
+        let mut folder = stores[on].open(wire, access, expect).map_err(Failure::on(on))?;
         let known = KnownIn { state: &self.state, folder: pair.id, side: on };
         // All of it is listed: what was passed over before, whatever the reason, is as unknown as what is new.
         let changes = folder.changes(None, &known).map_err(Failure::on(on))?;
@@ -131,7 +133,8 @@ impl Run<'_> {
         let keys: Vec<Key> = keys.into_iter().filter(|key| !vanished.contains(key)).collect();
         let mut counts = Counts::default();
         (counts.deleted[on], counts.folders_deleted[on]) = (keys.len(), 1);
-        let (account, name) = (self.account.name.clone(), pair.names[on].clone());
+        let name = entry.names[on].clone().unwrap_or_else(|| pair.names[on].clone());
+        let account = self.account.name.clone();
         if self.options.dry_run {
             let what = format!("delete the {on} folder with {} messages: deleted on {side}", keys.len());
             self.tell(Event::WouldDo { account, folder: name, what });
@@ -145,7 +148,7 @@ impl Run<'_> {
             let error = StoreError { cause, reach: Reach::Folder, ..error };
             return Err(Failure { side: Some(on), error });
         }
-        stores[on].delete(&pair.wires[on]).map_err(Failure::on(on))?;
+        stores[on].delete(wire).map_err(Failure::on(on))?;
         self.state.apply(&[Change::ForgetFolder { folder: pair.id }])?;
         self.add_counts(&counts);
         self.tell(Event::FolderDeleted { account, folder: name, on });

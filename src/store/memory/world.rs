@@ -206,6 +206,11 @@ impl World {
         self.lock().settings.clone()
     }
 
+    /// Plays another kind of store from now on.
+    pub fn set_settings(&self, settings: MemorySettings) {
+        self.lock().settings = settings;
+    }
+
     /// Sets who is asked at every step; `None` for nobody.
     pub fn set_hook(&self, hook: Option<Hook>) {
         self.lock().hook = hook;
