@@ -23,6 +23,9 @@ const EDGES: &[(&str, &[&str])] = &[
     ("sync/execute", &["sync", "mail", "store", "state"]),
     ("sync/survey", &["sync", "mail", "store", "state"]),
     ("sync/relocate", &["sync", "mail", "store", "state"]),
+    ("sync/gone", &["sync", "mail", "store", "state"]),
+    ("sync/refind", &["sync", "mail", "store", "state"]),
+    ("sync/retitle", &["sync", "mail", "store", "state"]),
     ("sync/prepare", &["sync", "mail", "store", "state"]),
     ("sync/recognise", &["sync", "mail", "store", "state"]),
     ("sync/settle", &["sync", "mail", "store", "state"]),
@@ -33,8 +36,16 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// What decides by pure functions: no file, no clock, no thread, no log.
-const PURE: &[&str] =
-    &["sync/reconcile", "sync/rematch", "sync/moves", "sync/guard", "sync/plan", "sync/folders", "sync/rules"];
+const PURE: &[&str] = &[
+    "sync/reconcile",
+    "sync/rematch",
+    "sync/moves",
+    "sync/guard",
+    "sync/plan",
+    "sync/folders",
+    "sync/rules",
+    "sync/renames",
+];
 
 struct Source {
     /// Below `src`, without `.rs`: `sync/mod`.

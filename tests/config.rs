@@ -80,7 +80,7 @@ fn the_full_file_shows_every_default() {
         let (mut remote, local) = (account.remote.clone(), maildir(config).clone());
         remote.at = minimal.accounts[0].remote.at.clone();
         let filters = account.folders.filters.len() + account.folders.renames.len() + account.folders.roles.len();
-        let rest = (account.enabled, account.guard, account.folders.subscribed_only, filters);
+        let rest = (account.enabled, account.guard, account.folders.subscribed_only, account.folders.delete, filters);
         format!("{remote:?} {:?} {:?} {rest:?}", local.layout, local.info_separator)
     };
     assert_eq!(account(&full), account(&minimal));

@@ -91,6 +91,7 @@ fn told(event: &Event) -> (&str, String) {
         }
         Event::FolderCreated { account, folder, on } => (account, format!("{folder}: made on {on}")),
         Event::FolderRenamed { account, from, to, on } => (account, format!("{from}: renamed to {to} on {on}")),
+        Event::FolderDeleted { account, folder, on } => (account, format!("{folder}: deleted on {on}")),
         Event::FolderDone { account, folder, counts } => (account, format!("{folder}: done: {}", done(counts))),
         Event::AccountDone { account, outcome, counts } => (account, format!("ended: {outcome:?}; {}", done(counts))),
     }

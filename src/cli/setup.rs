@@ -85,6 +85,7 @@ impl<'a> Setup<'a> {
             stores: Sides { local, remote },
             rules,
             policy,
+            delete_folders: account.folders.delete == config::FolderDeletion::Propagate,
             limits: Limits { whole_folder: account.guard.max_delete_folder, messages: account.guard.max_delete },
             connections: account.servers().map(|server| server.connections).min().unwrap_or(1),
             state,

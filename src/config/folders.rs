@@ -14,10 +14,21 @@ pub struct Folders {
     pub filters: Vec<Filter>,
     pub renames: Vec<Located<Rename>>,
     pub subscribed_only: bool,
+    pub delete: FolderDeletion,
     /// Roles by remote name.
     pub roles: Vec<(Role, Located<String>)>,
     /// Folders that are synced another way than the account.
     pub modes: Vec<(Located<String>, Mode)>,
+}
+
+/// What becomes of a local folder whose remote one was deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FolderDeletion {
+    /// It stays, and that is told.
+    #[default]
+    Keep,
+    /// It is deleted too, where nothing is lost by it.
+    Propagate,
 }
 
 /// One pattern of `include` or `exclude`.
@@ -56,10 +67,12 @@ pub fn read(reader: &mut Reader, node: Option<&Node>) -> Folders {
         }
     }
     let subscribed_only = section.flag(reader, "subscribed_only").unwrap_or(false);
+    let deletions = [("keep", FolderDeletion::Keep), ("propagate", FolderDeletion::Propagate)];
+    let delete = section.choice(reader, "delete", &deletions).unwrap_or_default();
     let renames = section.get("rename").map(|node| renames(reader, node)).unwrap_or_default();
     let roles = section.get("roles").map(|node| roles(reader, node)).unwrap_or_default();
     let modes = section.get("modes").map(|node| modes(reader, node)).unwrap_or_default();
-    Folders { filters, renames, subscribed_only, roles, modes }
+    Folders { filters, renames, subscribed_only, delete, roles, modes }
 }
 
 fn modes(reader: &mut Reader, node: &Node) -> Vec<(Located<String>, Mode)> {

@@ -45,7 +45,7 @@ pub const MAILDIR: Table =
 
 pub const FOLDERS: Table = Table {
     name: "[account.NAME.folders]",
-    keys: &["include", "exclude", "rename", "subscribed_only", "roles", "modes"],
+    keys: &["include", "exclude", "rename", "subscribed_only", "delete", "roles", "modes"],
 };
 
 pub const RENAME: Table =

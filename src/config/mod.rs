@@ -15,7 +15,7 @@ mod tree;
 
 pub use account::{Account, Layout, Local, Maildir, Mode};
 pub use error::{ConfigError, Problem};
-pub use folders::{Filter, Folders, Rename};
+pub use folders::{Filter, FolderDeletion, Folders, Rename};
 pub use mutt::{Dialect, Mutt, PathForm, Sort};
 pub use nearest::nearest;
 pub use server::{Imap, Password, Tls};

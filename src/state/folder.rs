@@ -13,6 +13,8 @@ pub struct Pair {
     pub wires: Sides<Vec<u8>>,
     pub names: Sides<FolderName>,
     pub role: Option<Role>,
+    /// What each store calls the folder whatever its name.
+    pub objects: Sides<Option<String>>,
     /// Where each side stood when everything up to there had been dealt with.
     pub cursors: Sides<Option<Cursor>>,
     /// The deletions on each side that the guard held when the folder was last looked at.
@@ -77,7 +79,7 @@ impl State {
         let mut statement = connection.prepare(
             "SELECT id, local_wire, remote_wire, local_name, remote_name, role, local_generation, local_mark, \
              local_conclusive, remote_generation, remote_mark, remote_conclusive, local_held, \
-             local_emptied, remote_held, remote_emptied \
+             local_emptied, remote_held, remote_emptied, local_object, remote_object \
              FROM folder ORDER BY id",
         )?;
         let rows = statement.query_map([], |row| {
@@ -86,6 +88,7 @@ impl State {
                 wires: Sides::new(row.get(1)?, row.get(2)?),
                 names: Sides::new(name_of(row, 3)?, name_of(row, 4)?),
                 role: row.get::<_, Option<String>>(5)?.as_deref().and_then(Role::parse),
+                objects: Sides::new(row.get(16)?, row.get(17)?),
                 cursors: Sides::new(cursor_of(row, 6)?, cursor_of(row, 9)?),
                 held: Sides::new(withheld(row, 12)?, withheld(row, 14)?),
             })
@@ -105,6 +108,15 @@ impl State {
         let values = params![wires.local, wires.remote, names.local.text(), names.remote.text(), role.map(Role::name)];
         committing(|| connection.execute(sql, values))?;
         Ok(FolderId(connection.last_insert_rowid()))
+    }
+
+    /// The pair whose folder on this side has this wire name.
+    pub fn folder_at(&self, side: Side, wire: &[u8]) -> Result<Option<FolderId>, StateError> {
+        let connection = self.lock();
+        let sql = format!("SELECT id FROM folder WHERE {}_wire = ?", side_word(side));
+        let mut statement = connection.prepare_cached(&sql)?;
+        let mut rows = statement.query_map([wire], |row| row.get(0).map(FolderId))?;
+        Ok(rows.next().transpose()?)
     }
 
     /// The folders that have intents.
@@ -151,6 +163,21 @@ pub(super) fn rename(
     let word = side_word(side);
     let sql = format!("UPDATE folder SET {word}_wire = ?, {word}_name = ? WHERE id = ?");
     connection.execute(&sql, params![wire, name.text(), folder.0])?;
+    Ok(())
+}
+
+/// Takes a folder's wire name from it, so that another one can get it in the same transaction.
+pub(super) fn unname(connection: &Connection, folder: FolderId, side: Side) -> rusqlite::Result<()> {
+    // No store has a name with NUL in it.
+    let nameless = format!("\0{}", folder.0).into_bytes();
+    let sql = format!("UPDATE folder SET {}_wire = ? WHERE id = ?", side_word(side));
+    connection.execute(&sql, params![nameless, folder.0])?;
+    Ok(())
+}
+
+pub(super) fn set_object(connection: &Connection, folder: FolderId, side: Side, object: &str) -> rusqlite::Result<()> {
+    let word = side_word(side);
+    connection.execute(&format!("UPDATE folder SET {word}_object = ? WHERE id = ?"), params![object, folder.0])?;
     Ok(())
 }
 

@@ -108,6 +108,8 @@ pub enum Change {
     Held { folder: FolderId, side: Side, held: Withheld },
     /// The folder is called otherwise.
     Rename { folder: FolderId, side: Side, wire: Vec<u8>, name: FolderName },
+    /// What the store calls the folder whatever its name.
+    Object { folder: FolderId, side: Side, object: String },
     /// What the folder is for, as the other side says it.
     Role { folder: FolderId, role: Option<Role> },
     /// The folder pair and all that is known of it is forgotten.
@@ -182,13 +184,18 @@ impl State {
         State { tell, ..self }
     }
 
-    /// Commits all of `changes`, or none.
+    /// Commits all of `changes`, or none. Folders may exchange their names in one commit.
     pub fn apply(&self, changes: &[Change]) -> Result<(), StateError> {
         if changes.is_empty() {
             return Ok(());
         }
         let mut connection = self.lock();
         let transaction = connection.transaction()?;
+        for change in changes {
+            if let Change::Rename { folder, side, .. } = change {
+                folder::unname(&transaction, *folder, *side)?;
+            }
+        }
         for change in changes {
             match change {
                 Change::Bind { folder, keys, flags, identity } => {
@@ -204,6 +211,7 @@ impl State {
                 Change::Rename { folder, side, wire, name } => {
                     folder::rename(&transaction, *folder, *side, wire, name)?
                 }
+                Change::Object { folder, side, object } => folder::set_object(&transaction, *folder, *side, object)?,
                 Change::Role { folder, role } => folder::set_role(&transaction, *folder, *role)?,
                 Change::ForgetFolder { folder } => folder::delete(&transaction, *folder)?,
             }

@@ -152,6 +152,18 @@ impl Store for MemoryStore {
             Ok(info)
         })
     }
+
+    fn delete(&mut self, wire: &[u8]) -> Result<(), StoreError> {
+        let name = Self::name(wire)?;
+        self.step(Action::Delete, Some(name.clone()), |inner| {
+            let occupied = inner.rooms.get(&name).is_some_and(|room| !room.messages.is_empty());
+            if inner.settings.read_only || name.is_inbox() || occupied {
+                return Err(refused("delete", "the folder cannot be deleted"));
+            }
+            inner.rooms.remove(&name);
+            Ok(())
+        })
+    }
 }
 
 struct MemoryFolder<'a> {

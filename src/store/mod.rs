@@ -80,6 +80,8 @@ pub struct FolderInfo {
     /// `None` where the store knows no subscriptions.
     pub subscribed: Option<bool>,
     pub role: Option<Role>,
+    /// What the store calls the folder whatever its name: MAILBOXID (RFC 8474 section 4).
+    pub object: Option<String>,
     /// Where the folder stands, if the store could say so cheaply.
     pub cursor: Option<Cursor>,
     /// Number of messages, and of those without `\Seen`, if cheap.
@@ -132,6 +134,10 @@ pub trait Store: Send {
 
     /// Renames a folder with all it holds; folders inside it stay where they are on stores that allow it.
     fn rename(&mut self, wire: &[u8], to: &FolderName) -> Result<FolderInfo, StoreError>;
+
+    /// Removes a folder that holds no message, with the index files of mail programs; folders inside it stay. Where
+    /// it holds a message, or anything else, it fails and the folder is as it was. One that is not there is success.
+    fn delete(&mut self, wire: &[u8]) -> Result<(), StoreError>;
 
     /// Says goodbye (LOGOUT). What fails here matters to nobody.
     fn close(self: Box<Self>) {}

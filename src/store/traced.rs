@@ -111,6 +111,11 @@ impl Store for TracedStore {
         said(&self.tell, || format!("{}: rename to {to}", shown(wire)), result, |info| shown(&info.wire))
     }
 
+    fn delete(&mut self, wire: &[u8]) -> Result<(), StoreError> {
+        let result = self.inner.delete(wire);
+        said(&self.tell, || format!("{}: delete the folder", shown(wire)), result, |()| String::new())
+    }
+
     fn close(self: Box<Self>) {
         self.inner.close();
     }

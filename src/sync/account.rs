@@ -2,7 +2,7 @@
 
 use super::event::{Counts, Event, Observer, Outcome, Problem};
 use super::execute::{Context, Done, execute};
-use super::folders::{Paired, plan_folders};
+use super::folders::plan_folders;
 use super::pair::{Failure, Job, Look, Stores, count, describe, incomplete, look, look_one_side, state_error};
 use super::plan::{Held, Op, Plan, Reason, What};
 use super::pool::Pool;
@@ -79,10 +79,7 @@ impl Run<'_> {
         // Held to the end of the run. The state's own lock knows nothing of a run that has another state.
         let _locks = Sides::try_from_fn(|side| self.account.stores[side].lock().map_err(Failure::on(side)))?;
         let lists = self.lists(&mut stores, pairs.is_empty())?;
-        let known: Vec<Paired> = pairs
-            .iter()
-            .map(|pair| Paired { id: pair.id, wires: pair.wires.clone(), names: pair.names.clone() })
-            .collect();
+        let known = self.refind(&pairs, &lists, &mut stores)?;
         let listed = Sides::new(lists.local.as_slice(), lists.remote.as_slice());
         let plan = plan_folders(listed, &self.account.rules, &known, &self.account.policy);
         if !plan.clashes.is_empty() {

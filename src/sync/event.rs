@@ -52,6 +52,11 @@ pub enum Event {
         to: FolderName,
         on: Side,
     },
+    FolderDeleted {
+        account: String,
+        folder: FolderName,
+        on: Side,
+    },
     /// A folder is done with: what was really done. Sent only where something was.
     FolderDone {
         account: String,
@@ -93,6 +98,7 @@ pub struct Counts {
     pub deleted: Sides<usize>,
     pub folders_created: Sides<usize>,
     pub folders_renamed: Sides<usize>,
+    pub folders_deleted: Sides<usize>,
 }
 
 impl Counts {
@@ -108,6 +114,7 @@ impl Counts {
             self.deleted[side] += more.deleted[side];
             self.folders_created[side] += more.folders_created[side];
             self.folders_renamed[side] += more.folders_renamed[side];
+            self.folders_deleted[side] += more.folders_deleted[side];
         }
     }
 }

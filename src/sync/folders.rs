@@ -1,4 +1,21 @@
 //! Pairs the two folder lists. Pure: lists, rules and what was paired before give one entry a folder.
+//!
+//! # What becomes of folders
+//!
+//! Whether a known folder has another name now was found out before (`renames`).
+//!
+//! | one side | other side | outcome |
+//! |---|---|---|
+//! | new | - | made there, and paired |
+//! | new | new, under the name that the rules give | paired |
+//! | has another name | unchanged | renamed there; nothing is transferred |
+//! | unchanged | has another name than the rules give now | the local one is renamed |
+//! | has another name | has another name | the remote name counts |
+//! | gone | there | held and told; or deleted there, where the user's policy wants that and nothing is lost by it |
+//! | gone | gone | forgotten |
+//!
+//! A folder that is gone is never made again unasked. One whose remote name is left with other folders in it, and
+//! no messages of its own, is gone.
 
 use super::Policy;
 use super::rules::{Remote, Rules, Verdict, looks_like_exchange};
@@ -12,6 +29,8 @@ pub struct Paired {
     pub id: FolderId,
     pub wires: Sides<Vec<u8>>,
     pub names: Sides<FolderName>,
+    /// The sides on which it got another name since; `wires` and `names` have the new one.
+    pub moved: Sides<bool>,
 }
 
 /// What is to become of a folder.
@@ -21,8 +40,8 @@ pub enum Status {
     Pair,
     /// It must be made on this side.
     Create(Side),
-    /// The local folder that is paired with it has another name than the rules give now.
-    RenameLocal { from: Vec<u8>, old: FolderName },
+    /// The folder on this side, which is paired with that on the other one, must have the name that the entry says.
+    Rename { on: Side, from: Vec<u8>, old: FolderName },
     /// It is not on this side, and the folder's mode lets none be made there.
     OneWay(Side),
     /// It was paired, and is no more on this side.
@@ -76,6 +95,8 @@ struct Planner<'a> {
     remote_by_name: HashMap<&'a FolderName, usize>,
     /// Local folders that belong to an entry already.
     taken: HashSet<usize>,
+    /// Folders that are going to have other names: their present ones are free for others.
+    vacated: Sides<HashSet<usize>>,
     plan: FolderPlan,
 }
 
@@ -83,7 +104,7 @@ impl<'a> Planner<'a> {
     fn new(lists: Sides<&'a [FolderInfo]>, rules: &'a Rules, known: &'a [Paired], policy: &'a Policy) -> Self {
         let listed: Vec<Role> = lists.remote.iter().filter_map(|info| info.role).collect();
         let roles = lists.remote.iter().map(|info| rules.role(&info.name, info.role, &listed)).collect();
-        Planner {
+        let mut planner = Planner {
             lists,
             rules,
             known,
@@ -94,8 +115,41 @@ impl<'a> Planner<'a> {
             local_by_wire: lists.local.iter().enumerate().map(|(at, info)| (info.wire.as_slice(), at)).collect(),
             remote_by_name: lists.remote.iter().enumerate().map(|(at, info)| (&info.name, at)).collect(),
             taken: HashSet::new(),
+            vacated: Sides::default(),
             plan: FolderPlan::default(),
+        };
+        planner.vacated = planner.vacated();
+        planner
+    }
+
+    /// What every known pair's folders are called now and will be called: only those that can have their new names.
+    fn vacated(&self) -> Sides<HashSet<usize>> {
+        let mut moves: Sides<Vec<(usize, Option<usize>)>> = Sides::default();
+        for pair in self.known {
+            let remote = self.lists.remote.iter().position(|info| info.wire == pair.wires.remote);
+            let local = self.local_by_wire.get(pair.wires.local.as_slice()).copied();
+            let (Some(remote), Some(local)) = (remote, local) else { continue };
+            let (info, role) = (&self.lists.remote[remote], self.roles[remote]);
+            let selected = self.rules.verdict(&info.name, role, info.subscribed, self.exchange).selected;
+            if !selected || !info.selectable || info.problem.is_some() || !self.lists.local[local].selectable {
+                continue;
+            }
+            if self.follows_local(pair, role) {
+                if let Ok(name) = self.rules.remote_name(&pair.names.local, &self.remotes()) {
+                    moves.remote.push((remote, self.remote_by_name.get(&name).copied()));
+                }
+            } else if let Some(name) = self.rules.local_name(&info.name, role)
+                && self.may_name(&info.name, role, Side::Local)
+            {
+                moves.local.push((local, self.local_by_name.get(&name).copied()));
+            }
         }
+        moves.map(|moves| vacated(moves.into_iter().filter(|(from, to)| Some(*from) != *to).collect()))
+    }
+
+    fn remotes(&self) -> Vec<Remote> {
+        let listed = self.lists.remote.iter().zip(&self.roles);
+        listed.map(|(info, role)| Remote { name: info.name.clone(), role: *role }).collect()
     }
 
     fn run(mut self) -> FolderPlan {
@@ -107,7 +161,11 @@ impl<'a> Planner<'a> {
         let mut targets: BTreeMap<FolderName, usize> = BTreeMap::new();
         for at in order {
             let entry = self.remote_entry(at);
+            let known = self.known.iter().find(|pair| Some(pair.id) == entry.known);
+            let follows = known.is_some_and(|pair| self.follows_local(pair, entry.role));
             if let (true, Some(local)) = (entry.verdict.selected && takes_part(&entry.status), &entry.names.local)
+                // Its name here is the user's doing, not that of the rules.
+                && !follows
                 && let Some(other) = targets.insert(local.clone(), at)
             {
                 let (a, b) = (&self.lists.remote[other].name, &self.lists.remote[at].name);
@@ -129,8 +187,12 @@ impl<'a> Planner<'a> {
         let info = &self.lists.remote[at];
         let role = self.roles[at];
         let verdict = self.rules.verdict(&info.name, role, info.subscribed, self.exchange);
-        let local = self.rules.local_name(&info.name, role);
+        let mut local = self.rules.local_name(&info.name, role);
         let known = self.known.iter().find(|pair| pair.wires.remote == info.wire);
+        let follows = known.filter(|pair| self.follows_local(pair, role) && verdict.selected);
+        if let Some(pair) = follows {
+            local = Some(pair.names.local.clone());
+        }
         let mut entry = Entry {
             status: Status::Pair,
             names: Sides::new(local, Some(info.name.clone())),
@@ -142,14 +204,21 @@ impl<'a> Planner<'a> {
         // A local folder is spoken for even where its remote one is left out: it must not be taken for a new one.
         let by_pair = known.and_then(|pair| self.local_by_wire.get(pair.wires.local.as_slice())).copied();
         let by_name = entry.names.local.as_ref().and_then(|name| self.local_by_name.get(name)).copied();
-        if entry.verdict.selected && info.selectable && info.problem.is_none() {
+        let usable = entry.verdict.selected && info.selectable && info.problem.is_none();
+        if let (true, Some(pair), Some(at)) = (usable, follows, by_pair) {
+            entry.at.local = Some(at);
+            entry.status = self.rename_remote(&mut entry.names, pair, info);
+        } else if usable {
             (entry.status, entry.at.local) = self.remote_status(&entry, known, by_pair, by_name);
         } else {
             // A container here is the counterpart of a container there; a Maildir is a folder of its own.
             let counterpart = |at: &usize| info.selectable || !self.lists.local[*at].selectable;
             entry.at.local = by_pair.or(by_name.filter(counterpart));
+            let has_mail = by_pair.is_some_and(|at| self.lists.local[at].selectable);
             entry.status = match &info.problem {
                 Some(problem) => Status::Problem(problem.clone()),
+                None if !info.selectable && entry.verdict.selected && has_mail => Status::Gone(Side::Remote),
+                None if !info.selectable && known.is_some() && by_pair.is_none() => Status::Forget,
                 None if !info.selectable => Status::Container,
                 None => Status::Excluded,
             };
@@ -170,14 +239,27 @@ impl<'a> Planner<'a> {
             return (Status::Problem(format!("the rename rules leave no usable name of {remote}")), None);
         };
         let usable = |at: &usize| self.lists.local[*at].selectable;
+        // A folder that is about to have another name is in nobody's way, but for its own pair.
+        let by_name = by_name.filter(|at| by_pair == Some(*at) || !self.vacated.local.contains(at));
         if let Some(problem) = by_name.and_then(|at| self.lists.local[at].problem.clone()) {
             return (Status::Problem(problem), by_name);
         }
+        if let Some(at) = by_name
+            && by_pair != by_name
+            && let Some(owner) = self.owner(at)
+        {
+            return (
+                Status::Problem(format!("the local folder {local} is paired with {}", owner.names.remote)),
+                by_pair,
+            );
+        }
         match (known, by_pair.filter(usable), by_name.filter(usable)) {
             (_, Some(pair), Some(name)) if pair == name => (Status::Pair, Some(pair)),
+            // It is kept in step under the name that it has.
+            (Some(_), Some(old), _) if !self.may_create(entry, Side::Local) => (Status::Pair, Some(old)),
             (Some(known), Some(old), None) => {
                 let from = self.lists.local[old].wire.clone();
-                (Status::RenameLocal { from, old: known.names.local.clone() }, Some(old))
+                (Status::Rename { on: Side::Local, from, old: known.names.local.clone() }, Some(old))
             }
             (Some(known), Some(_), Some(_)) => {
                 let (old, new) = (&known.names.local, local);
@@ -195,8 +277,45 @@ impl<'a> Planner<'a> {
 
     fn may_create(&self, entry: &Entry, side: Side) -> bool {
         let remote = entry.names.remote.as_ref();
-        let policy = remote.map_or(*self.policy, |name| self.rules.policy(name, entry.role, self.policy));
-        policy.create[side]
+        remote.map_or(self.policy.create[side], |name| self.may_name(name, entry.role, side))
+    }
+
+    /// Whether the mode of the folder with this remote name lets folders be made, and named, on a side.
+    fn may_name(&self, remote: &FolderName, role: Option<Role>, side: Side) -> bool {
+        self.rules.policy(remote, role, self.policy).create[side]
+    }
+
+    /// Whether the remote folder is to follow the local one, which the user gave another name.
+    fn follows_local(&self, pair: &Paired, role: Option<Role>) -> bool {
+        pair.moved.local && !pair.moved.remote && self.may_name(&pair.names.remote, role, Side::Remote)
+    }
+
+    /// The pair that a local folder belongs to, if its remote folder is there.
+    fn owner(&self, at: usize) -> Option<&Paired> {
+        let owner = self.known.iter().find(|pair| pair.wires.local == self.lists.local[at].wire)?;
+        self.lists.remote.iter().any(|info| info.wire == owner.wires.remote).then_some(owner)
+    }
+
+    /// The local folder was given another name: what is to become of the remote one, whose new name goes into `names`.
+    fn rename_remote(&self, names: &mut Sides<Option<FolderName>>, pair: &Paired, info: &FolderInfo) -> Status {
+        let (here, old) = (&pair.names.local, &info.name);
+        let name = match self.rules.remote_name(here, &self.remotes()) {
+            Ok(name) if name == *old => return Status::Pair,
+            Ok(name) => name,
+            Err(why) => return Status::Problem(format!("{old} is called {here} here now: {why}")),
+        };
+        let taken = self.remote_by_name.get(&name).filter(|at| !self.vacated.remote.contains(at));
+        let verdict = self.rules.verdict(&name, self.rules.role(&name, None, &[]), None, self.exchange);
+        let problem =
+            |why: &str| Status::Problem(format!("{old} is called {here} here now, which would be {name:?}: {why}"));
+        match () {
+            () if taken.is_some() => problem("there is a folder of that name"),
+            () if !verdict.selected => problem("the rules leave that out"),
+            () => {
+                names.remote = Some(name);
+                Status::Rename { on: Side::Remote, from: info.wire.clone(), old: old.clone() }
+            }
+        }
     }
 
     /// Pairs whose remote folder is no more.
@@ -221,14 +340,7 @@ impl<'a> Planner<'a> {
 
     fn local_entry(&self, at: usize) -> Entry {
         let info = &self.lists.local[at];
-        let remotes: Vec<Remote> = self
-            .lists
-            .remote
-            .iter()
-            .zip(&self.roles)
-            .map(|(info, role)| Remote { name: info.name.clone(), role: *role })
-            .collect();
-        let remote = self.rules.remote_name(&info.name, &remotes);
+        let remote = self.rules.remote_name(&info.name, &self.remotes());
         let judged = remote.as_ref().unwrap_or(&info.name);
         let role = self.rules.role(judged, None, &self.roles.iter().flatten().copied().collect::<Vec<_>>());
         let verdict = self.rules.verdict(judged, role, None, self.exchange);
@@ -258,6 +370,18 @@ impl<'a> Planner<'a> {
     }
 }
 
+/// Of folders that are to go from one place to another, those that can: to a place that is free, or that becomes free.
+fn vacated(mut moves: Vec<(usize, Option<usize>)>) -> HashSet<usize> {
+    loop {
+        let leaving: HashSet<usize> = moves.iter().map(|(from, _)| *from).collect();
+        let before = moves.len();
+        moves.retain(|(_, to)| to.is_none_or(|to| leaving.contains(&to)));
+        if moves.len() == before {
+            return leaving;
+        }
+    }
+}
+
 fn takes_part(status: &Status) -> bool {
     !matches!(status, Status::Container | Status::Excluded | Status::OneWay(_))
 }
@@ -281,6 +405,7 @@ mod tests {
                 selectable: container.is_none(),
                 subscribed: None,
                 role: None,
+                object: None,
                 cursor: None,
                 messages: None,
                 unseen: None,
@@ -295,7 +420,13 @@ mod tests {
             id: FolderId(id),
             wires: Sides::new(local.as_bytes().to_vec(), remote.as_bytes().to_vec()),
             names: Sides::new(name(local), name(remote)),
+            moved: Sides::default(),
         }
+    }
+
+    /// A pair whose folder on one side has another name since.
+    fn moved(id: i64, local: &str, remote: &str, side: Side) -> Paired {
+        Paired { moved: Sides::with(side, true, false), ..paired(id, local, remote) }
     }
 
     /// `remote=local status` for every entry.
@@ -306,7 +437,7 @@ mod tests {
         let show = |name: &Option<FolderName>| name.as_ref().map_or("-".to_owned(), |name| name.text());
         let lines = plan.entries.iter().map(|entry| {
             let status = match &entry.status {
-                Status::RenameLocal { old, .. } => format!("rename {old}"),
+                Status::Rename { on, old, .. } => format!("rename {on} {old}"),
                 Status::Problem(_) => "problem".to_owned(),
                 other => format!("{other:?}"),
             };
@@ -356,7 +487,47 @@ mod tests {
         };
         let known = [paired(1, "Lists/a", "Lists/a"), paired(2, "Lists/b", "Lists/b")];
         let found = plan(&["Lists/a", "l/b"], &["Lists/a", "Lists/b"], &rules, &known);
-        assert_eq!(found, ["Lists/a=l/a rename Lists/a", "Lists/b=l/b Pair"]);
+        assert_eq!(found, ["Lists/a=l/a rename local Lists/a", "Lists/b=l/b Pair"]);
+    }
+
+    #[test]
+    fn what_was_renamed_on_one_side_is_renamed_on_the_other() {
+        let known = [moved(1, "a", "b", Side::Remote), moved(2, "d", "c", Side::Local)];
+        let found = plan(&["a", "d"], &["b", "c"], &Rules::default(), &known);
+        assert_eq!(found, ["b=b rename local a", "d=d rename remote c"]);
+        let both = [Paired { moved: Sides::new(true, true), ..paired(1, "here", "there") }];
+        assert_eq!(plan(&["here"], &["there"], &Rules::default(), &both), ["there=there rename local here"]);
+    }
+
+    #[test]
+    fn names_may_change_hands() {
+        // A chain, and the first name anew.
+        let known = [moved(1, "a", "b", Side::Remote), moved(2, "b", "c", Side::Remote)];
+        let found = plan(&["a", "b"], &["a", "b", "c"], &Rules::default(), &known);
+        assert_eq!(found, ["a=a Create(Local)", "b=b rename local a", "c=c rename local b"]);
+        let known = [moved(1, "a", "b", Side::Remote), moved(2, "b", "a", Side::Remote)];
+        let found = plan(&["a", "b"], &["a", "b"], &Rules::default(), &known);
+        assert_eq!(found, ["a=a rename local b", "b=b rename local a"]);
+        let known = [moved(1, "b", "a", Side::Local), moved(2, "a", "b", Side::Local)];
+        let found = plan(&["a", "b"], &["a", "b"], &Rules::default(), &known);
+        assert_eq!(found, ["b=b rename remote a", "a=a rename remote b"]);
+    }
+
+    #[test]
+    fn a_name_that_is_taken_is_a_problem() {
+        let known = [moved(1, "a", "b", Side::Remote)];
+        assert_eq!(plan(&["a", "b"], &["b"], &Rules::default(), &known)[0], "b=b problem");
+        let known = [moved(1, "b", "a", Side::Local), paired(2, "c", "b")];
+        assert_eq!(plan(&["b", "c"], &["a", "b"], &Rules::default(), &known)[0], "a=b problem");
+    }
+
+    #[test]
+    fn what_is_left_as_a_container_is_gone() {
+        let known = [paired(1, "a", "a"), paired(2, "a/b", "a/b")];
+        let found = plan(&["a", "a/b"], &["-a", "a/b"], &Rules::default(), &known);
+        assert_eq!(found, ["a=a Gone(Remote)", "a/b=a/b Pair"]);
+        let found = plan(&["-a", "a/b"], &["-a", "a/b"], &Rules::default(), &known[1..]);
+        assert_eq!(found, ["a=a Container", "a/b=a/b Pair"]);
     }
 
     #[test]

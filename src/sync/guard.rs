@@ -80,6 +80,47 @@ fn refuse(on: Side, count: usize, known: usize, facts: &Facts) -> Option<Reason>
     (whole || most).then_some(Reason::TooMany { of: known })
 }
 
+/// What is known where a folder is gone on one side and the other one's folder is to be deleted for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Departed {
+    /// Whether the store could open the folder, although its list lacks it.
+    pub opens: bool,
+    /// Whether INBOX is listed on that side.
+    pub inbox: bool,
+    /// Known folders that are gone on that side, and all that were known.
+    pub gone: usize,
+    pub of: usize,
+    /// Messages in the other side's folder that are not known, and those whose flags were changed.
+    pub unknown: usize,
+    pub reflagged: usize,
+    /// Whether its listing was complete.
+    pub complete: bool,
+    /// Whether copies were begun that may not have ended.
+    pub unfinished: bool,
+    /// Lets folders go that are merely many.
+    pub allow_delete: bool,
+}
+
+/// So many known folders may vanish at once, whatever their share.
+const FOLDERS: usize = 2;
+
+/// Why the other side's folder must stay; `None` where nothing is lost with it.
+pub fn refuse_departed(facts: &Departed) -> Option<String> {
+    let Departed { gone, of, unknown, reflagged, .. } = *facts;
+    match () {
+        () if facts.opens => Some("it can be opened there, although it is not listed".to_owned()),
+        () if !facts.inbox => Some("INBOX is gone there too".to_owned()),
+        () if gone >= FOLDERS && gone * 2 > of && !facts.allow_delete => {
+            Some(format!("{gone} of {of} folders are gone there"))
+        }
+        () if !facts.complete => Some("its listing was incomplete".to_owned()),
+        () if facts.unfinished => Some("copies that were begun have not ended".to_owned()),
+        () if unknown > 0 => Some(format!("{unknown} messages in it were never synced")),
+        () if reflagged > 0 => Some(format!("{reflagged} messages in it have flags that were never synced")),
+        () => None,
+    }
+}
+
 /// Holds all deletions of a plan that was made after a connection was lost: nobody asked then whether the other folders
 /// are as they were, nor where messages were moved.
 pub fn postpone(mut plan: Plan) -> Plan {
@@ -188,6 +229,31 @@ mod tests {
         assert_eq!((plan.held[0].count, plan.held[0].on), (3, Side::Remote));
         let harmless = Plan { ops: vec![Op::Forget { pair: PairId(1) }], held: Vec::new() };
         assert_eq!(postpone(harmless.clone()), harmless);
+    }
+
+    #[test]
+    fn a_folder_goes_only_where_nothing_is_lost_with_it() {
+        let fine = Departed { inbox: true, gone: 1, of: 4, complete: true, ..Departed::default() };
+        assert_eq!(refuse_departed(&fine), None);
+        for (facts, why) in [
+            (Departed { opens: true, ..fine.clone() }, "opened"),
+            (Departed { inbox: false, ..fine.clone() }, "INBOX"),
+            (Departed { gone: 3, ..fine.clone() }, "3 of 4"),
+            (Departed { gone: 2, of: 3, ..fine.clone() }, "2 of 3"),
+            (Departed { complete: false, ..fine.clone() }, "incomplete"),
+            (Departed { unfinished: true, ..fine.clone() }, "begun"),
+            (Departed { unknown: 1, ..fine.clone() }, "never synced"),
+            (Departed { reflagged: 1, ..fine.clone() }, "flags"),
+        ] {
+            assert!(refuse_departed(&facts).is_some_and(|said| said.contains(why)), "{facts:?}");
+        }
+        for facts in [
+            Departed { gone: 2, ..fine.clone() },
+            Departed { gone: 1, of: 1, ..fine.clone() },
+            Departed { gone: 4, allow_delete: true, ..fine },
+        ] {
+            assert_eq!(refuse_departed(&facts), None, "{facts:?}");
+        }
     }
 
     #[test]

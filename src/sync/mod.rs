@@ -27,6 +27,7 @@ mod account;
 pub mod event;
 pub mod execute;
 pub mod folders;
+mod gone;
 pub mod guard;
 pub mod moves;
 pub mod pair;
@@ -35,8 +36,11 @@ mod pool;
 mod prepare;
 mod recognise;
 pub mod reconcile;
+mod refind;
 mod relocate;
 pub mod rematch;
+pub mod renames;
+mod retitle;
 pub mod rules;
 mod settle;
 pub mod survey;
@@ -58,6 +62,8 @@ pub struct Account {
     pub rules: rules::Rules,
     /// What may be done where no rule of `rules` says otherwise for a folder.
     pub policy: Policy,
+    /// Whether a folder that was deleted on the server is deleted here too, where nothing is lost by it.
+    pub delete_folders: bool,
     pub limits: Limits,
     /// Connections to each side at most; 1 or more.
     pub connections: usize,

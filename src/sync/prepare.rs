@@ -3,8 +3,8 @@
 use super::account::Run;
 use super::event::{Counts, Event};
 use super::folders::{Entry, FolderPlan, Status};
+use super::gone::Folders;
 use super::pair::{Failure, Job, Stores};
-use super::plan::{Held, Reason, What};
 use crate::mail::{FolderId, FolderName, Side, Sides};
 use crate::state::{Change, Pair};
 use crate::store::{FolderInfo, Kind, Reach, StoreError};
@@ -23,13 +23,18 @@ impl Run<'_> {
         let intents: HashSet<FolderId> = self.state.folders_with_intents()?.into_iter().collect();
         let mut jobs = Vec::new();
         let mut matched = HashSet::new();
-        for (number, entry) in plan.entries.into_iter().enumerate() {
-            if !self.wanted(&entry, &mut matched) {
-                continue;
-            }
+        let folders = Folders::count(&plan.entries, lists, pairs);
+        let entries = plan.entries.into_iter().enumerate();
+        let entries: Vec<(usize, Entry)> = entries.filter(|(_, entry)| self.wanted(entry, &mut matched)).collect();
+        // Names are given up before others take them.
+        self.forget(&entries)?;
+        let renames: Vec<(usize, &Entry)> = entries.iter().map(|(number, entry)| (*number, entry)).collect();
+        let mut renamed = self.retitle(&renames, pairs, lists, stores)?;
+        for (number, entry) in entries {
             let known = pairs.iter().find(|pair| Some(pair.id) == entry.known);
             let names = entry.names.clone();
-            match self.job(entry, number, known, lists, stores) {
+            let renamed = renamed.remove(&number).transpose();
+            match renamed.and_then(|renamed| self.job(entry, number, known, renamed, &folders, stores)) {
                 Ok(Some(mut work)) => {
                     work.job.intents = intents.contains(&work.job.id);
                     jobs.push(work);
@@ -57,6 +62,15 @@ impl Run<'_> {
         Ok(jobs)
     }
 
+    fn forget(&self, entries: &[(usize, Entry)]) -> Result<(), Failure> {
+        let forgotten = entries.iter().filter(|(_, entry)| entry.status == Status::Forget);
+        let changes = forgotten.filter_map(|(_, entry)| Some(Change::ForgetFolder { folder: entry.known? }));
+        if !self.options.dry_run {
+            self.state.apply(&changes.collect::<Vec<_>>())?;
+        }
+        Ok(())
+    }
+
     /// Whether the user asked for this folder; notes which patterns named it.
     fn wanted(&self, entry: &Entry, matched: &mut HashSet<usize>) -> bool {
         if self.options.only.is_empty() {
@@ -78,34 +92,27 @@ impl Run<'_> {
         entry: Entry,
         number: usize,
         known: Option<&Pair>,
-        lists: &Sides<Vec<FolderInfo>>,
+        renamed: Option<Vec<u8>>,
+        folders: &Folders<'_>,
         stores: &mut Stores,
     ) -> Result<Option<Work>, Failure> {
-        let info = |side: Side| entry.at[side].map(|at| &lists[side][at]);
+        let info = |side: Side| entry.at[side].map(|at| &folders.lists[side][at]);
         let mut missing = None;
         let mut wires = Sides::from_fn(|side| info(side).map(|info| info.wire.clone()));
         let mut keep = known;
         match &entry.status {
-            Status::Excluded | Status::Container | Status::OneWay(_) => return Ok(None),
+            Status::Excluded | Status::Container | Status::Forget | Status::OneWay(_) => return Ok(None),
             Status::Problem(_) if !entry.verdict.selected => return Ok(None),
             Status::Problem(why) => {
                 let error = StoreError::new(Reach::Folder, Kind::Refused, "pair folders", why)
                     .with_hint("`mailsync info` shows all names; exclude the folder, or change the rename rules");
                 return Err(Failure { side: None, error });
             }
-            Status::Forget => {
-                if let (Some(pair), false) = (known, self.options.dry_run) {
-                    self.state.apply(&[Change::ForgetFolder { folder: pair.id }])?;
-                }
-                return Ok(None);
-            }
             Status::Pair => {}
             Status::Create(side) => missing = Some(*side),
-            Status::RenameLocal { from, old } => {
-                wires.local = Some(self.rename_local(&entry, known, from, old, stores)?);
-            }
+            Status::Rename { on, .. } => wires[*on] = renamed,
             Status::Gone(side) => {
-                if !self.recreate(&entry, *side, known)? {
+                if !self.recreate(&entry, *side, known, folders, stores)? {
                     return Ok(None);
                 }
                 missing = Some(*side);
@@ -131,7 +138,8 @@ impl Run<'_> {
         }
         let seen = Sides::from_fn(|side| info(side).filter(|_| missing.is_none()).and_then(|info| info.cursor.clone()));
         let wires = wires.map(Option::unwrap_or_default);
-        let id = self.folder_id(keep, number, &wires, &names, &entry)?;
+        let objects = Sides::from_fn(|side| info(side).and_then(|info| info.object.clone()));
+        let id = self.folder_id(keep, number, (&wires, &names, &objects), &entry)?;
         let mut stored = keep.map(|pair| pair.cursors.clone()).unwrap_or_default();
         if let Some(side) = missing {
             stored[side] = None;
@@ -155,90 +163,61 @@ impl Run<'_> {
         Ok(Some(Work { job, missing: missing.filter(|_| self.options.dry_run) }))
     }
 
-    /// Whether a folder that is gone on `side` is to be made again; else it is held and reported.
-    fn recreate(&self, entry: &Entry, side: Side, known: Option<&Pair>) -> Result<bool, Failure> {
-        if self.options.restore {
-            if let (Some(pair), false) = (known, self.options.dry_run) {
-                self.state.apply(&[Change::ForgetFolder { folder: pair.id }])?;
-            }
-            return Ok(true);
-        }
-        if self.options.allow_delete && side == Side::Local {
-            return Ok(true);
-        }
-        let reason =
-            Reason::Unavailable(format!("the folder is gone on the {side} side; nothing is deleted on the other"));
-        let hint = match side {
-            Side::Local => {
-                "to have it back, run once with --restore; to delete its messages on the server too, once with --allow-delete"
-            }
-            Side::Remote => {
-                "to put it back on the server, run once with --restore; if it is not wanted any more, remove the local folder"
-            }
-        };
-        let held = Held { what: What::Folder, on: side.other(), count: 0, reason, hint: Some(hint.to_owned()) };
-        self.hold(entry.names.remote.as_ref(), held);
-        Ok(false)
-    }
-
-    fn rename_local(
-        &self,
-        entry: &Entry,
-        known: Option<&Pair>,
-        from: &[u8],
-        old: &FolderName,
-        stores: &mut Stores,
-    ) -> Result<Vec<u8>, Failure> {
-        let Some(new) = &entry.names.local else { return Ok(from.to_vec()) };
-        let account = self.account.name.clone();
-        let mut counts = Counts::default();
-        counts.folders_renamed.local = 1;
-        if self.options.dry_run {
-            self.add_counts(&counts);
-            let what = format!("rename the local folder {old} to {new}");
-            self.tell(Event::WouldDo { account, folder: new.clone(), what });
-            return Ok(from.to_vec());
-        }
-        let made = stores.local.rename(from, new).map_err(Failure::on(Side::Local))?;
-        if let Some(pair) = known {
-            let change =
-                Change::Rename { folder: pair.id, side: Side::Local, wire: made.wire.clone(), name: new.clone() };
-            self.state.apply(&[change])?;
-        }
-        self.add_counts(&counts);
-        self.tell(Event::FolderRenamed { account, from: old.clone(), to: new.clone(), on: Side::Local });
-        Ok(made.wire)
-    }
-
     fn folder_id(
         &self,
         known: Option<&Pair>,
         number: usize,
-        wires: &Sides<Vec<u8>>,
-        names: &Sides<FolderName>,
+        (wires, names, objects): (&Sides<Vec<u8>>, &Sides<FolderName>, &Sides<Option<String>>),
         entry: &Entry,
     ) -> Result<FolderId, Failure> {
-        let Some(pair) = known else {
-            return match self.options.dry_run {
-                // Nothing is known of it, and nothing will be: a number that no row has.
-                true => Ok(FolderId(-1 - number as i64)),
-                false => Ok(self.state.add_folder(wires, names, entry.role)?),
-            };
+        if !self.options.dry_run && known.is_none_or(|pair| pair.wires != *wires) {
+            for side in Side::BOTH {
+                self.must_be_free(known.map(|pair| pair.id), side, &wires[side], &names[side])?;
+            }
+        }
+        let id = match known {
+            Some(pair) => pair.id,
+            // Nothing is known of it, and nothing will be: a number that no row has.
+            None if self.options.dry_run => return Ok(FolderId(-1 - number as i64)),
+            None => self.state.add_folder(wires, names, entry.role)?,
         };
         let mut changes = Vec::new();
         for side in Side::BOTH {
-            if pair.wires[side] != wires[side] && !wires[side].is_empty() {
+            if known.is_some_and(|pair| pair.wires[side] != wires[side]) && !wires[side].is_empty() {
                 let (wire, name) = (wires[side].clone(), names[side].clone());
-                changes.push(Change::Rename { folder: pair.id, side, wire, name });
+                changes.push(Change::Rename { folder: id, side, wire, name });
+            }
+            if let Some(object) = &objects[side]
+                && known.is_none_or(|pair| pair.objects[side].as_ref() != Some(object))
+            {
+                changes.push(Change::Object { folder: id, side, object: object.clone() });
             }
         }
-        if pair.role != entry.role {
-            changes.push(Change::Role { folder: pair.id, role: entry.role });
+        if known.is_some_and(|pair| pair.role != entry.role) {
+            changes.push(Change::Role { folder: id, role: entry.role });
         }
         if !self.options.dry_run {
             self.state.apply(&changes)?;
         }
-        Ok(pair.id)
+        Ok(id)
+    }
+
+    /// Fails where another pair has the folder.
+    pub fn must_be_free(
+        &self,
+        known: Option<FolderId>,
+        side: Side,
+        wire: &[u8],
+        name: &FolderName,
+    ) -> Result<(), Failure> {
+        let owner = self.state.folder_at(side, wire)?;
+        if owner.is_none() || owner == known {
+            return Ok(());
+        }
+        let cause = format!("the {side} folder {name} is paired with another one");
+        let error = StoreError::new(Reach::Folder, Kind::Refused, "pair folders", cause)
+            .with_hint("give one of them another name on this side, or change the rename rules");
+        Err(Failure { side: None, error })
     }
 }
 

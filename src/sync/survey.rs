@@ -111,7 +111,14 @@ fn counted(store: &mut dyn Store) -> Result<Vec<FolderInfo>, StoreError> {
 
 fn read_pairs(state: &Path) -> Result<Vec<Paired>, StateError> {
     let rows = crate::state::read_folders(state)?.into_iter().enumerate();
-    Ok(rows.map(|(at, row)| Paired { id: FolderId(at as i64), wires: row.wires, names: row.names }).collect())
+    Ok(rows
+        .map(|(at, row)| Paired {
+            id: FolderId(at as i64),
+            wires: row.wires,
+            names: row.names,
+            moved: Sides::default(),
+        })
+        .collect())
 }
 
 fn row(entry: Entry, lists: Sides<&[FolderInfo]>) -> Row {
@@ -120,7 +127,7 @@ fn row(entry: Entry, lists: Sides<&[FolderInfo]>) -> Row {
         Status::Problem(why) => Some(why.clone()),
         Status::Gone(side) => Some(format!("it was synced, and is gone on the {side} side")),
         Status::Forget => Some("it was synced, and is gone on both sides".to_owned()),
-        Status::RenameLocal { old, .. } => Some(format!("the next sync renames the local folder {old}")),
+        Status::Rename { on, old, .. } => Some(format!("the next sync renames the {on} folder {old}")),
         Status::OneWay(side) => Some(format!("not on the {side} side, and its mode lets no folder be made there")),
         Status::Pair | Status::Create(_) | Status::Excluded | Status::Container => None,
     };

@@ -118,7 +118,8 @@ impl Face for Bars {
                     self.all.remove(&bar);
                 }
             }
-            Event::FolderCreated { .. } | Event::FolderRenamed { .. } | Event::Planned { .. } => {}
+            Event::FolderCreated { .. } | Event::FolderRenamed { .. } | Event::FolderDeleted { .. } => {}
+            Event::Planned { .. } => {}
             Event::WouldDo { .. } | Event::Held { .. } | Event::Problem { .. } | Event::Note { .. } => {
                 self.above(lines(event));
             }

@@ -60,10 +60,17 @@ pub(super) fn lines(event: &Event) -> Vec<Line> {
         Event::FolderRenamed { account, from, to, on } => {
             vec![Line::Result(format!("{}: folder renamed to {} on {on}", at(account, Some(from)), shown(to)))]
         }
+        Event::FolderDeleted { account, folder, on } => {
+            vec![Line::Result(format!("{}: folder deleted on {on}", at(account, Some(folder))))]
+        }
         Event::FolderDone { account, folder, counts } => {
-            // Folders made or renamed have had their own line.
-            let messages =
-                Counts { folders_created: Default::default(), folders_renamed: Default::default(), ..*counts };
+            // Folders made, renamed or deleted have had their own line.
+            let messages = Counts {
+                folders_created: Default::default(),
+                folders_renamed: Default::default(),
+                folders_deleted: Default::default(),
+                ..*counts
+            };
             match messages.is_empty() {
                 true => Vec::new(),
                 false => vec![Line::Result(format!("{}: {}", at(account, Some(folder)), done(&messages)))],
@@ -115,6 +122,7 @@ pub fn done(counts: &Counts) -> String {
     let kinds = [
         (counts.folders_created, "folder created", "folders created"),
         (counts.folders_renamed, "folder renamed", "folders renamed"),
+        (counts.folders_deleted, "folder deleted", "folders deleted"),
         (counts.copied, "new", "new"),
         (counts.moved, "moved", "moved"),
         (counts.flagged, "flag change", "flag changes"),

@@ -44,6 +44,7 @@ macro_rules! contract {
             created_folders_are_listed_and_created_again,
             odd_names_read_back,
             a_renamed_folder_keeps_its_messages_and_leaves_those_inside,
+            an_empty_folder_is_deleted_and_no_other,
             a_folder_opens_only_in_its_generation,
             a_folder_that_is_not_there_does_not_open,
             an_owner_finds_its_mark,
@@ -268,6 +269,24 @@ pub fn a_renamed_folder_keeps_its_messages_and_leaves_those_inside(subject: &Sub
     assert!(store.rename(&wire, &name("Elsewhere")).is_err(), "it is not there any more");
     let second = store.create(&name("Second")).expect("created").wire;
     assert!(store.rename(&second, &name("New/Name")).is_err(), "that name is taken");
+}
+
+pub fn an_empty_folder_is_deleted_and_no_other(subject: &Subject) {
+    let (mut store, wire) = subject.folder("Doomed");
+    let inside = store.create(&name("Doomed/Inside")).expect("created").wire;
+    let key = put(&mut *open(&mut store, &wire), b"A: b\n\n", "\\Seen later", None);
+    let kept = put(&mut *open(&mut store, &inside), b"A: c\n\n", "", None);
+    let known = all(&mut *open(&mut store, &wire));
+    let error = store.delete(&wire).expect_err("it holds a message");
+    assert_eq!((error.kind, error.reach), (Kind::Refused, Reach::Folder), "{error}");
+    assert_eq!(all(&mut *open(&mut store, &wire)), known);
+    assert!(open(&mut store, &wire).remove(&[key]).expect("removed").is_empty());
+    store.delete(&wire).expect("deleted");
+    assert!(store.list().expect("listed").iter().all(|info| info.wire != wire || !info.selectable));
+    store.delete(&wire).expect("what is not there is success");
+    assert_eq!(all(&mut *open(&mut store, &inside)).0.keys().collect::<Vec<_>>(), [&kept]);
+    let again = store.create(&name("Doomed")).expect("created again").wire;
+    assert!(all(&mut *open(&mut store, &again)).0.is_empty());
 }
 
 pub fn a_folder_opens_only_in_its_generation(subject: &Subject) {

@@ -4,6 +4,7 @@
 mod support;
 
 mod access;
+mod departed;
 mod folders;
 mod guards;
 mod interrupted;
@@ -12,6 +13,7 @@ mod life;
 mod machines;
 mod modes;
 mod moves;
+mod renamed;
 mod two_way;
 mod views;
 mod world;

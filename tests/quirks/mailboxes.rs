@@ -79,6 +79,69 @@ fn all_of_it_comes_in_one_flight_where_the_server_can() {
 }
 
 #[test]
+fn mailboxids_come_along_with_the_list() {
+    let list = list(
+        "CONDSTORE LIST-EXTENDED LIST-STATUS OBJECTID",
+        "C: m1 LIST \"\" \"*\" RETURN (SUBSCRIBED STATUS (MESSAGES UIDNEXT UIDVALIDITY UNSEEN HIGHESTMODSEQ MAILBOXID))
+         S: * LIST () \"/\" INBOX
+         S: * STATUS INBOX (MESSAGES 2 UIDNEXT 5 UIDVALIDITY 7 UNSEEN 0 HIGHESTMODSEQ 44 MAILBOXID (F-one_1))
+         S: * LIST () \"/\" Work
+         S: * STATUS Work (MAILBOXID () MESSAGES 0 UIDNEXT 1 UIDVALIDITY 8 UNSEEN 0 HIGHESTMODSEQ 1)
+         S: m1 OK done",
+    );
+    assert_eq!((list[0].object.as_deref(), list[0].cursor.clone()), (Some("F-one_1"), Some(cursor(5, 44, 2))));
+    assert_eq!((list[1].object.as_deref(), list[1].messages), (None, Some(0)));
+}
+
+#[test]
+fn mailboxids_are_asked_with_status_where_the_list_can_not_tell() {
+    let list = list(
+        "OBJECTID",
+        "C: m1 LIST \"\" \"*\"
+         C: m2 LSUB \"\" \"*\"
+         S: * LIST () \"/\" INBOX
+         S: m1 OK done
+         S: m2 OK done
+         C: m3 STATUS \"INBOX\" (MESSAGES UIDNEXT UIDVALIDITY UNSEEN MAILBOXID)
+         S: * STATUS INBOX (MESSAGES 3 UIDNEXT 9 UIDVALIDITY 7 UNSEEN 1 MAILBOXID (F9))
+         S: m3 OK done",
+    );
+    assert_eq!((list[0].object.as_deref(), list[0].messages), (Some("F9"), Some(3)));
+}
+
+#[test]
+fn a_server_that_does_not_know_the_mailboxids_it_promised_is_listed_all_the_same() {
+    let listed = list(
+        "OBJECTID",
+        "C: m1 LIST \"\" \"*\"
+         C: m2 LSUB \"\" \"*\"
+         S: * LIST () \"/\" INBOX
+         S: m1 OK done
+         S: m2 OK done
+         C: m3 STATUS \"INBOX\" (MESSAGES UIDNEXT UIDVALIDITY UNSEEN MAILBOXID)
+         S: m3 BAD what is MAILBOXID?
+         C: m4 STATUS \"INBOX\" (MESSAGES UIDNEXT UIDVALIDITY UNSEEN)
+         S: * STATUS INBOX (MESSAGES 3 UIDNEXT 9 UIDVALIDITY 7 UNSEEN 1)
+         S: m4 OK done",
+    );
+    assert_eq!((listed[0].object.as_deref(), listed[0].messages), (None, Some(3)));
+    let listed = list(
+        "LIST-EXTENDED LIST-STATUS OBJECTID",
+        "C: m1 LIST \"\" \"*\" RETURN (SUBSCRIBED STATUS (MESSAGES UIDNEXT UIDVALIDITY UNSEEN MAILBOXID))
+         S: m1 BAD what is MAILBOXID?
+         C: m2 LIST \"\" \"*\"
+         C: m3 LSUB \"\" \"*\"
+         S: * LIST () \"/\" INBOX
+         S: m2 OK done
+         S: m3 OK done
+         C: m4 STATUS \"INBOX\" (MESSAGES UIDNEXT UIDVALIDITY UNSEEN)
+         S: * STATUS INBOX (MESSAGES 3 UIDNEXT 9 UIDVALIDITY 7 UNSEEN 1)
+         S: m4 OK done",
+    );
+    assert_eq!((listed[0].object.as_deref(), listed[0].messages), (None, Some(3)));
+}
+
+#[test]
 fn several_spellings_of_inbox_are_one_folder() {
     let status = |tag: u32, name: &str| {
         format!(

@@ -129,6 +129,7 @@ pub fn space(text: &str) -> FlagSpace {
 pub struct Bench {
     pub worlds: Sides<World>,
     pub policy: Policy,
+    pub delete_folders: bool,
     pub limits: Limits,
     pub connections: usize,
     pub stop: Stop,
@@ -177,6 +178,7 @@ impl Bench {
         Bench {
             worlds,
             policy: Policy::default(),
+            delete_folders: false,
             limits: Limits::default(),
             connections: 1,
             stop: Stop::new(),
@@ -204,6 +206,7 @@ impl Bench {
             stores: Sides::from_fn(opener),
             rules: Rules::default(),
             policy: self.policy,
+            delete_folders: self.delete_folders,
             limits: self.limits,
             connections: self.connections,
             state: self.state(),

@@ -44,6 +44,11 @@ impl Caps {
         self.0.contains(name)
     }
 
+    /// Counts a capability as missing from now on: the server has shown that it does not mean it.
+    pub fn forget(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
     /// How literals may be sent.
     pub fn literals(&self) -> Literals {
         match (self.has("LITERAL+"), self.has("LITERAL-")) {

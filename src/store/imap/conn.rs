@@ -82,6 +82,10 @@ impl Conn {
         &self.caps
     }
 
+    pub fn caps_mut(&mut self) -> &mut Caps {
+        &mut self.caps
+    }
+
     pub fn setup(&self) -> &Setup {
         &self.setup
     }
@@ -147,6 +151,16 @@ impl Conn {
         Ok(())
     }
 
+    /// Makes sure that a mailbox that is about to be renamed or deleted is not the selected one: some servers end the
+    /// connection over it.
+    pub fn step_out(&mut self) -> Result<(), ImapError> {
+        self.unselect()?;
+        if self.selected {
+            self.wire().run(&Command::new("EXAMINE").string(b"INBOX"), &mut |_| {})?;
+        }
+        Ok(())
+    }
+
     pub fn create(&mut self, mailbox: &[u8]) -> Result<Status, ImapError> {
         self.wire().may("CREATE")?;
         match plain(mailbox) {
@@ -169,6 +183,26 @@ impl Conn {
             (Some(from), Some(to)) => self.session.rename(from, to).map(status),
             _ => self.by_literal(Command::new("RENAME").string(from).string(to)),
         }
+    }
+
+    /// How many messages a mailbox has that is not selected; `None` where the server does not say.
+    pub fn count(&mut self, mailbox: &[u8]) -> Result<Option<u32>, ImapError> {
+        let mut count = None;
+        let command = Command::new("STATUS").string(mailbox).text(" (MESSAGES)");
+        self.wire().run_ok(&command, &mut |response| {
+            if let Response::MailboxStatus(status) = response {
+                count = status.messages.or(count);
+            }
+        })?;
+        Ok(count)
+    }
+
+    pub fn delete(&mut self, mailbox: &[u8]) -> Result<Status, ImapError> {
+        self.by_literal(Command::new("DELETE").string(mailbox))
+    }
+
+    pub fn unsubscribe(&mut self, mailbox: &[u8]) -> Result<Status, ImapError> {
+        self.by_literal(Command::new("UNSUBSCRIBE").string(mailbox))
     }
 
     pub fn logout(&mut self) -> Result<(), ImapError> {

@@ -55,6 +55,7 @@ pub fn all(conn: &mut Conn, subscribed_only: bool) -> Result<Vec<FolderInfo>, Im
 /// The same with nothing but RFC 3501: the server did not take more.
 fn plainly(conn: &mut Conn, subscribed_only: bool) -> Result<Vec<FolderInfo>, ImapError> {
     let mut found = Found::default();
+    conn.caps_mut().forget("OBJECTID");
     let commands = plain_commands();
     let ended = conn.wire().run_all(&commands, &mut |response| found.take(response))?;
     if let Some(status) = ended.into_iter().next() {
@@ -85,11 +86,15 @@ fn list_commands(conn: &Conn) -> Vec<Command> {
     vec![Command::new("LIST").text(format!(" \"\" \"*\" RETURN ({})", options.join(" ")))]
 }
 
-fn status_items(conn: &Conn) -> &'static str {
-    match conn.condstore() {
-        true => "MESSAGES UIDNEXT UIDVALIDITY UNSEEN HIGHESTMODSEQ",
-        false => "MESSAGES UIDNEXT UIDVALIDITY UNSEEN",
+fn status_items(conn: &Conn) -> String {
+    let mut items = "MESSAGES UIDNEXT UIDVALIDITY UNSEEN".to_owned();
+    if conn.condstore() {
+        items.push_str(" HIGHESTMODSEQ");
     }
+    if conn.caps().has("OBJECTID") {
+        items.push_str(" MAILBOXID");
+    }
+    items
 }
 
 fn finish(
@@ -138,15 +143,23 @@ fn finish(
 
 /// Asks where those folders stand of which the server did not say it along with their names.
 fn ask_statuses(conn: &mut Conn, folders: &[FolderInfo], found: &mut Found) -> Result<(), ImapError> {
-    let items = status_items(conn);
-    let unknown = |folder: &&FolderInfo| folder.selectable && !found.statuses.contains_key(&folded(&folder.wire));
-    let commands: Vec<Command> = folders
-        .iter()
-        .filter(unknown)
-        .map(|folder| Command::new("STATUS").string(&folder.wire).text(format!(" ({items})")))
-        .collect();
-    // A folder that can't be looked at now is found out when it is opened.
-    conn.wire().run_all(&commands, &mut |response| found.take(response)).map(drop)
+    loop {
+        let items = status_items(conn);
+        let unknown = |folder: &&FolderInfo| folder.selectable && !found.statuses.contains_key(&folded(&folder.wire));
+        let commands: Vec<Command> = folders
+            .iter()
+            .filter(unknown)
+            .map(|folder| Command::new("STATUS").string(&folder.wire).text(format!(" ({items})")))
+            .collect();
+        let ended = conn.wire().run_all(&commands, &mut |response| found.take(response))?;
+        let refused = !ended.is_empty() && ended.iter().all(|status| status.kind != StatusKind::Ok);
+        if !(refused && conn.caps().has("OBJECTID")) {
+            // A folder that can't be looked at now is found out when it is opened.
+            return Ok(());
+        }
+        // A server that says OBJECTID and does not know MAILBOXID.
+        conn.caps_mut().forget("OBJECTID");
+    }
 }
 
 /// Names are compared as they are; INBOX alone has no case.
@@ -177,6 +190,7 @@ fn info(named: Named, listed: &Listed, subscribed: Option<bool>) -> FolderInfo {
         wire: listed.name.clone(),
         selectable: !listed.has("\\Noselect") && !listed.has("\\NonExistent"),
         subscribed,
+        object: None,
         cursor: None,
         messages: None,
         unseen: None,
@@ -187,6 +201,7 @@ fn info(named: Named, listed: &Listed, subscribed: Option<bool>) -> FolderInfo {
 fn add_status(folder: &mut FolderInfo, status: &MailboxStatus) {
     folder.messages = status.messages.map(u64::from);
     folder.unseen = status.unseen.map(u64::from);
+    folder.object = status.mailboxid.clone();
     if status.messages.is_some() && status.uidvalidity.is_some() && status.uidnext.is_some() {
         let modseq = status.highestmodseq.unwrap_or(0);
         folder.cursor = Some(cursor(status.uidvalidity, status.uidnext, modseq, status.messages));

@@ -257,9 +257,36 @@ impl Store for ImapStore {
 
     fn rename(&mut self, wire: &[u8], to: &FolderName) -> Result<FolderInfo, StoreError> {
         let target = self.wire_for(to)?;
-        self.conn.unselect().map_err(during("rename"))?;
+        self.conn.step_out().map_err(during("rename"))?;
         self.conn.rename(wire, &target).map_err(during("rename"))?;
-        self.find(&target)?.ok_or_else(|| unlisted("rename"))
+        let info = self.find(&target)?.ok_or_else(|| unlisted("rename"))?;
+        // Subscriptions are by name, and stay behind.
+        for courtesy in [self.conn.subscribe(&target), self.conn.unsubscribe(wire)] {
+            match courtesy {
+                Ok(_) | Err(ImapError::Refused { .. }) => {}
+                Err(error) => return Err(during("subscribe")(error)),
+            }
+        }
+        Ok(info)
+    }
+
+    fn delete(&mut self, wire: &[u8]) -> Result<(), StoreError> {
+        let refused = |cause: String| Err(StoreError::new(Reach::Folder, Kind::Refused, "delete", cause));
+        self.settle()?;
+        self.conn.step_out().map_err(during("delete"))?;
+        if !self.find(wire)?.is_some_and(|info| info.selectable) {
+            return Ok(());
+        }
+        match self.conn.count(wire).map_err(during("delete"))? {
+            Some(0) => {}
+            Some(count) => return refused(format!("it holds {count} messages")),
+            None => return refused("the server does not say whether it is empty".to_owned()),
+        }
+        self.conn.delete(wire).map_err(during("delete"))?;
+        match self.conn.unsubscribe(wire) {
+            Ok(_) | Err(ImapError::Refused { .. }) => Ok(()),
+            Err(error) => Err(during("unsubscribe")(error)),
+        }
     }
 
     fn close(mut self: Box<Self>) {

@@ -32,11 +32,14 @@ pub(super) struct MaildirFolder {
 }
 
 impl MaildirFolder {
-    /// Opens the folder in `dir`, which has to be there; for writing, makes a missing `tmp` and sweeps it.
+    /// Opens the folder in `dir`, which has to be there; for writing, makes what it lacks and sweeps `tmp`.
     pub(super) fn open(root: &Path, dir: PathBuf, separator: u8, access: Access) -> Result<Self, StoreError> {
         if !dir.join("cur").is_dir() {
             let cause = format!("{} is not there or is no Maildir", dir.display());
             return Err(StoreError::new(Reach::Folder, Kind::Missing, "open", cause).with_hint(sys::AWAY));
+        }
+        if access == Access::Write && !dir.join("new").exists() {
+            super::make_dir(&dir.join("new"))?;
         }
         let allowed = |sub: &str| rustix::fs::access(dir.join(sub), rustix::fs::Access::WRITE_OK).is_ok();
         let may_write = access == Access::Write && allowed("cur") && allowed("new");

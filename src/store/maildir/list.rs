@@ -51,6 +51,7 @@ fn bare(name: FolderName, wire: Vec<u8>) -> FolderInfo {
         wire,
         selectable: false,
         subscribed: None,
+        object: None,
         cursor: None,
         messages: None,
         unseen: None,

@@ -15,6 +15,7 @@ mod layout;
 mod list;
 mod look;
 mod marker;
+mod remove;
 mod scan;
 
 pub use layout::{Layout, path_of, wire_for};
@@ -185,6 +186,11 @@ impl Store for MaildirStore {
         move_folder(root, &from, &new)?;
         Ok(self.info(to, new))
     }
+
+    fn delete(&mut self, wire: &[u8]) -> Result<(), StoreError> {
+        let root = self.root("delete")?;
+        remove::folder(root, &folder_dir(root, wire, "delete")?)
+    }
 }
 
 /// The directory that `wire` names; fails where it can't be one of ours.
@@ -209,7 +215,8 @@ fn move_folder(root: &Path, from: &Path, new: &[u8]) -> Result<(), StoreError> {
         match sys::rename_to_free(from, &target) {
             Ok(()) => {
                 sync(&parent)?;
-                return sync_parent(from);
+                sync_parent(from)?;
+                return prune(root, from);
             }
             // In the way, or a file system that can't be asked not to replace: the slow way will do.
             Err(rustix::io::Errno::EXIST | rustix::io::Errno::INVAL | rustix::io::Errno::NOTEMPTY) => {}
@@ -229,8 +236,25 @@ fn move_folder(root: &Path, from: &Path, new: &[u8]) -> Result<(), StoreError> {
         // Folders inside, or files of other programs.
         Err(err) if err.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
         Err(err) => Err(failed(err)),
-        Ok(()) => sync_parent(from),
+        Ok(()) => {
+            sync_parent(from)?;
+            prune(root, from)
+        }
     }
+}
+
+/// Removes the directories between the root and what was there, as far as nothing is left in them.
+fn prune(root: &Path, from: &Path) -> Result<(), StoreError> {
+    let above = from.ancestors().skip(1).take_while(|dir| *dir != root && dir.starts_with(root));
+    for dir in above {
+        match sys::remove_dir(dir) {
+            Ok(()) => sync_parent(dir)?,
+            // A link is somebody's own doing.
+            Err(err) if matches!(err.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotADirectory) => break,
+            Err(err) => return Err(disk(Reach::Folder, "remove", dir, err)),
+        }
+    }
+    Ok(())
 }
 
 /// Whether a folder's directory holds others.

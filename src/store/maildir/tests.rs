@@ -428,3 +428,41 @@ fn a_folder_that_another_program_keeps_renaming_loses_nothing() {
     assert!(changes.complete);
     assert_eq!(changes.vanished.len(), 1);
 }
+
+#[test]
+fn a_folder_is_deleted_with_its_index_files_and_with_nothing_else() {
+    for layout in [Layout::Nested, Layout::MaildirPlusPlus, Layout::Flat('.')] {
+        let mut place = place(layout);
+        let dir = place.make("A/B");
+        let wire = wire_for(layout, &FolderName::parse("A/B").expect("a name")).expect("a wire name");
+        for name in ["dovecot.index.log", "dovecot-uidlist", "dovecot-keywords"] {
+            fs::write(dir.join(name), "0 work\n").expect("written");
+        }
+        for odd in ["new/1.2.there", "tmp/draft", "notes"] {
+            fs::write(dir.join(odd), "x").expect("written");
+            let error = place.store.delete(&wire).expect_err("something is in it");
+            assert_eq!((error.kind, error.reach), (Kind::Refused, Reach::Folder), "{error}");
+            assert!(SUBS.iter().all(|sub| dir.join(sub).is_dir()) && dir.join("dovecot-keywords").exists(), "{odd}");
+            fs::remove_file(dir.join(odd)).expect("removed");
+        }
+        // What a run left that was killed half-way.
+        fs::remove_dir(dir.join("new")).expect("removed");
+        assert!(place.open(std::str::from_utf8(&wire).expect("UTF-8")).writable() && dir.join("new").is_dir());
+        place.store.delete(&wire).expect("deleted");
+        let left = |path: &Path| path.exists() && path != place.root;
+        assert!(!left(&dir) && !dir.parent().is_some_and(left), "{layout:?}");
+    }
+}
+
+#[test]
+fn neither_the_root_nor_a_link_is_deleted() {
+    let mut place = place(Layout::MaildirPlusPlus);
+    place.make("INBOX");
+    assert!(place.store.delete(b".").is_err() && place.root.join("cur").is_dir());
+    let elsewhere = place.root.with_file_name("elsewhere");
+    for sub in SUBS {
+        fs::create_dir_all(elsewhere.join(sub)).expect("made");
+    }
+    symlink(&elsewhere, place.root.join(".Link")).expect("linked");
+    assert!(place.store.delete(b".Link").is_err() && elsewhere.join("cur").is_dir());
+}

@@ -69,6 +69,7 @@ impl Room {
             selectable: self.selectable,
             subscribed: self.subscribed,
             role: self.role,
+            object: settings.objects.then(|| format!("F{}", self.id)),
             cursor: cheap.then(|| self.cursor(settings)),
             messages: cheap.then_some(self.messages.len() as u64),
             unseen: cheap.then_some(unseen),

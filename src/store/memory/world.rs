@@ -26,6 +26,8 @@ pub struct MemorySettings {
     pub tell_keys: bool,
     /// Whether messages have an EMAILID.
     pub email_ids: bool,
+    /// Whether folders have a MAILBOXID.
+    pub objects: bool,
     /// Whether the store needs an owner's mark to be known again.
     pub marks: bool,
     /// Whether `list` gives cursors and counts.
@@ -43,6 +45,7 @@ impl MemorySettings {
             condstore: true,
             tell_keys: true,
             email_ids: false,
+            objects: false,
             marks: false,
             list_cursors: true,
             read_only: false,
@@ -70,6 +73,8 @@ pub enum Action {
     Open,
     Create,
     Rename,
+    /// A folder.
+    Delete,
     Changes,
     Identify,
     /// One message.
@@ -93,6 +98,7 @@ impl Action {
             Action::Open => "open",
             Action::Create => "create",
             Action::Rename => "rename",
+            Action::Delete => "delete",
             Action::Changes => "look",
             Action::Identify => "identify",
             Action::Fetch => "fetch",
@@ -200,6 +206,11 @@ impl World {
         self.lock().settings.clone()
     }
 
+    /// Plays another kind of store from now on.
+    pub fn set_settings(&self, settings: MemorySettings) {
+        self.lock().settings = settings;
+    }
+
     /// Sets who is asked at every step; `None` for nobody.
     pub fn set_hook(&self, hook: Option<Hook>) {
         self.lock().hook = hook;
@@ -228,9 +239,29 @@ impl World {
         self.lock().make_room(folder);
     }
 
+    /// A folder's generation; `None` where there is no such folder.
+    pub fn generation(&self, folder: &FolderName) -> Option<u64> {
+        self.with_room(folder, |room, _| room.generation)
+    }
+
     /// Removes a folder with all it holds.
     pub fn remove_folder(&self, folder: &FolderName) -> bool {
         self.lock().rooms.remove(folder).is_some()
+    }
+
+    /// Renames a folder as another program would; folders inside it are others.
+    pub fn rename_folder(&self, from: &FolderName, to: &FolderName) -> bool {
+        let mut inner = self.lock();
+        if inner.rooms.contains_key(to) {
+            return false;
+        }
+        let room = inner.rooms.remove(from);
+        room.map(|room| inner.rooms.insert(to.clone(), room)).is_some()
+    }
+
+    /// Gives a folder a generation and leaves its keys: two folders that were made in the same second.
+    pub fn set_generation(&self, folder: &FolderName, generation: u64) {
+        self.with_room(folder, |room, _| room.generation = generation);
     }
 
     /// Sets what `list` says of a folder.
