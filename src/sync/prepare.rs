@@ -9,7 +9,7 @@ use crate::mail::{FolderId, FolderName, Side, Sides};
 use crate::state::{Change, Pair};
 use crate::store::{FolderInfo, Kind, Reach, StoreError};
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 impl Run<'_> {
     /// Makes and renames folders, and gives the pairs that take part.
@@ -21,10 +21,17 @@ impl Run<'_> {
         stores: &mut Stores,
     ) -> Result<Vec<Work>, Failure> {
         let intents: HashSet<FolderId> = self.state.folders_with_intents()?.into_iter().collect();
+        let backlogs = self.state.backlogs()?;
+        let now = SystemTime::now();
+        let due_by = if self.options.retry { backlogs.iter().map(|b| b.last).max().unwrap_or(now) } else { now };
         let mut jobs = Vec::new();
         let mut matched = HashSet::new();
         for (number, entry) in plan.entries.into_iter().enumerate() {
             if !self.wanted(&entry, &mut matched) {
+                continue;
+            }
+            let backlog = backlogs.iter().find(|backlog| Some(backlog.folder) == entry.known);
+            if self.options.only_waiting && backlog.is_none() {
                 continue;
             }
             let known = pairs.iter().find(|pair| Some(pair.id) == entry.known);
@@ -32,6 +39,8 @@ impl Run<'_> {
             match self.job(entry, number, known, lists, stores) {
                 Ok(Some(mut work)) => {
                     work.job.intents = intents.contains(&work.job.id);
+                    work.job.due_by = due_by;
+                    work.job.due = backlog.is_some_and(|backlog| backlog.next <= due_by);
                     jobs.push(work);
                 }
                 Ok(None) => {}
@@ -149,6 +158,8 @@ impl Run<'_> {
             seen,
             held,
             intents: false,
+            due: false,
+            due_by: SystemTime::UNIX_EPOCH,
             patience,
             stop: self.stop.clone(),
         };

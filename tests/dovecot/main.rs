@@ -12,6 +12,7 @@ mod life;
 mod machines;
 mod modes;
 mod moves;
+mod problems;
 mod two_way;
 mod views;
 mod world;
