@@ -123,6 +123,7 @@ impl Run<'_> {
             reflagged: changes.reflagged.len(),
             complete: changes.complete,
             unfinished: !self.state.intents(pair.id)?.is_empty(),
+            waiting: self.state.problems(pair.id)?.len(),
             allow_delete: self.options.allow_delete,
         };
         if let Some(why) = refuse_departed(&facts) {

@@ -9,7 +9,7 @@ use crate::mail::{FolderId, FolderName, Side, Sides};
 use crate::state::{Change, Pair};
 use crate::store::{FolderInfo, Kind, Reach, StoreError};
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 impl Run<'_> {
     /// Makes and renames folders, and gives the pairs that take part.
@@ -21,22 +21,32 @@ impl Run<'_> {
         stores: &mut Stores,
     ) -> Result<Vec<Work>, Failure> {
         let intents: HashSet<FolderId> = self.state.folders_with_intents()?.into_iter().collect();
+        let backlogs = self.state.backlogs()?;
+        let now = SystemTime::now();
+        let due_by = if self.options.retry { backlogs.iter().map(|b| b.last).max().unwrap_or(now) } else { now };
         let mut jobs = Vec::new();
         let mut matched = HashSet::new();
         let folders = Folders::count(&plan.entries, lists, pairs);
+        let backlog = |entry: &Entry| backlogs.iter().find(|backlog| Some(backlog.folder) == entry.known);
         let entries = plan.entries.into_iter().enumerate();
-        let entries: Vec<(usize, Entry)> = entries.filter(|(_, entry)| self.wanted(entry, &mut matched)).collect();
+        let entries: Vec<(usize, Entry)> = entries
+            .filter(|(_, entry)| self.wanted(entry, &mut matched))
+            .filter(|(_, entry)| !self.options.only_waiting || backlog(entry).is_some())
+            .collect();
         // Names are given up before others take them.
         self.forget(&entries)?;
         let renames: Vec<(usize, &Entry)> = entries.iter().map(|(number, entry)| (*number, entry)).collect();
         let mut renamed = self.retitle(&renames, pairs, lists, stores)?;
         for (number, entry) in entries {
+            let backlog = backlog(&entry);
             let known = pairs.iter().find(|pair| Some(pair.id) == entry.known);
             let names = entry.names.clone();
             let renamed = renamed.remove(&number).transpose();
             match renamed.and_then(|renamed| self.job(entry, number, known, renamed, &folders, stores)) {
                 Ok(Some(mut work)) => {
                     work.job.intents = intents.contains(&work.job.id);
+                    work.job.due_by = due_by;
+                    work.job.due = backlog.is_some_and(|backlog| backlog.next <= due_by);
                     jobs.push(work);
                 }
                 Ok(None) => {}
@@ -157,6 +167,8 @@ impl Run<'_> {
             seen,
             held,
             intents: false,
+            due: false,
+            due_by: SystemTime::UNIX_EPOCH,
             patience,
             stop: self.stop.clone(),
         };
