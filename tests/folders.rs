@@ -5,7 +5,7 @@ mod support;
 use mailsync::mail::{FolderName, Key, Side, Sides};
 use mailsync::store::memory::{Action, Fault, MemorySettings, When, World};
 use mailsync::store::{Kind, Reach, StoreError};
-use mailsync::sync::{Counts, Options, Outcome};
+use mailsync::sync::{Counts, Options, Outcome, Policy};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use support::faulty::{Blow, Faulty};
@@ -414,4 +414,30 @@ fn a_pair_that_had_no_mailboxid_gets_one() {
     bench.worlds.remote.new_generation(&folder("Office"), true);
     assert_eq!(bench.run().in_step().folders_renamed.local, 1);
     bench.settle();
+}
+
+#[test]
+fn a_name_changes_only_on_a_side_that_may_be_changed() {
+    for (on, may) in [(Side::Local, Side::Remote), (Side::Remote, Side::Remote), (Side::Local, Side::Local)] {
+        let mut bench = synced(MemorySettings::maildir(), MemorySettings::server(), &["Work: a b"]);
+        bench.policy = Policy::only(may);
+        rename(&bench.worlds[on], "Work", "Office");
+        let there = show(&bench.worlds[may.other()]);
+        let counts = bench.run().in_step();
+        // The side that may be changed follows; where that is the one that was renamed, its folder is still paired.
+        let renamed = usize::from(on != may || may == Side::Local);
+        assert_eq!((counts.copied, counts.folders_renamed[may]), (Sides::default(), renamed), "{on} {may}");
+        assert_eq!(show(&bench.worlds[may.other()]), there);
+        bench.run().did_nothing();
+        fill(&bench.worlds[may.other()], &[if on == may.other() { "Office: new" } else { "Work: new" }]);
+        assert_eq!(bench.run().in_step().copied, Sides::with(may, 1, 0), "{on} {may}");
+    }
+}
+
+#[test]
+fn a_mode_that_keeps_what_is_gone_keeps_folders_too_and_says_nothing() {
+    let mut bench = departed(MemorySettings::server());
+    bench.policy.delete = Sides::new(false, false);
+    bench.run().did_nothing();
+    assert_eq!(show(&bench.worlds.local), WITH);
 }
