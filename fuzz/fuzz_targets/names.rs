@@ -112,11 +112,12 @@ fn on_disk(layout: Layout, name: &FolderName) {
     let names = wire.split(|byte| *byte == b'/');
     if !(layout == Layout::MaildirPlusPlus && name.is_inbox()) {
         for part in names.clone() {
-            let reserved: [&[u8]; 7] = [b"", b".", b"..", b"cur", b"new", b"tmp", b"dovecot-keywords"];
+            let reserved: [&[u8]; 6] = [b"", b".", b"..", b"cur", b"new", b"tmp"];
             assert!(
                 !reserved.contains(&part) && part.len() <= 255 && !part.iter().any(u8::is_ascii_control),
                 "{shown}"
             );
+            assert!(layout != Layout::Nested || part != b"dovecot-keywords", "{shown}");
             assert!(layout == Layout::MaildirPlusPlus || !part.starts_with(b"."), "{shown}");
         }
     }

@@ -124,7 +124,8 @@ pub fn parse(response: &[u8]) -> Response {
     parse_with(response, &[])
 }
 
-/// Like [`parse`], but the content of the literals whose `{` stand at the offsets `streamed` is not in the buffer.
+/// Like [`parse`], but the content of the literals whose `{` stand at the offsets `streamed` (ascending) is not in the
+/// buffer.
 fn parse_with(response: &[u8], streamed: &[usize]) -> Response {
     let line = response.strip_suffix(b"\n").unwrap_or(response);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
