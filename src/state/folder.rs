@@ -1,6 +1,6 @@
 //! Pairs of folders, and where each side stood.
 
-use super::{State, StateError, committing, open_read_only, side_word};
+use super::{State, StateError, committing, name_of, open_read_only, side_word};
 use crate::mail::{Cursor, FolderId, FolderName, Role, Side, Sides, Withheld};
 use rusqlite::{Connection, params};
 use std::path::Path;
@@ -49,12 +49,6 @@ pub fn read_folders(path: &Path) -> Result<Vec<FolderRow>, StateError> {
         })
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
-
-fn name_of(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<FolderName> {
-    let text = row.get_ref(column)?.as_str()?;
-    FolderName::parse(text)
-        .ok_or_else(|| rusqlite::Error::InvalidColumnType(column, text.to_owned(), rusqlite::types::Type::Text))
 }
 
 fn cursor_of(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Option<Cursor>> {

@@ -7,10 +7,12 @@ mod baseline;
 mod folder;
 mod intent;
 mod lock;
+mod problem;
 
 pub use baseline::Row;
 pub use folder::{FolderRow, Pair, read_folders};
 pub use intent::Intent;
+pub use problem::{Backlog, ProblemRow, Waiting, read_problems};
 
 use crate::fault::point;
 use crate::mail::{Cursor, Flags, FolderId, FolderName, Identity, Key, PairId, Role, Side, Sides, Withheld};
@@ -112,6 +114,10 @@ pub enum Change {
     Object { folder: FolderId, side: Side, object: String },
     /// What the folder is for, as the other side says it.
     Role { folder: FolderId, role: Option<Role> },
+    /// A message failed by itself: its entry in the ledger as it is from now on.
+    Problem { folder: FolderId, waiting: Waiting },
+    /// Nothing is left to be tried with this message.
+    Solved { folder: FolderId, side: Side, key: Key },
     /// The folder pair and all that is known of it is forgotten.
     ForgetFolder { folder: FolderId },
 }
@@ -199,13 +205,25 @@ impl State {
         for change in changes {
             match change {
                 Change::Bind { folder, keys, flags, identity } => {
-                    baseline::insert(&transaction, *folder, keys, flags, identity)?
+                    baseline::insert(&transaction, *folder, keys, flags, identity)?;
+                    problem::delete(&transaction, *folder, Side::Local, &keys.local)?;
+                    problem::delete(&transaction, *folder, Side::Remote, &keys.remote)?;
                 }
                 Change::Flags { pair, flags } => baseline::set_flags(&transaction, *pair, flags)?,
-                Change::Forget { pair } => baseline::delete(&transaction, *pair)?,
+                Change::Forget { pair } => {
+                    problem::delete_of(&transaction, *pair, Side::Local)?;
+                    problem::delete_of(&transaction, *pair, Side::Remote)?;
+                    baseline::delete(&transaction, *pair)?;
+                }
                 Change::Intend { folder, intent } => intent::insert(&transaction, *folder, intent)?,
                 Change::Done { folder, to, source } => intent::delete(&transaction, *folder, *to, source)?,
-                Change::Rekey { pair, side, key } => baseline::set_key(&transaction, *pair, *side, key)?,
+                Change::Rekey { pair, side, key } => {
+                    problem::delete_of(&transaction, *pair, *side)?;
+                    baseline::set_key(&transaction, *pair, *side, key)?;
+                    problem::delete_of(&transaction, *pair, *side)?;
+                }
+                Change::Problem { folder, waiting } => problem::put(&transaction, *folder, waiting)?,
+                Change::Solved { folder, side, key } => problem::delete(&transaction, *folder, *side, key)?,
                 Change::Cursor { folder, side, cursor } => folder::set_cursor(&transaction, *folder, *side, cursor)?,
                 Change::Held { folder, side, held } => folder::set_held(&transaction, *folder, *side, held)?,
                 Change::Rename { folder, side, wire, name } => {
@@ -288,6 +306,12 @@ fn key_of(value: ValueRef<'_>) -> rusqlite::Result<Key> {
         ValueRef::Blob(name) | ValueRef::Text(name) => Ok(Key::Name(name.into())),
         other => Err(rusqlite::Error::InvalidColumnType(0, "key".to_owned(), other.data_type())),
     }
+}
+
+fn name_of(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<FolderName> {
+    let text = row.get_ref(column)?.as_str()?;
+    FolderName::parse(text)
+        .ok_or_else(|| rusqlite::Error::InvalidColumnType(column, text.to_owned(), rusqlite::types::Type::Text))
 }
 
 /// The word that begins a side's columns.
