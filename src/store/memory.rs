@@ -295,7 +295,8 @@ impl Folder for MemoryFolder<'_> {
 
     fn append(&mut self, batch: Vec<Outgoing>) -> Result<Vec<Result<Option<Key>, StoreError>>, StoreError> {
         self.must_be_writable(Action::Append)?;
-        let mut answer = Vec::with_capacity(batch.len());
+        let count = batch.len();
+        let mut answer = Vec::with_capacity(count);
         for mut outgoing in batch {
             let failed = |err| super::draft::draft_error("append", err);
             let mut content = Vec::new();
@@ -306,6 +307,11 @@ impl Folder for MemoryFolder<'_> {
                 Ok(Some(key).filter(|_| settings.tell_keys))
             });
             match stored {
+                // As a server without room: nothing of the rest was stored, and it is known.
+                Err(error) if error.reach == Reach::Folder && error.kind == Kind::Later => {
+                    answer.resize(count, Err(error));
+                    return Ok(answer);
+                }
                 Err(error) if error.reach > Reach::Message => return Err(error),
                 other => answer.push(other),
             }

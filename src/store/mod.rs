@@ -319,7 +319,7 @@ pub enum Kind {
 }
 
 /// A failure of a store: how far it reaches, what was being done, why it failed, and what can be done about it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct StoreError {
     pub reach: Reach,
     pub kind: Kind,

@@ -280,6 +280,32 @@ fn a_batch_that_is_refused_is_halved_until_the_culprit_stands_alone() {
     script.finish();
 }
 
+#[test]
+fn a_server_that_asks_for_a_pause_is_asked_no_more() {
+    let error = fetch_error("S: T NO [OVERQUOTA] Account exceeded command or bandwidth limits. (Failure)\nEOF");
+    assert_eq!((error.kind, error.reach), (Kind::Later, Reach::Account), "{error}");
+}
+
+#[test]
+fn a_message_whose_header_is_refused_has_no_identity_and_hides_no_other() {
+    let ask = |set: &str| format!("UID FETCH {set} (UID RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])\n");
+    let steps = format!(
+        "C: T {}S: T NO [UNAVAILABLE] Server error
+         C: T {}C: * {}S: * 1 FETCH (UID 5 RFC822.SIZE 9)
+         S: m3 OK done
+         S: m4 NO [UNAVAILABLE] Server error\n",
+        ask("5:6"),
+        ask("5"),
+        ask("6")
+    );
+    let script = script("", 2, "", &steps);
+    let mut store = connect(&script);
+    let found = inbox(&mut store).identify(&uids(&[5, 6]), Depth::Header).expect("identified");
+    assert_eq!(found.iter().map(|(key, identity)| (key, identity.size)).collect::<Vec<_>>(), [(&Key::Uid(5), Some(9))]);
+    drop(store);
+    script.finish();
+}
+
 fn fetch_error(steps: &str) -> StoreError {
     let script = script("", 1, "", &format!("C: T UID FETCH 5 {ITEMS}\n{steps}"));
     let mut store = connect(&script);

@@ -44,14 +44,54 @@ fn literals_wait_for_the_server_where_they_must() {
 #[test]
 fn a_literal_that_is_refused_is_not_sent() {
     let steps = "C: T APPEND *{3}
-        S: T NO [OVERQUOTA] full
+        S: T NO [TOOBIG] too large
         C: T APPEND *{1}
+        S: T NO [LIMIT] too many keywords
+        C: T APPEND *{2}
         S: T NO APPEND 8-bit header
         EOF";
-    let told = append("", steps, &[b"a\n", b"c"]);
-    assert_eq!(told[0].as_ref().expect_err("refused").kind, Kind::Later);
-    let error = told[1].as_ref().expect_err("refused");
-    assert_eq!((error.kind, error.reach), (Kind::Refused, Reach::Message));
+    for told in append("", steps, &[b"a\n", b"c", b"de"]) {
+        let error = told.expect_err("refused");
+        assert_eq!((error.kind, error.reach), (Kind::Refused, Reach::Message));
+    }
+}
+
+#[test]
+fn a_full_mailbox_is_asked_once() {
+    for answer in ["[OVERQUOTA] full", "APPEND The 1500 MB storage limit has been exceeded"] {
+        let steps = format!("C: T APPEND *{{1}}\nS: T NO {answer}\nEOF");
+        for told in append("", &steps, &[b"a", b"b", b"c"]) {
+            let error = told.expect_err("refused");
+            assert_eq!((error.kind, error.reach), (Kind::Later, Reach::Folder));
+        }
+    }
+}
+
+#[test]
+fn a_mailbox_without_room_for_a_group_may_have_some_for_a_message() {
+    let steps = "C: T APPEND \"INBOX\" * {1+}
+        B: a
+        C: * {1+}
+        B: b
+        C: * {1+}
+        B: c
+        C:
+        S: T NO [OVERQUOTA] full
+        C: T APPEND * {1+}
+        B: a
+        C:
+        C: * APPEND * {1+}
+        B: b
+        C:
+        C: * APPEND * {1+}
+        B: c
+        C:
+        S: m3 OK [APPENDUID 7 101] done
+        S: m4 NO [OVERQUOTA] full
+        S: m5 NO [OVERQUOTA] full";
+    let told = append("MULTIAPPEND LITERAL+ UIDPLUS", steps, &[b"a", b"b", b"c"]);
+    assert_eq!(told[0].as_ref().expect("stored"), &Some(Key::Uid(101)));
+    assert!(told[1..].iter().all(|told| told.as_ref().is_err_and(|error| error.reach == Reach::Folder)));
 }
 
 #[test]

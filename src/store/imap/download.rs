@@ -312,18 +312,23 @@ impl<T> Arrivals<T> {
     }
 
     /// A batch was refused: what came of it nevertheless is whole; the rest is halved until it is clear which message
-    /// is to blame.
-    fn refuse(&mut self, batch: &[u32], error: ImapError, queue: &mut VecDeque<Batch>) {
+    /// is to blame. Fails where no message is.
+    fn refuse(&mut self, batch: &[u32], error: ImapError, queue: &mut VecDeque<Batch>) -> Result<(), StoreError> {
+        let error = error.into_store(Reach::Message, "fetch");
+        if error.reach > Reach::Message {
+            return Err(error);
+        }
         let left: Vec<u32> = batch.iter().copied().filter(|uid| self.waiting.contains(uid)).collect();
         match left.as_slice() {
             [] => {}
-            [uid] => drop(self.errors.insert(*uid, error.into_store(Reach::Message, "fetch"))),
+            [uid] => drop(self.errors.insert(*uid, error)),
             more => {
                 let (first, second) = more.split_at(more.len() / 2);
                 queue.push_front(second.to_vec());
                 queue.push_front(first.to_vec());
             }
         }
+        Ok(())
     }
 }
 
@@ -367,10 +372,8 @@ fn run<S: Sink>(
             Sorted::Untagged(_) => Ok(()),
             Sorted::Ended(batch, status) => {
                 let done = batch.iter().try_for_each(|uid| arrivals.hand_on(*uid, sink));
-                if let Err(error) = ImapError::check("UID FETCH", status) {
-                    arrivals.refuse(&batch, error, &mut queue);
-                }
-                done
+                let ended = ImapError::check("UID FETCH", status).map(drop);
+                done.and(ended.or_else(|error| arrivals.refuse(&batch, error, &mut queue)))
             }
         };
         failure = failure.or(done.err());

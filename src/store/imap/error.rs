@@ -126,10 +126,10 @@ const TEXTS: [(&str, Meaning); 21] = [
     ("command or bandwidth limits", Meaning::Throttled),
     ("server unavailable. 15", Meaning::Throttled),
     ("throttl", Meaning::Throttled),
-    ("try again later", Meaning::Throttled),
-    ("too busy", Meaning::Throttled),
     ("rate limit", Meaning::Throttled),
-    ("temporarily unavailable", Meaning::Throttled),
+    ("try again later", Meaning::Busy),
+    ("too busy", Meaning::Busy),
+    ("temporarily unavailable", Meaning::Busy),
     ("temporary authentication failure", Meaning::Throttled),
     ("storage limit", Meaning::Full),
     ("over quota", Meaning::Full),
@@ -145,6 +145,8 @@ enum Meaning {
     UnsafeLogin,
     AppPassword,
     Throttled,
+    /// As throttled, unless a code says that it is about one thing only.
+    Busy,
     Full,
     Unavailable,
     WrongLogin,
@@ -165,6 +167,7 @@ fn meaning(code: Option<&Code>, text: &str, login: bool) -> Option<(Reach, Kind,
         Code::NonExistent => Some(Meaning::Missing),
         _ => None,
     });
+    let told = told.filter(|told| login || (*told, coded) != (Meaning::Busy, Some(Meaning::Unavailable)));
     let (reach, kind, hint) = match told.or(coded)? {
         Meaning::Connections => (
             Reach::Account,
@@ -184,7 +187,7 @@ fn meaning(code: Option<&Code>, text: &str, login: bool) -> Option<(Reach, Kind,
         Meaning::AppPassword => {
             (Reach::Account, Kind::Auth, "make an application password on the provider's web site and use that")
         }
-        Meaning::Throttled => {
+        Meaning::Throttled | Meaning::Busy => {
             (Reach::Account, Kind::Later, "the server asks for a pause; the next run goes on from here")
         }
         Meaning::Full => (Reach::Folder, Kind::Later, "the mailbox is full: make room on the server"),
@@ -269,6 +272,10 @@ mod tests {
             ("APPEND", "T NO APPEND The 1500 MB storage limit has been exceeded", Reach::Folder, Later),
             ("APPEND", "T NO [TOOBIG] too big", Reach::Message, Refused),
             ("UID FETCH", "T NO [UNAVAILABLE] UID FETCH Server error", Reach::Message, Later),
+            ("UID FETCH", "T NO [UNAVAILABLE] try again later", Reach::Message, Later),
+            ("UID FETCH", "T NO try again later", Reach::Account, Later),
+            ("LOGIN", "T NO [UNAVAILABLE] Temporarily unavailable", Reach::Account, Later),
+            ("APPEND", "T NO [LIMIT] too many keywords", Reach::Message, Refused),
             ("STORE", "* BYE Connection closed. 14", Reach::Connection, Network),
         ] {
             let error = refused(command, line);

@@ -14,7 +14,7 @@ use crate::store::draft::{Meter, draft_error, message_id};
 use crate::store::{
     Access, Depth, Draft, Fetched, Folder, Kind, Known, Mark, Outgoing, Reach, Receive, StoreError, sys,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -276,33 +276,48 @@ impl Sink for Measuring {
     }
 }
 
-/// Size, Message-ID and EMAILID of messages, without their content.
+/// Size, Message-ID and EMAILID of messages, without their content. Where the server refuses a set, it is halved until
+/// it is clear which message is to blame; that one has no identity.
 fn headers(conn: &mut Conn, uids: &UidSet) -> Result<Vec<(Key, Identity)>, StoreError> {
     let item = email_id_item(conn);
-    let commands: Vec<Command> = uids
-        .chunks(SET_MAX)
-        .iter()
-        .map(|set| {
+    let mut found: BTreeMap<u32, (bool, Identity)> = BTreeMap::new();
+    let mut sets = vec![uids.clone()];
+    while !sets.is_empty() {
+        let ask = |set: String| {
             let items = format!(" {set} (UID RFC822.SIZE{item} BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])");
             Command::new("UID FETCH").text(items)
-        })
-        .collect();
-    let mut found: BTreeMap<u32, (bool, Identity)> = BTreeMap::new();
-    let ended = conn.wire().run_all(&commands, &mut |response| {
-        let Response::Fetch(fetch) = response else { return };
-        let Some(uid) = fetch.uid.filter(|uid| uids.contains(*uid)) else { return };
-        let email_id = email_id_of(&fetch);
-        let (asked, identity) = found.entry(uid).or_default();
-        // A line with flags alone is news from elsewhere, not an answer.
-        *asked |= fetch.size.is_some() || fetch.header.is_some();
-        identity.size = fetch.size.or(identity.size);
-        identity.email_id = email_id.or(identity.email_id.take());
-        if let Some(header) = &fetch.header {
-            identity.message_id = message_id(header).or(identity.message_id.take());
+        };
+        let texts =
+            sets.iter().enumerate().flat_map(|(at, set)| set.chunks(SET_MAX).into_iter().map(move |text| (at, text)));
+        let (of, commands): (Vec<usize>, Vec<Command>) = texts.map(|(at, text)| (at, ask(text))).unzip();
+        let ended = conn.wire().run_all(&commands, &mut |response| {
+            let Response::Fetch(fetch) = response else { return };
+            let Some(uid) = fetch.uid.filter(|uid| uids.contains(*uid)) else { return };
+            let email_id = email_id_of(&fetch);
+            let (asked, identity) = found.entry(uid).or_default();
+            // A line with flags alone is news from elsewhere, not an answer.
+            *asked |= fetch.size.is_some() || fetch.header.is_some();
+            identity.size = fetch.size.or(identity.size);
+            identity.email_id = email_id.or(identity.email_id.take());
+            if let Some(header) = &fetch.header {
+                identity.message_id = message_id(header).or(identity.message_id.take());
+            }
+        });
+        let mut refused = BTreeSet::new();
+        for (at, status) in of.into_iter().zip(ended.map_err(during("identify"))?) {
+            let Err(error) = ImapError::check("UID FETCH", status) else { continue };
+            let error = error.into_store(Reach::Message, "identify");
+            if error.reach > Reach::Message {
+                return Err(error);
+            }
+            refused.insert(at);
         }
-    });
-    for status in ended.map_err(during("identify"))? {
-        ImapError::check("UID FETCH", status).map_err(during("identify"))?;
+        let halves = |at: usize| {
+            let all: Vec<u32> = sets[at].iter().collect();
+            let length = if all.len() > 1 { all.len().div_ceil(2) } else { return Vec::new() };
+            all.chunks(length).map(|half| half.iter().copied().collect::<UidSet>()).collect()
+        };
+        sets = refused.into_iter().flat_map(halves).collect();
     }
     let answered = found.into_iter().filter(|(_, (asked, _))| *asked);
     Ok(answered.map(|(uid, (_, identity))| (Key::Uid(uid), identity)).collect())

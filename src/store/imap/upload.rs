@@ -59,20 +59,31 @@ pub fn upload(conn: &mut Conn, target: &Target<'_>, mut batch: Vec<Outgoing>) ->
     let binary = conn.caps().has("BINARY");
     let mut flight: Flight<Group> = Flight::default();
     let mut wire = conn.wire();
+    // Whether the last command was refused on its way: what its end says decides about the next one.
+    let mut cut_off = false;
     while !queue.is_empty() || !flight.is_empty() {
         let on_the_way: u64 = flight.iter().map(|group| group.bytes).sum();
         let fits =
             |group: &Group| flight.is_empty() || (flight.len() < WINDOW && on_the_way + group.bytes <= WINDOW_BYTES);
-        if queue.front().is_some_and(fits)
+        if !cut_off
+            && queue.front().is_some_and(fits)
             && let Some(group) = queue.pop_front()
         {
             let mut sender = Sender { wire: &mut wire, target, binary };
-            let tag = sender.send(&group, &mut batch)?;
+            let (tag, whole) = sender.send(&group, &mut batch)?;
             flight.push(tag, group);
+            cut_off = !whole;
             continue;
         }
         let response = wire.next(&mut Ignore).map_err(during("append"))?;
         let Sorted::Ended(group, status) = flight.sort(response).map_err(during("append"))? else { continue };
+        cut_off &= !flight.is_empty();
+        if let Some(error) = refuses_all(&group, &status) {
+            // What is not on its way yet would be refused as well.
+            let unsent = queue.drain(..).flat_map(|group| group.members);
+            group.members.into_iter().chain(unsent).for_each(|at| results[at] = Some(Err(error.clone())));
+            continue;
+        }
         if status.kind != StatusKind::Ok && group.members.len() > 1 {
             // All or nothing: it was nothing.
             for at in group.members.iter().rev() {
@@ -84,6 +95,14 @@ pub fn upload(conn: &mut Conn, target: &Target<'_>, mut batch: Vec<Outgoing>) ->
     }
     // Without an answer it may have been stored: it is looked for, and not sent again unseen.
     Ok(results.into_iter().map(|result| result.unwrap_or(Ok(None))).collect())
+}
+
+/// Why nothing more is taken, where that is so. A mailbox that has no room for a group may have some for each of its
+/// messages.
+fn refuses_all(group: &Group, status: &Status) -> Option<StoreError> {
+    let error = ImapError::check("APPEND", status.clone()).err()?.into_store(Reach::Message, "append");
+    let least = if group.members.len() > 1 { Reach::Connection } else { Reach::Folder };
+    (error.reach >= least).then_some(error)
 }
 
 fn too_large(size: u64, limit: u64) -> StoreError {
@@ -142,15 +161,16 @@ struct Sender<'a, 'w> {
 }
 
 impl Sender<'_, '_> {
-    /// Sends one command. Where the server refuses it on the way, what is left of it is not sent.
-    fn send(&mut self, group: &Group, batch: &mut [Outgoing]) -> Result<Tag, StoreError> {
+    /// Sends one command, and says whether it went whole: where the server refuses it on the way, what is left of it is
+    /// not sent.
+    fn send(&mut self, group: &Group, batch: &mut [Outgoing]) -> Result<(Tag, bool), StoreError> {
         let tag = self.wire.begin("APPEND").map_err(during("append"))?;
         self.send_text(b"APPEND ")?;
         match Astring::new(self.target.mailbox) {
             Astring::Quoted(quoted) => self.send_text(&quoted)?,
             Astring::Literal(name) => {
                 if !self.wire.literal(tag, "", name.len() as u64).map_err(during("append"))? {
-                    return Ok(tag);
+                    return Ok((tag, false));
                 }
                 self.send_text(&name)?;
             }
@@ -164,12 +184,12 @@ impl Sender<'_, '_> {
             let date = date.map(|date| format!("\"{}\" ", internal_date(date))).unwrap_or_default();
             let prefix = format!(" ({flags}) {date}{tilde}");
             if !self.wire.literal(tag, &prefix, size).map_err(during("append"))? {
-                return Ok(tag);
+                return Ok((tag, false));
             }
             self.send_content(outgoing, size)?;
         }
         self.send_text(b"\r\n")?;
-        Ok(tag)
+        Ok((tag, true))
     }
 
     fn send_text(&mut self, text: &[u8]) -> Result<(), StoreError> {
