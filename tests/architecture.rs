@@ -20,6 +20,7 @@ const EDGES: &[(&str, &[&str])] = &[
     // What carries out a run keeps the state; what decides never sees it.
     ("sync/account", &["sync", "mail", "store", "state"]),
     ("sync/pair", &["sync", "mail", "store", "state"]),
+    ("sync/ledger", &["sync", "mail", "store", "state"]),
     ("sync/execute", &["sync", "mail", "store", "state"]),
     ("sync/survey", &["sync", "mail", "store", "state"]),
     ("sync/relocate", &["sync", "mail", "store", "state"]),

@@ -175,6 +175,24 @@ fn bars_leave_the_summary_and_what_went_wrong() {
 }
 
 #[test]
+fn messages_that_wait_are_told_in_one_line_even_when_quiet() {
+    let report = Report { accounts: vec![(main(), Outcome::Partial, Counts::default())] };
+    let waiting = |count, minutes: Option<u64>| Event::Waiting {
+        account: main(),
+        count,
+        next: minutes.map(|minutes| std::time::Duration::from_secs(60 * minutes)),
+    };
+    let hint = "hint: `mailsync problems` lists them; `mailsync problems --retry` tries again at once\n";
+    for face in [basic as fn(Writers) -> Ui, quiet, bars] {
+        let (out, err) = told(face, vec![waiting(2, Some(15))], report.clone());
+        assert_eq!(err, format!("mailsync: main: 2 messages wait after errors (next try in 15 min)\n{hint}"));
+        assert!(["", "left undone: main (2 waiting)\n"].contains(&out.as_str()), "{out}");
+    }
+    let (_, err) = told(quiet, vec![waiting(1, None)], report);
+    assert_eq!(err, format!("mailsync: main: 1 message waits after errors (the next sync tries again)\n{hint}"));
+}
+
+#[test]
 fn a_run_without_change_says_so_in_one_line() {
     let report = Report { accounts: vec![(main(), Outcome::InStep, Counts::default())] };
     let (out, err) = told(basic, vec![Event::AccountStarted { account: main() }], report);

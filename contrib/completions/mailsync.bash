@@ -28,6 +28,9 @@ _mailsync() {
             mailsync,mutt-mailboxes)
                 cmd="mailsync__subcmd__mutt__subcmd__mailboxes"
                 ;;
+            mailsync,problems)
+                cmd="mailsync__subcmd__problems"
+                ;;
             mailsync,sync)
                 cmd="mailsync__subcmd__sync"
                 ;;
@@ -43,6 +46,9 @@ _mailsync() {
             mailsync__subcmd__help,mutt-mailboxes)
                 cmd="mailsync__subcmd__help__subcmd__mutt__subcmd__mailboxes"
                 ;;
+            mailsync__subcmd__help,problems)
+                cmd="mailsync__subcmd__help__subcmd__problems"
+                ;;
             mailsync__subcmd__help,sync)
                 cmd="mailsync__subcmd__help__subcmd__sync"
                 ;;
@@ -53,7 +59,7 @@ _mailsync() {
 
     case "${cmd}" in
         mailsync)
-            opts="-c -o -v -d -h -V --config --set --verbose --debug --info --help --version sync info mutt-mailboxes completions help"
+            opts="-c -o -v -d -h -V --config --set --verbose --debug --info --help --version sync info problems mutt-mailboxes completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -121,7 +127,7 @@ _mailsync() {
             return 0
             ;;
         mailsync__subcmd__help)
-            opts="sync info mutt-mailboxes completions help"
+            opts="sync info problems mutt-mailboxes completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -177,6 +183,20 @@ _mailsync() {
             return 0
             ;;
         mailsync__subcmd__help__subcmd__mutt__subcmd__mailboxes)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mailsync__subcmd__help__subcmd__problems)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -292,8 +312,46 @@ _mailsync() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        mailsync__subcmd__problems)
+            opts="-o -c -v -d -h --json --retry --set --config --verbose --debug --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --debug)
+                    COMPREPLY=($(compgen -W "imap maildir state sync" -- "${cur}"))
+                    return 0
+                    ;;
+                -d)
+                    COMPREPLY=($(compgen -W "imap maildir state sync" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         mailsync__subcmd__sync)
-            opts="-f -n -q -u -o -c -v -d -h --folder --dry-run --quiet --ui --allow-delete --restore --set --config --verbose --debug --help"
+            opts="-f -n -q -u -o -c -v -d -h --folder --dry-run --quiet --ui --allow-delete --restore --retry --set --config --verbose --debug --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -36,6 +36,7 @@ complete -c mailsync -n "__fish_mailsync_needs_command" -s h -l help -d 'Print h
 complete -c mailsync -n "__fish_mailsync_needs_command" -s V -l version -d 'Print version'
 complete -c mailsync -n "__fish_mailsync_needs_command" -f -a "sync" -d 'Bring accounts in step'
 complete -c mailsync -n "__fish_mailsync_needs_command" -f -a "info" -d 'Show servers, folders and what the rules make of them; changes nothing'
+complete -c mailsync -n "__fish_mailsync_needs_command" -f -a "problems" -d 'List messages that wait after errors, or try them again'
 complete -c mailsync -n "__fish_mailsync_needs_command" -f -a "mutt-mailboxes" -d 'Write mutt\'s `mailboxes` commands, from what the last sync learned'
 complete -c mailsync -n "__fish_mailsync_needs_command" -f -a "completions" -d 'Write completions for a shell'
 complete -c mailsync -n "__fish_mailsync_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -53,6 +54,7 @@ complete -c mailsync -n "__fish_mailsync_using_subcommand sync" -s n -l dry-run 
 complete -c mailsync -n "__fish_mailsync_using_subcommand sync" -s q -l quiet -d 'Say nothing unless something fails'
 complete -c mailsync -n "__fish_mailsync_using_subcommand sync" -l allow-delete -d 'Do deletions that were held because there are so many of them, this once'
 complete -c mailsync -n "__fish_mailsync_using_subcommand sync" -l restore -d 'Copy back what is gone on one side, where that was held, this once'
+complete -c mailsync -n "__fish_mailsync_using_subcommand sync" -l retry -d 'Try messages again now that wait after errors'
 complete -c mailsync -n "__fish_mailsync_using_subcommand sync" -s v -l verbose -d 'Say on standard error what is done; twice for all topics of -d'
 complete -c mailsync -n "__fish_mailsync_using_subcommand sync" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mailsync -n "__fish_mailsync_using_subcommand info" -s o -l set -d 'Set a key of the config for this run' -r
@@ -64,6 +66,16 @@ sync\t''"
 complete -c mailsync -n "__fish_mailsync_using_subcommand info" -l json -d 'Write JSON'
 complete -c mailsync -n "__fish_mailsync_using_subcommand info" -s v -l verbose -d 'Say on standard error what is done; twice for all topics of -d'
 complete -c mailsync -n "__fish_mailsync_using_subcommand info" -s h -l help -d 'Print help'
+complete -c mailsync -n "__fish_mailsync_using_subcommand problems" -s o -l set -d 'Set a key of the config for this run' -r
+complete -c mailsync -n "__fish_mailsync_using_subcommand problems" -s c -l config -d 'The config file [default: $XDG_CONFIG_HOME/mailsync/config.toml]' -r -F
+complete -c mailsync -n "__fish_mailsync_using_subcommand problems" -s d -l debug -d 'Say all about these topics on standard error: imap, maildir, state, sync; secrets are masked' -r -f -a "imap\t''
+maildir\t''
+state\t''
+sync\t''"
+complete -c mailsync -n "__fish_mailsync_using_subcommand problems" -l json -d 'Write JSON'
+complete -c mailsync -n "__fish_mailsync_using_subcommand problems" -l retry -d 'Sync the folders of these messages, and try them again now'
+complete -c mailsync -n "__fish_mailsync_using_subcommand problems" -s v -l verbose -d 'Say on standard error what is done; twice for all topics of -d'
+complete -c mailsync -n "__fish_mailsync_using_subcommand problems" -s h -l help -d 'Print help'
 complete -c mailsync -n "__fish_mailsync_using_subcommand mutt-mailboxes" -l template -d 'Template to use: a name (default, named, mbnames, hooks, or one of your own) or a file' -r
 complete -c mailsync -n "__fish_mailsync_using_subcommand mutt-mailboxes" -l dialect -d 'Program that reads the result' -r -f -a "mutt\t''
 neomutt\t''"
@@ -83,8 +95,9 @@ state\t''
 sync\t''"
 complete -c mailsync -n "__fish_mailsync_using_subcommand completions" -s v -l verbose -d 'Say on standard error what is done; twice for all topics of -d'
 complete -c mailsync -n "__fish_mailsync_using_subcommand completions" -s h -l help -d 'Print help'
-complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info mutt-mailboxes completions help" -f -a "sync" -d 'Bring accounts in step'
-complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info mutt-mailboxes completions help" -f -a "info" -d 'Show servers, folders and what the rules make of them; changes nothing'
-complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info mutt-mailboxes completions help" -f -a "mutt-mailboxes" -d 'Write mutt\'s `mailboxes` commands, from what the last sync learned'
-complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info mutt-mailboxes completions help" -f -a "completions" -d 'Write completions for a shell'
-complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info mutt-mailboxes completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems mutt-mailboxes completions help" -f -a "sync" -d 'Bring accounts in step'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems mutt-mailboxes completions help" -f -a "info" -d 'Show servers, folders and what the rules make of them; changes nothing'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems mutt-mailboxes completions help" -f -a "problems" -d 'List messages that wait after errors, or try them again'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems mutt-mailboxes completions help" -f -a "mutt-mailboxes" -d 'Write mutt\'s `mailboxes` commands, from what the last sync learned'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems mutt-mailboxes completions help" -f -a "completions" -d 'Write completions for a shell'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems mutt-mailboxes completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -38,13 +38,15 @@ pub enum Command {
     Sync(SyncArgs),
     /// Show servers, folders and what the rules make of them; changes nothing
     Info(InfoArgs),
+    /// List messages that wait after errors, or try them again
+    Problems(ProblemsArgs),
     /// Write mutt's `mailboxes` commands, from what the last sync learned
     MuttMailboxes(MuttCommand),
     /// Write completions for a shell
     Completions { shell: clap_complete::Shell },
 }
 
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct SyncArgs {
     /// Accounts [default: all that are enabled]
     #[arg(value_name = "ACCOUNT")]
@@ -67,6 +69,9 @@ pub struct SyncArgs {
     /// Copy back what is gone on one side, where that was held, this once
     #[arg(long, conflicts_with = "allow_delete")]
     pub restore: bool,
+    /// Try messages again now that wait after errors
+    #[arg(long)]
+    pub retry: bool,
     /// Set a key of the config for this run
     #[arg(short = 'o', long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -80,6 +85,22 @@ pub struct InfoArgs {
     /// Write JSON
     #[arg(long)]
     pub json: bool,
+    /// Set a key of the config for this run
+    #[arg(short = 'o', long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ProblemsArgs {
+    /// Accounts [default: all that are enabled]
+    #[arg(value_name = "ACCOUNT")]
+    pub accounts: Vec<String>,
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Sync the folders of these messages, and try them again now
+    #[arg(long, conflicts_with = "json")]
+    pub retry: bool,
     /// Set a key of the config for this run
     #[arg(short = 'o', long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -106,7 +127,7 @@ pub enum Topic {
 /// Turns `--info` into the command `info`.
 pub fn info_as_command(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut words: Vec<OsString> = words.into_iter().collect();
-    let commands = ["sync", "info", "mutt-mailboxes", "completions", "help", "--"];
+    let commands = ["sync", "info", "problems", "mutt-mailboxes", "completions", "help", "--"];
     let end = words.iter().position(|word| commands.iter().any(|command| word == command)).unwrap_or(words.len());
     if let Some(flag) = words[..end].iter().position(|word| word == "--info") {
         words[flag] = "info".into();

@@ -2,7 +2,7 @@
 
 mod json;
 
-pub use json::render_json;
+pub use json::{render_json, write_json};
 
 use super::end::End;
 use crate::config::Config;

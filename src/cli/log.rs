@@ -82,6 +82,7 @@ fn told(event: &Event) -> (&str, String) {
         Event::Note { account, folder: None, text } => (account, text.clone()),
         Event::Note { account, folder: Some(name), text } => (account, format!("{}: {text}", name)),
         Event::Problem { account, problem } => (account, format!("failed: {problem}")),
+        Event::Waiting { account, count, next } => (account, format!("{count} in the ledger, next try in {next:?}")),
         Event::Held { account, folder: None, held } => (account, held.to_string()),
         Event::Held { account, folder: Some(name), held } => (account, format!("{}: {held}", name)),
         Event::WouldDo { account, folder, what } => (account, format!("{folder}: would {what}")),

@@ -5,6 +5,7 @@ mod end;
 pub mod info;
 mod log;
 pub mod mutt;
+pub mod problems;
 pub mod quote;
 mod setup;
 mod signals;
@@ -49,7 +50,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
         Command::Sync(args) => {
             let config = load(cli, &args.set)?;
-            sync::run(&Setup::new(&config, log, Stop::from_flag(flag.clone())), args, &flag)
+            sync::run(&Setup::new(&config, log, Stop::from_flag(flag.clone())), args, false, &flag)
         }
         Command::Info(args) => {
             let config = load(cli, &args.set)?;
@@ -59,6 +60,13 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
             setup.ask_beforehand();
             signals::watch(&flag, false)?;
             info::run(&config, accounts, args.json, &stop)
+        }
+        Command::Problems(args) => {
+            let config = load(cli, &args.set)?;
+            match args.retry {
+                true => problems::retry(&Setup::new(&config, log, Stop::from_flag(flag.clone())), args, &flag),
+                false => problems::run(&config, args),
+            }
         }
         Command::MuttMailboxes(args) => mutt::run(&load(cli, &args.set)?, &args.mutt),
         Command::Completions { shell } => {

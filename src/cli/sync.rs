@@ -14,11 +14,14 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 /// Syncs the accounts, shows it, refreshes mutt's file and tells how it ended.
-pub fn run(setup: &Setup<'_>, args: &SyncArgs, flag: &Arc<AtomicBool>) -> anyhow::Result<ExitCode> {
+/// With `only_waiting`, only folders in which something waits after an error.
+pub fn run(setup: &Setup<'_>, args: &SyncArgs, only_waiting: bool, flag: &Arc<AtomicBool>) -> anyhow::Result<ExitCode> {
     let options = Options {
         dry_run: args.dry_run,
         allow_delete: args.allow_delete,
         restore: args.restore,
+        retry: args.retry,
+        only_waiting,
         only: args.folders.iter().map(|folder| only(folder)).collect::<Result<_, _>>()?,
         accounts_at_once: setup.config.general.max_sync_accounts,
     };

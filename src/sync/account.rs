@@ -10,10 +10,12 @@ use super::prepare::Work;
 use super::relocate::relocate;
 use super::{Account, Options, guard};
 use crate::mail::{FolderId, FolderName, Side, Sides, Withheld};
-use crate::state::{Change, State, StateError};
+use crate::state::{Backlog, Change, State, StateError};
 use crate::store::{Claim, FolderInfo, Kind, Reach, Stop, StoreError};
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::time::SystemTime;
 
 /// So few messages are not worth another connection.
 const WORTH_A_CONNECTION: usize = 10;
@@ -27,7 +29,7 @@ pub fn sync_account(account: &Account, options: &Options, observer: &Observer, s
     let (outcome, counts) = match opened {
         Ok(state) => {
             let state = state.told_to(account.state_log.clone());
-            let run = Run { account, options, observer, stop, state, tally: Mutex::default() };
+            let run = Run { account, options, observer, stop, state, tally: Mutex::default(), full: Sides::default() };
             run.run()
         }
         Err(error) => {
@@ -57,6 +59,8 @@ pub(super) struct Run<'a> {
     pub stop: &'a Stop,
     pub state: State,
     tally: Mutex<Tally>,
+    /// Sides that have no room left for more mail.
+    full: Sides<AtomicBool>,
 }
 
 impl Run<'_> {
@@ -91,23 +95,43 @@ impl Run<'_> {
             return Ok(());
         }
         let jobs = self.jobs(plan, &pairs, &lists, &mut stores)?;
+        let taking_part: HashSet<FolderId> = jobs.iter().map(|work| work.job.id).collect();
+        let synced = self.sync(jobs, &pool, stores);
+        self.tell_waiting(&taking_part)?;
+        synced
+    }
+
+    /// Looks at the folders, decides, and acts.
+    fn sync(&self, jobs: Vec<Work>, pool: &Pool<'_>, stores: Stores) -> Result<(), Failure> {
         let folders = jobs.len();
         let (unchanged, changed): (Vec<Work>, Vec<Work>) = jobs.into_iter().partition(Work::is_unchanged);
         self.tell(Event::Listed { account: self.account.name.clone(), folders, to_look_at: changed.len() });
         let mut unseen: HashSet<FolderId> = changed.iter().map(|work| work.job.id).collect();
-        let mut looks = self.look_at(changed, &pool, stores)?;
+        let mut looks = self.look_at(changed, pool, stores)?;
         if self.stop.is_set() || looks.is_empty() {
             pool.close();
             return Ok(());
         }
-        self.relocate(&mut looks, &pool)?;
+        self.relocate(&mut looks, pool)?;
         unseen.retain(|folder| looks.iter().all(|look| look.job.id != *folder));
         let doubt = self.doubt(&looks, &unchanged, &unseen)?;
         let planned: Vec<Planned> = looks.into_iter().map(|look| self.plan(look, &doubt)).collect();
         if !self.options.dry_run {
-            self.execute(planned, &pool, &doubt);
+            self.execute(planned, pool, &doubt);
         }
         pool.close();
+        Ok(())
+    }
+
+    /// Says how many messages of these folders wait after failures of their own, and until when.
+    fn tell_waiting(&self, folders: &HashSet<FolderId>) -> Result<(), Failure> {
+        let backlogs = self.state.backlogs()?;
+        let waiting: Vec<&Backlog> = backlogs.iter().filter(|backlog| folders.contains(&backlog.folder)).collect();
+        let Some(next) = waiting.iter().map(|backlog| backlog.next).min() else { return Ok(()) };
+        self.note_outcome(Outcome::Partial);
+        let count = waiting.iter().map(|backlog| backlog.count).sum();
+        let next = next.duration_since(SystemTime::now()).ok();
+        self.tell(Event::Waiting { account: self.account.name.clone(), count, next });
         Ok(())
     }
 
@@ -237,7 +261,13 @@ impl Run<'_> {
     }
 
     fn context(&self) -> Context<'_> {
-        Context { account: &self.account.name, state: &self.state, observer: self.observer, stop: self.stop }
+        Context {
+            account: &self.account.name,
+            state: &self.state,
+            observer: self.observer,
+            stop: self.stop,
+            full: &self.full,
+        }
     }
 
     fn relocate(&self, looks: &mut Vec<Look>, pool: &Pool<'_>) -> Result<(), Failure> {

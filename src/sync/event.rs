@@ -4,6 +4,7 @@ use super::plan::Held;
 use crate::mail::{FolderName, Side, Sides};
 use crate::store::{Kind, StoreError};
 use std::fmt;
+use std::time::Duration;
 
 /// Where the engine's events go. Sending never blocks and never fails the run.
 pub type Observer = dyn Fn(Event) + Send + Sync;
@@ -73,6 +74,13 @@ pub enum Event {
     Problem {
         account: String,
         problem: Problem,
+    },
+    /// So many messages wait in the ledger after failures of their own; how long until the first of them is tried
+    /// again, `None` where the next run does.
+    Waiting {
+        account: String,
+        count: usize,
+        next: Option<Duration>,
     },
     /// Odd, but nothing failed.
     Note {

@@ -5,11 +5,12 @@ use super::pair::{Failure, KnownIn, Look, Stores};
 use super::plan::{Op, Plan};
 use super::recognise::find_copies;
 use crate::mail::{FlagDelta, Flags, Identity, Key, PairId, Side, Sides};
-use crate::state::{Change, Intent, State};
+use crate::state::{Change, Intent, State, Waiting};
 use crate::store::{
     Draft, Fetched, Folder, Kind, Mark, Outgoing, Reach, Receive, Stop, StoreError, draft::draft_error,
 };
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 /// A batch of copies is confirmed in one commit: large enough that its fsyncs don't count, small enough that its
@@ -25,6 +26,8 @@ pub struct Context<'a> {
     pub state: &'a State,
     pub observer: &'a Observer,
     pub stop: &'a Stop,
+    /// Sides that have no room left: nothing is copied there any more.
+    pub full: &'a Sides<AtomicBool>,
 }
 
 impl Context<'_> {
@@ -43,6 +46,12 @@ pub struct Done {
     pub problems: Vec<Problem>,
     /// Sides whose cursor must not advance.
     pub pending: Sides<bool>,
+    /// Messages that failed by themselves, as the ledger is to have them: those that could not be copied, and those of
+    /// pairs that could not be changed or removed.
+    copies: Vec<Waiting>,
+    edits: Vec<Waiting>,
+    /// Whether it is not known what became of a copy: nothing is deleted then.
+    unsure: bool,
 }
 
 impl Done {
@@ -50,6 +59,19 @@ impl Done {
         let mut problem = Problem::new(Some(&look.job.names.remote), Some(side), error);
         problem.message = Some(key.to_string());
         self.problems.push(problem);
+    }
+
+    /// A message on `side` could not be copied to the other one. It waits; the folder goes on without it.
+    fn failed_copy(&mut self, look: &Look, side: Side, key: &Key, flags: &Flags, error: &StoreError) {
+        self.problem(look, side, key, error);
+        self.copies.push(look.ledger.failed_copy(side, key, flags, error, SystemTime::now()));
+    }
+
+    /// A message of a pair could not be changed or removed on `side`: what the other side wants stays to be done.
+    fn failed_edit(&mut self, look: &Look, side: Side, key: &Key, error: &StoreError) {
+        self.problem(look, side, key, error);
+        self.edits.push(look.ledger.failed_edit(side, key, error, SystemTime::now()));
+        self.pending[side.other()] = true;
     }
 }
 
@@ -69,37 +91,10 @@ pub fn execute(
     }
     context.state.apply(&std::mem::take(&mut look.prelude))?;
     let mut work = Work::sort(plan);
-    let needed = Sides::from_fn(|side| work.touches(side));
-    if needed.local || needed.remote || look.unsettled {
-        let Sides { local, remote } = stores;
-        let job = &look.job;
-        let access = Sides::from_fn(|side| job.policy.access(side, false));
-        let expect = look.cursors.as_ref().map(|cursor| Some(cursor.generation));
-        let mut folders: Sides<Box<dyn Folder + '_>> = Sides {
-            local: local.open(&job.wires.local, access.local, expect.local).map_err(Failure::on(Side::Local))?,
-            remote: remote.open(&job.wires.remote, access.remote, expect.remote).map_err(Failure::on(Side::Remote))?,
-        };
-        set_flags(look, &mut work, &mut folders, context, done)?;
-        for to in Side::BOTH {
-            copy(look, to, &work.copies[to], &mut folders, context, done)?;
-        }
-        for to in Side::BOTH {
-            settle(look, to, &mut folders, context, done)?;
-        }
-        if done.problems.is_empty() {
-            for on in Side::BOTH {
-                delete(look, on, &work.deletes[on], &mut folders, context, done)?;
-            }
-        } else {
-            for on in Side::BOTH.into_iter().filter(|on| !work.deletes[*on].is_empty()) {
-                done.pending[on.other()] = true;
-                let count = work.deletes[on].len();
-                let text = format!("{count} deletions on {on} wait until everything else in the folder succeeds");
-                let (account, folder) = (context.account.to_owned(), Some(look.job.names.remote.clone()));
-                (context.observer)(Event::Note { account, folder, text });
-            }
-        }
-    }
+    let worked = carry_out(look, &mut work, stores, context, done);
+    // What failed is noted whatever became of the rest.
+    record(look, worked.is_ok(), context.state, done)?;
+    worked?;
     let forget: Vec<Change> = work.forget.iter().map(|pair| Change::Forget { pair: *pair }).collect();
     commit(context.state, &forget)?;
     let cursors: Vec<Change> = Side::BOTH
@@ -109,6 +104,62 @@ pub fn execute(
         .collect();
     context.state.apply(&cursors)?;
     Ok(())
+}
+
+fn carry_out(
+    look: &mut Look,
+    work: &mut Work,
+    stores: &mut Stores,
+    context: &Context<'_>,
+    done: &mut Done,
+) -> Result<(), Failure> {
+    let needed = Sides::from_fn(|side| work.touches(side));
+    if !needed.local && !needed.remote && !look.unsettled {
+        return Ok(());
+    }
+    let Sides { local, remote } = stores;
+    let job = &look.job;
+    let access = Sides::from_fn(|side| job.policy.access(side, false));
+    let expect = look.cursors.as_ref().map(|cursor| Some(cursor.generation));
+    let mut folders: Sides<Box<dyn Folder + '_>> = Sides {
+        local: local.open(&job.wires.local, access.local, expect.local).map_err(Failure::on(Side::Local))?,
+        remote: remote.open(&job.wires.remote, access.remote, expect.remote).map_err(Failure::on(Side::Remote))?,
+    };
+    set_flags(look, work, &mut folders, context, done)?;
+    for to in Side::BOTH {
+        copy(look, to, &work.copies[to], &mut folders, context, done)?;
+    }
+    for to in Side::BOTH {
+        settle(look, to, &mut folders, context, done)?;
+    }
+    for on in Side::BOTH {
+        if !done.unsure {
+            delete(look, on, &work.deletes[on], &mut folders, context, done)?;
+        } else if !work.deletes[on].is_empty() {
+            done.pending[on.other()] = true;
+            let count = work.deletes[on].len();
+            let text = format!("{count} deletions on {on} wait until it is known what became of every copy");
+            let (account, folder) = (context.account.to_owned(), Some(look.job.names.remote.clone()));
+            (context.observer)(Event::Note { account, folder, text });
+        }
+    }
+    Ok(())
+}
+
+/// Brings the ledger to what was found. Only a folder that was done with says which pairs failed: what did not fail
+/// this time is solved.
+fn record(look: &Look, all: bool, state: &State, done: &mut Done) -> Result<(), Failure> {
+    let folder = look.job.id;
+    let mut changes = Vec::new();
+    let mut failed = std::mem::take(&mut done.copies);
+    let edits = std::mem::take(&mut done.edits);
+    if all {
+        let known = Side::BOTH.into_iter().flat_map(|side| look.ledger.edits[side].keys().map(move |key| (side, key)));
+        changes.extend(known.map(|(side, key)| Change::Solved { folder, side, key: key.clone() }));
+        failed.extend(edits);
+    }
+    changes.extend(failed.into_iter().map(|waiting| Change::Problem { folder, waiting }));
+    commit(state, &changes)
 }
 
 fn commit(state: &State, changes: &[Change]) -> Result<(), Failure> {
@@ -184,8 +235,7 @@ fn set_flags(
         let failed = folders[side].set_flags(&changes).map_err(Failure::on(side))?;
         done.counts.flagged[side] += changes.len() - failed.len().min(changes.len());
         for (key, error) in failed {
-            done.problem(look, side, &key, &error);
-            done.pending[side.other()] = true;
+            done.failed_edit(look, side, &key, &error);
             refused.insert((side, key));
         }
     }
@@ -241,6 +291,10 @@ fn copy(
     if copies.is_empty() {
         return Ok(());
     }
+    if context.full[to].load(Ordering::Relaxed) {
+        done.pending[to.other()] = true;
+        return Ok(());
+    }
     let (target, source) = match to {
         Side::Local => (&mut folders.local, &mut folders.remote),
         Side::Remote => (&mut folders.remote, &mut folders.local),
@@ -263,11 +317,26 @@ fn copy(
     let fetched = source.fetch(&keys, &mut transfer);
     // What came whole before the source failed is as good as any.
     let flushed = if transfer.failure.is_none() { transfer.flush() } else { Ok(()) };
-    if let Some(failure) = transfer.failure.take() {
-        return Err(failure);
+    let result = match transfer.failure.take() {
+        Some(failure) => Err(failure),
+        None => flushed.and(fetched.map_err(Failure::on(to.other()))),
+    };
+    match result {
+        Err(Failure { side: Some(side), error }) if side == to && is_full(&error) => {
+            // Said once for the account: the other folders wait for the same reason.
+            if !context.full[to].swap(true, Ordering::Relaxed) {
+                done.problems.push(Problem::new(Some(&look.job.names.remote), Some(to), &error));
+            }
+            done.pending[to.other()] = true;
+            Ok(())
+        }
+        result => result,
     }
-    flushed?;
-    fetched.map_err(Failure::on(to.other()))
+}
+
+/// Whether a side has no room for more mail. What it has can still be read, changed and deleted.
+fn is_full(error: &StoreError) -> bool {
+    error.kind == Kind::Later && error.reach == Reach::Folder
 }
 
 /// Takes messages from one side and puts them into the other, batch by batch.
@@ -343,6 +412,7 @@ impl Transfer<'_> {
     ) -> Result<(), Failure> {
         let (to, folder) = (self.to, self.look.job.id);
         let mut changes = Vec::new();
+        let mut failure = None;
         for ((source, identity), answer) in sources.iter().zip(answers) {
             let done = Change::Done { folder, to, source: source.clone() };
             match answer {
@@ -363,12 +433,21 @@ impl Transfer<'_> {
                 }
                 Err(error) => {
                     changes.push(done);
-                    self.done.problem(self.look, to.other(), source, &error);
-                    self.done.pending[to.other()] = true;
+                    match error.reach {
+                        Reach::Message => self.fail_one(source, &error),
+                        _ => failure = failure.or(Some(Failure { side: Some(to), error })),
+                    }
                 }
             }
         }
-        Ok(self.context.state.apply(&changes)?)
+        self.context.state.apply(&changes)?;
+        failure.map_or(Ok(()), Err)
+    }
+
+    fn fail_one(&mut self, key: &Key, error: &StoreError) {
+        if let Some(copy) = self.plans.get(key) {
+            self.done.failed_copy(self.look, self.to.other(), key, &copy.from, error);
+        }
     }
 
     fn report(&self) {
@@ -408,8 +487,12 @@ impl Receive for Transfer<'_> {
     }
 
     fn failed(&mut self, key: Key, error: StoreError) -> Result<(), StoreError> {
-        self.done.problem(self.look, self.to.other(), &key, &error);
-        self.done.pending[self.to.other()] = true;
+        if error.reach > Reach::Message {
+            return Err(self.fail(Failure { side: Some(self.to.other()), error }));
+        }
+        if self.expected.remove(&key) {
+            self.fail_one(&key, &error);
+        }
         Ok(())
     }
 }
@@ -439,6 +522,7 @@ fn settle(
                 .with_hint("the next run looks for it before anything is sent again");
             done.problem(look, to.other(), &intent.source, &error);
             done.pending = Sides::new(true, true);
+            done.unsure = true;
             continue;
         };
         let flags = Sides::new(intent.flags.clone(), intent.flags.clone());
@@ -479,8 +563,7 @@ fn delete(
     let gone = deletes.iter().filter(|(_, key)| !stays.contains(key));
     let changes: Vec<Change> = gone.map(|(pair, _)| Change::Forget { pair: *pair }).collect();
     for (key, error) in &failed {
-        done.problem(look, on, key, error);
-        done.pending[on.other()] = true;
+        done.failed_edit(look, on, key, error);
     }
     commit(context.state, &changes)
 }

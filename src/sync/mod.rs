@@ -18,7 +18,7 @@
 //! | yes | gone | gone | forget |
 //! | yes | gone here, appeared in another folder of this side | unchanged or reflagged | move there |
 //! | yes | gone, but folder unavailable, listing incomplete, or guard hit | any | hold and report; nothing is deleted |
-//! | yes | content unreadable or refused by the server | any | report and try again, exit 1; never a deletion |
+//! | any | unreadable, or refused by the other side | any | goes to the ledger and is tried again ever more seldom; all else goes on; exit 1; never a deletion |
 //!
 //! The base is kept per side: what a side can't hold (a keyword that a mailbox refuses, the 27th of a Maildir) is then
 //! not taken for removed there.
@@ -29,6 +29,7 @@ pub mod execute;
 pub mod folders;
 mod gone;
 pub mod guard;
+pub mod ledger;
 pub mod moves;
 pub mod pair;
 pub mod plan;
@@ -135,6 +136,10 @@ pub struct Options {
     pub allow_delete: bool,
     /// Brings back what is gone on one side and held for that, this once.
     pub restore: bool,
+    /// Tries messages again that wait after a failure, whether their time has come or not.
+    pub retry: bool,
+    /// Only folders with such messages.
+    pub only_waiting: bool,
     /// Only folders that one of these names, by their name on either side; all where empty.
     pub only: Vec<rules::Pattern>,
     /// Accounts synced at the same time; 1 or more.

@@ -1,6 +1,7 @@
 //! One folder pair from look to outcome, and nothing else.
 
 use super::event::Counts;
+use super::ledger::{self, Ledger};
 use super::plan::{Held, Op, Plan, Reason, What};
 use super::recognise::{Former, bind_new, bind_renamed, done, resume, unbind};
 use super::reconcile::{Bound, Input, Now, Touched, reconcile};
@@ -12,7 +13,7 @@ use crate::mail::{
 use crate::state::{Change, State, StateError};
 use crate::store::{Access, Folder, Kind, Known, NothingKnown, Reach, Stop, Store, StoreError};
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Both stores of an account, over one connection each.
 pub type Stores = Sides<Box<dyn Store>>;
@@ -60,6 +61,10 @@ pub struct Job {
     pub held: Sides<Withheld>,
     /// Whether copies were begun that may not have ended.
     pub intents: bool,
+    /// Whether a message waits whose time has come to be tried again.
+    pub due: bool,
+    /// Messages that wait are tried again if their time is not after this one.
+    pub due_by: SystemTime,
     /// How long a copy is waited for whose connection broke off.
     pub patience: Duration,
     pub stop: Stop,
@@ -68,7 +73,7 @@ pub struct Job {
 impl Job {
     /// Whether the two cursors prove that there is nothing to do.
     pub fn is_unchanged(&self) -> bool {
-        !self.intents && Side::BOTH.into_iter().all(|side| self.is_unchanged_on(side))
+        !self.intents && !self.due && Side::BOTH.into_iter().all(|side| self.is_unchanged_on(side))
     }
 
     fn is_unchanged_on(&self, side: Side) -> bool {
@@ -96,6 +101,7 @@ pub struct Look {
     /// Messages that are not known and were bound to nothing.
     pub new: Sides<Vec<Appeared>>,
     pub bound: Vec<Bound>,
+    pub ledger: Ledger,
     /// What is known of messages that no row knows.
     pub identities: Sides<HashMap<Key, Identity>>,
     /// What must be committed before anything is done.
@@ -193,7 +199,8 @@ pub fn count(plan: &Plan) -> Counts {
     counts
 }
 
-/// What one side was known to have, read from the state as it is asked for.
+/// What one side was known to have, read from the state as it is asked for. Messages that wait to be copied are known:
+/// the cursor has gone on without them.
 pub struct KnownIn<'a> {
     pub state: &'a State,
     pub folder: FolderId,
@@ -203,15 +210,25 @@ pub struct KnownIn<'a> {
 impl Known for KnownIn<'_> {
     fn get(&self, key: &Key) -> Result<Option<Flags>, StoreError> {
         let rows = self.state.pairs_of(self.folder, self.side, key).map_err(state_error)?;
-        Ok(rows.into_iter().next().map(|row| row.flags[self.side].clone()))
+        match rows.into_iter().next() {
+            Some(row) => Ok(Some(row.flags[self.side].clone())),
+            None => self.state.waiting_flags(self.folder, self.side, key).map_err(state_error),
+        }
     }
 
     fn count(&self) -> Result<u64, StoreError> {
-        self.state.count_keys(self.folder, self.side).map_err(state_error)
+        let waiting = self.state.waiting_keys(self.folder, self.side).map_err(state_error)?.len() as u64;
+        Ok(self.state.count_keys(self.folder, self.side).map_err(state_error)? + waiting)
     }
 
     fn all(&self) -> Result<Vec<(Key, Flags)>, StoreError> {
-        self.state.keys(self.folder, self.side).map_err(state_error)
+        let mut keys = self.state.keys(self.folder, self.side).map_err(state_error)?;
+        let waiting = self.state.waiting_keys(self.folder, self.side).map_err(state_error)?;
+        if !waiting.is_empty() {
+            keys.extend(waiting);
+            keys.sort_by(|a, b| a.0.cmp(&b.0));
+        }
+        Ok(keys)
     }
 }
 
@@ -244,6 +261,7 @@ pub fn look(job: Job, stores: &mut Stores, state: &State, dry_run: bool) -> Resu
         touched: BTreeMap::new(),
         new: Sides::default(),
         bound: Vec::new(),
+        ledger: Ledger::load(state, job.id)?,
         identities: Sides::default(),
         prelude: Vec::new(),
         known: state.count(job.id)? as usize,
@@ -254,13 +272,15 @@ pub fn look(job: Job, stores: &mut Stores, state: &State, dry_run: bool) -> Resu
     };
     let mut changes = changes;
     // A server may be doubted for other reasons, and have shown all the same as many messages as it counts.
-    look.lacking = changes.as_ref().map(|changes| {
-        let shown = (changes.appeared.len() + look.known) as u64;
+    look.lacking = Sides::from_fn(|side| {
+        let changes = &changes[side];
+        let shown = (changes.appeared.len() + look.known + look.ledger.copies[side].len()) as u64;
         !changes.complete && changes.count.is_none_or(|count| shown < count)
     });
     for side in Side::BOTH {
         look.notes.extend(std::mem::take(&mut changes[side].notes).into_iter().map(|note| (side, note)));
     }
+    let resting = ledger::attend(&mut look, &mut changes);
     let reset = changes.local.reset || changes.remote.reset;
     let former = if reset { unbind(&mut look, state, &mut changes)? } else { Former::default() };
     touch(&mut look, state, &mut changes)?;
@@ -274,6 +294,9 @@ pub fn look(job: Job, stores: &mut Stores, state: &State, dry_run: bool) -> Resu
         false => {}
     }
     bind_new(&mut look, &mut folders, &former)?;
+    for side in Side::BOTH {
+        look.new[side].retain(|appeared| !resting[side].contains(&appeared.key));
+    }
     bind_renamed(&mut look, &mut folders)?;
     let lost = former.pairs.iter().filter(|pair| !look.touched.contains_key(pair));
     look.prelude.extend(lost.map(|pair| Change::Forget { pair: *pair }));
@@ -327,6 +350,7 @@ pub fn look_one_side(job: Job, there: Side, stores: &mut Stores) -> Result<Look,
         touched: BTreeMap::new(),
         new: Sides::default(),
         bound: Vec::new(),
+        ledger: Ledger::default(),
         identities: Sides::default(),
         prelude: Vec::new(),
         known: 0,

@@ -6,10 +6,10 @@ use super::folders::{Entry, FolderPlan, Status};
 use super::gone::Folders;
 use super::pair::{Failure, Job, Stores};
 use crate::mail::{FolderId, FolderName, Side, Sides};
-use crate::state::{Change, Pair};
+use crate::state::{Backlog, Change, Pair};
 use crate::store::{FolderInfo, Kind, Reach, StoreError};
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 impl Run<'_> {
     /// Makes and renames folders, and gives the pairs that take part.
@@ -21,11 +21,18 @@ impl Run<'_> {
         stores: &mut Stores,
     ) -> Result<Vec<Work>, Failure> {
         let intents: HashSet<FolderId> = self.state.folders_with_intents()?.into_iter().collect();
+        let backlogs = self.state.backlogs()?;
+        let now = SystemTime::now();
+        let due_by = if self.options.retry { backlogs.iter().map(|b| b.last).max().unwrap_or(now) } else { now };
         let mut jobs = Vec::new();
         let mut matched = HashSet::new();
+        let waits = |entry: &Entry| {
+            !self.options.only_waiting || backlogs.iter().any(|backlog| Some(backlog.folder) == entry.known)
+        };
         let folders = Folders::count(&plan.entries, lists, pairs);
         let entries = plan.entries.into_iter().enumerate();
-        let entries: Vec<(usize, Entry)> = entries.filter(|(_, entry)| self.wanted(entry, &mut matched)).collect();
+        let entries: Vec<(usize, Entry)> =
+            entries.filter(|(_, entry)| self.wanted(entry, &mut matched) && waits(entry)).collect();
         // Names are given up before others take them.
         self.forget(&entries)?;
         let renames: Vec<(usize, &Entry)> = entries.iter().map(|(number, entry)| (*number, entry)).collect();
@@ -37,6 +44,9 @@ impl Run<'_> {
             match renamed.and_then(|renamed| self.job(entry, number, known, renamed, &folders, stores)) {
                 Ok(Some(mut work)) => {
                     work.job.intents = intents.contains(&work.job.id);
+                    work.job.due_by = due_by;
+                    let due = |backlog: &Backlog| backlog.folder == work.job.id && backlog.next <= due_by;
+                    work.job.due = backlogs.iter().any(due);
                     jobs.push(work);
                 }
                 Ok(None) => {}
@@ -157,6 +167,8 @@ impl Run<'_> {
             seen,
             held,
             intents: false,
+            due: false,
+            due_by: SystemTime::UNIX_EPOCH,
             patience,
             stop: self.stop.clone(),
         };

@@ -120,9 +120,11 @@ impl Face for Bars {
             }
             Event::FolderCreated { .. } | Event::FolderRenamed { .. } | Event::FolderDeleted { .. } => {}
             Event::Planned { .. } => {}
-            Event::WouldDo { .. } | Event::Held { .. } | Event::Problem { .. } | Event::Note { .. } => {
-                self.above(lines(event));
-            }
+            Event::WouldDo { .. }
+            | Event::Held { .. }
+            | Event::Problem { .. }
+            | Event::Waiting { .. }
+            | Event::Note { .. } => self.above(lines(event)),
         }
     }
 

@@ -6,7 +6,7 @@ mod bars;
 mod line;
 mod text;
 
-pub use text::{clean, done, harmful, plain, width};
+pub use text::{clean, done, harmful, plain, span, width};
 
 use crate::sync::event::{Event, Report};
 use std::io::{self, IsTerminal, Write};

@@ -3,6 +3,7 @@
 use crate::sync::event::{Counts, Event, Outcome, Problem, Report};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use unicode_width::UnicodeWidthStr;
 
 /// A line, and where it belongs.
@@ -83,6 +84,13 @@ pub(super) fn lines(event: &Event) -> Vec<Line> {
         Event::Problem { account, problem: told } => {
             problem(&at(account, told.folder.as_ref()), &cause(told), told.hint.as_deref())
         }
+        Event::Waiting { account, count, next } => {
+            let messages = if *count == 1 { "message waits" } else { "messages wait" };
+            let next =
+                next.map_or("the next sync tries again".to_owned(), |next| format!("next try in {}", span(next)));
+            let hint = "`mailsync problems` lists them; `mailsync problems --retry` tries again at once";
+            problem(&at(account, None::<&String>), &format!("{count} {messages} after errors ({next})"), Some(hint))
+        }
         Event::Note { account, folder, text } => {
             vec![Line::Note(format!("mailsync: {}: note: {}", at(account, folder.as_ref()), plain(text)))]
         }
@@ -143,6 +151,8 @@ pub(super) struct Tally {
     would_do: usize,
     /// Things held and things failed, by account.
     undone: BTreeMap<String, (usize, usize)>,
+    /// Messages that wait after errors, by account.
+    waiting: BTreeMap<String, usize>,
 }
 
 impl Tally {
@@ -151,6 +161,7 @@ impl Tally {
             Event::WouldDo { .. } => self.would_do += 1,
             Event::Held { account, .. } => self.undone.entry(account.clone()).or_default().0 += 1,
             Event::Problem { account, .. } => self.undone.entry(account.clone()).or_default().1 += 1,
+            Event::Waiting { account, count, .. } => *self.waiting.entry(account.clone()).or_default() += count,
             _ => {}
         }
     }
@@ -161,13 +172,14 @@ impl Tally {
         let mut undone = Vec::new();
         for (account, outcome, _) in &report.accounts {
             let (held, failed) = self.undone.get(account).copied().unwrap_or_default();
-            if *outcome == Outcome::InStep && held + failed == 0 {
+            let waiting = self.waiting.get(account).copied().unwrap_or_default();
+            if *outcome == Outcome::InStep && held + failed + waiting == 0 {
                 continue;
             }
-            if held + failed == 0 && *outcome != Outcome::Interrupted {
+            if held + failed + waiting == 0 && *outcome != Outcome::Interrupted {
                 lines.push(Line::Problem(format!("mailsync: {}: {}", clean(account), ended(*outcome))));
             }
-            undone.push(format!("{} ({})", clean(account), left(*outcome, held, failed)));
+            undone.push(format!("{} ({})", clean(account), left(*outcome, held, failed, waiting)));
         }
         lines.push(Line::Result(self.summary(report, &undone)));
         lines
@@ -201,9 +213,9 @@ fn ended(outcome: Outcome) -> &'static str {
     }
 }
 
-fn left(outcome: Outcome, held: usize, failed: usize) -> String {
+fn left(outcome: Outcome, held: usize, failed: usize, waiting: usize) -> String {
     let mut said = Vec::new();
-    if outcome > Outcome::Partial || held + failed == 0 {
+    if outcome > Outcome::Partial || held + failed + waiting == 0 {
         said.push(ended(outcome).to_owned());
     }
     if held > 0 {
@@ -212,7 +224,20 @@ fn left(outcome: Outcome, held: usize, failed: usize) -> String {
     if failed > 0 && !matches!(outcome, Outcome::AuthFailed | Outcome::Locked) {
         said.push(format!("{failed} failed"));
     }
+    if waiting > 0 {
+        said.push(format!("{waiting} waiting"));
+    }
     said.join(", ")
+}
+
+/// A time span in words, rounded up: `15 min`, `4 h`, `2 days`.
+pub fn span(span: Duration) -> String {
+    let minutes = span.as_secs().div_ceil(60).max(1);
+    match minutes {
+        ..120 => format!("{minutes} min"),
+        120..2880 => format!("{} h", minutes.div_ceil(60)),
+        _ => format!("{} days", minutes.div_ceil(24 * 60)),
+    }
 }
 
 /// Bytes in words: `17 B`, `1.2 MB`.
@@ -245,6 +270,12 @@ mod tests {
     fn bytes_are_said_in_the_unit_that_fits() {
         let said: Vec<String> = [0, 999, 1000, 1_250_000, 999_999, 5_000_000_000].map(bytes).into();
         assert_eq!(said, ["0 B", "999 B", "1.0 kB", "1.2 MB", "1.0 MB", "5.0 GB"]);
+    }
+
+    #[test]
+    fn time_spans_are_rounded_up_to_the_unit_that_fits() {
+        let said: Vec<String> = [0, 60, 899, 7199, 7200, 100_000, 200_000].map(|s| span(Duration::from_secs(s))).into();
+        assert_eq!(said, ["1 min", "1 min", "15 min", "2 h", "2 h", "28 h", "3 days"]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod life;
 mod machines;
 mod modes;
 mod moves;
+mod problems;
 mod renamed;
 mod two_way;
 mod views;

@@ -75,7 +75,12 @@ fn both<T>(sides: Sides<T>) -> Both<T> {
 /// Writes the surveys for programs: one JSON object; mailsync(1) describes it.
 pub fn render_json(surveys: &[Survey], out: &mut dyn Write) -> io::Result<()> {
     let accounts = surveys.iter().map(account_told).collect();
-    let text = serde_json::to_string_pretty(&Told { version: 1, accounts })?;
+    write_json(&Told { version: 1, accounts }, out)
+}
+
+/// Writes a value as JSON that does a terminal no harm.
+pub fn write_json(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
+    let text = serde_json::to_string_pretty(value)?;
     let mut safe = String::with_capacity(text.len() + 1);
     for c in text.chars() {
         // JSON lets these stand; a terminal does not. They can only be inside a string.
