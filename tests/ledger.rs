@@ -368,6 +368,19 @@ fn a_folder_that_is_forgotten_takes_its_entries_along() {
 }
 
 #[test]
+fn a_folder_with_a_message_that_waits_is_not_deleted_with_its_counterpart() {
+    let mut bench = Bench::new(MemorySettings::maildir(), MemorySettings::server());
+    bench.delete_folders = true;
+    fill(&bench.worlds.local, &["Work: a bad", "Other: b"]);
+    Poison::fetch(&bench, Side::Local, &["bad"]);
+    assert_eq!(bench.run().outcome, Outcome::Partial);
+    assert!(bench.worlds.remote.remove_folder(&folder("Work")));
+    let ran = bench.run();
+    assert_eq!((ran.outcome, ran.counts), (Outcome::Partial, Default::default()), "{ran:?}");
+    assert_eq!(bench.worlds.local.keys(&folder("Work")).len(), 2);
+}
+
+#[test]
 fn a_run_that_dies_while_it_tries_again_neither_doubles_nor_forgets() {
     let start = Bench::new(MemorySettings::maildir(), MemorySettings::server());
     fill(&start.worlds.remote, &["INBOX: a bad b"]);

@@ -114,22 +114,24 @@ impl Run<'_> {
         let known = KnownIn { state: &self.state, folder: pair.id, side: on };
         // All of it is listed: what was passed over before, whatever the reason, is as unknown as what is new.
         let changes = folder.changes(None, &known).map_err(Failure::on(on))?;
+        let vanished: HashSet<&Key> = changes.vanished.iter().collect();
+        // The other side never had what waits to be copied.
+        let waiting = self.state.waiting_keys(pair.id, on)?;
+        let waiting = waiting.iter().filter(|(key, _)| !vanished.contains(key)).count();
         let facts = Departed {
             opens,
             inbox: folders.inbox[side],
             gone: folders.gone[side],
             of: folders.of,
-            unknown: changes.appeared.len(),
+            unknown: changes.appeared.len() + waiting,
             reflagged: changes.reflagged.len(),
             complete: changes.complete,
             unfinished: !self.state.intents(pair.id)?.is_empty(),
-            waiting: self.state.problems(pair.id)?.len(),
             allow_delete: self.options.allow_delete,
         };
         if let Some(why) = refuse_departed(&facts) {
             return Ok(Some(why));
         }
-        let vanished: HashSet<&Key> = changes.vanished.iter().collect();
         let keys: Vec<Key> = self.state.keys(pair.id, on)?.into_iter().map(|(key, _)| key).collect();
         let keys: Vec<Key> = keys.into_iter().filter(|key| !vanished.contains(key)).collect();
         let mut counts = Counts::default();

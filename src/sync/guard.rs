@@ -97,8 +97,6 @@ pub struct Departed {
     pub complete: bool,
     /// Whether copies were begun that may not have ended.
     pub unfinished: bool,
-    /// Messages that failed and are to be tried again.
-    pub waiting: usize,
     /// Lets folders go that are merely many.
     pub allow_delete: bool,
 }
@@ -117,7 +115,6 @@ pub fn refuse_departed(facts: &Departed) -> Option<String> {
         }
         () if !facts.complete => Some("its listing was incomplete".to_owned()),
         () if facts.unfinished => Some("copies that were begun have not ended".to_owned()),
-        () if facts.waiting > 0 => Some(format!("{} messages in it wait after errors", facts.waiting)),
         () if unknown > 0 => Some(format!("{unknown} messages in it were never synced")),
         () if reflagged > 0 => Some(format!("{reflagged} messages in it have flags that were never synced")),
         () => None,
@@ -245,7 +242,6 @@ mod tests {
             (Departed { gone: 2, of: 3, ..fine.clone() }, "2 of 3"),
             (Departed { complete: false, ..fine.clone() }, "incomplete"),
             (Departed { unfinished: true, ..fine.clone() }, "begun"),
-            (Departed { waiting: 1, ..fine.clone() }, "after errors"),
             (Departed { unknown: 1, ..fine.clone() }, "never synced"),
             (Departed { reflagged: 1, ..fine.clone() }, "flags"),
         ] {

@@ -6,7 +6,7 @@ use super::folders::{Entry, FolderPlan, Status};
 use super::gone::Folders;
 use super::pair::{Failure, Job, Stores};
 use crate::mail::{FolderId, FolderName, Side, Sides};
-use crate::state::{Change, Pair};
+use crate::state::{Backlog, Change, Pair};
 use crate::store::{FolderInfo, Kind, Reach, StoreError};
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
@@ -26,19 +26,18 @@ impl Run<'_> {
         let due_by = if self.options.retry { backlogs.iter().map(|b| b.last).max().unwrap_or(now) } else { now };
         let mut jobs = Vec::new();
         let mut matched = HashSet::new();
+        let waits = |entry: &Entry| {
+            !self.options.only_waiting || backlogs.iter().any(|backlog| Some(backlog.folder) == entry.known)
+        };
         let folders = Folders::count(&plan.entries, lists, pairs);
-        let backlog = |entry: &Entry| backlogs.iter().find(|backlog| Some(backlog.folder) == entry.known);
         let entries = plan.entries.into_iter().enumerate();
-        let entries: Vec<(usize, Entry)> = entries
-            .filter(|(_, entry)| self.wanted(entry, &mut matched))
-            .filter(|(_, entry)| !self.options.only_waiting || backlog(entry).is_some())
-            .collect();
+        let entries: Vec<(usize, Entry)> =
+            entries.filter(|(_, entry)| self.wanted(entry, &mut matched) && waits(entry)).collect();
         // Names are given up before others take them.
         self.forget(&entries)?;
         let renames: Vec<(usize, &Entry)> = entries.iter().map(|(number, entry)| (*number, entry)).collect();
         let mut renamed = self.retitle(&renames, pairs, lists, stores)?;
         for (number, entry) in entries {
-            let backlog = backlog(&entry);
             let known = pairs.iter().find(|pair| Some(pair.id) == entry.known);
             let names = entry.names.clone();
             let renamed = renamed.remove(&number).transpose();
@@ -46,7 +45,8 @@ impl Run<'_> {
                 Ok(Some(mut work)) => {
                     work.job.intents = intents.contains(&work.job.id);
                     work.job.due_by = due_by;
-                    work.job.due = backlog.is_some_and(|backlog| backlog.next <= due_by);
+                    let due = |backlog: &Backlog| backlog.folder == work.job.id && backlog.next <= due_by;
+                    work.job.due = backlogs.iter().any(due);
                     jobs.push(work);
                 }
                 Ok(None) => {}
