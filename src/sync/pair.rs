@@ -76,6 +76,11 @@ impl Job {
         !self.intents && !self.due && Side::BOTH.into_iter().all(|side| self.is_unchanged_on(side))
     }
 
+    /// Whether no run ever came to its end that began with all of this side.
+    pub fn never_dealt_with(&self, side: Side) -> bool {
+        self.stored[side].as_ref().is_none_or(Cursor::is_start)
+    }
+
     fn is_unchanged_on(&self, side: Side) -> bool {
         match (&self.stored[side], &self.seen[side]) {
             (Some(stored), Some(seen)) => stored.proves_unchanged(seen),
@@ -171,10 +176,7 @@ impl Look {
             held: self.job.held,
             limits: account.limits,
             doubt,
-            blind: Sides::from_fn(|side| {
-                let never_whole = self.job.stored[side].as_ref().is_none_or(Cursor::is_start);
-                self.lacking[side] && never_whole
-            }),
+            blind: Sides::from_fn(|side| self.lacking[side] && self.job.never_dealt_with(side)),
             allow_delete: options.allow_delete,
         };
         guard::guard(plan, &facts)

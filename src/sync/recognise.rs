@@ -4,7 +4,7 @@
 use super::moves::{Trace, find_moves};
 use super::pair::{Failure, Look};
 use super::reconcile::{Bound, Now, Touched};
-use super::rematch::{Candidate, rematch};
+use super::rematch::{Candidate, Trust, rematch};
 use super::settle::find_settled;
 use crate::mail::{Appeared, Changes, Flags, FolderId, Identity, Key, PairId, Side, Sides};
 use crate::state::{Change, Intent, Row, State};
@@ -135,12 +135,12 @@ fn match_up(
         let known = keys.iter().filter_map(|key| Some((key, identities.get(key)?)));
         known.map(|(key, identity)| Candidate { key: key.clone(), identity: identity.clone() }).collect()
     };
-    let first = rematch(Sides::new(begun, &candidates(identities)));
+    let first = rematch(Sides::new(begun, &candidates(identities)), Trust::MessageId);
     if first.ask.remote.is_empty() {
         return Ok(first.bound);
     }
     identities.extend(folder.identify(&first.ask.remote, Depth::Content)?);
-    Ok(rematch(Sides::new(begun, &candidates(identities))).bound)
+    Ok(rematch(Sides::new(begun, &candidates(identities)), Trust::MessageId).bound)
 }
 
 /// Binds messages that are new on both sides and are the same.
@@ -160,14 +160,17 @@ pub fn bind_new(look: &mut Look, folders: &mut Sides<Box<dyn Folder + '_>>, form
         known.map(|(key, identity)| Candidate { key: key.clone(), identity: identity.clone() }).collect()
     };
     let (local, remote) = (candidates(look, Side::Local), candidates(look, Side::Remote));
-    let mut matched = rematch(Sides::new(&local, &remote));
+    // Pairing a whole folder anew must not mean to read all of it; in one that was in step little is new on both sides.
+    let anew = !former.pairs.is_empty() || Side::BOTH.into_iter().any(|side| look.job.never_dealt_with(side));
+    let trust = if anew { Trust::MessageId } else { Trust::Content };
+    let mut matched = rematch(Sides::new(&local, &remote), trust);
     if !matched.ask.local.is_empty() || !matched.ask.remote.is_empty() {
         for side in Side::BOTH {
             let answers = folders[side].identify(&matched.ask[side], Depth::Content).map_err(Failure::on(side))?;
             look.identities[side].extend(answers);
         }
         let (local, remote) = (candidates(look, Side::Local), candidates(look, Side::Remote));
-        matched = rematch(Sides::new(&local, &remote));
+        matched = rematch(Sides::new(&local, &remote), trust);
     }
     let mut taken = Sides::from_fn(|side| {
         let appeared = std::mem::take(&mut look.new[side]);

@@ -1,8 +1,8 @@
 //! Finds out which messages of both sides are the same, where the baseline does not know: a first sync with mail on
 //! both sides, a lost state, a new UIDVALIDITY, an import, a crash. Pure.
 //!
-//! What counts as proof: EMAILID; a Message-ID that is unique on both sides, with the same size; else the hash of the
-//! content. Equal messages stay as many as they are: they are bound one to one, and the rest is left over.
+//! What counts as proof: EMAILID, the hash of the content, and under [`Trust::MessageId`] a Message-ID that is unique on
+//! both sides, with the same size. Equal messages stay as many as they are: they are bound one to one, and the rest is left over.
 
 use crate::mail::{Identity, Key, Side, Sides};
 use std::collections::BTreeMap;
@@ -12,6 +12,15 @@ use std::collections::BTreeMap;
 pub struct Candidate {
     pub key: Key,
     pub identity: Identity,
+}
+
+/// How far a Message-ID is believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Unique on both sides, and with the same size, it is proof: where to read all content is to read whole folders.
+    MessageId,
+    /// It never is: programs give edited drafts and their daily reports the same one.
+    Content,
 }
 
 /// What was found.
@@ -24,7 +33,7 @@ pub struct Matched {
 }
 
 /// Binds what is proven, and says what must be read to prove more.
-pub fn rematch(candidates: Sides<&[Candidate]>) -> Matched {
+pub fn rematch(candidates: Sides<&[Candidate]>, trust: Trust) -> Matched {
     let mut matched = Matched::default();
     let open = bind_by_email_id(candidates, &mut matched);
     let mut groups: BTreeMap<Option<&str>, Sides<Vec<&Candidate>>> = BTreeMap::new();
@@ -38,7 +47,7 @@ pub fn rematch(candidates: Sides<&[Candidate]>) -> Matched {
         if group.local.is_empty() || group.remote.is_empty() {
             continue;
         }
-        let single = group.local.len() == 1 && group.remote.len() == 1 && id.is_some();
+        let single = trust == Trust::MessageId && group.local.len() == 1 && group.remote.len() == 1 && id.is_some();
         let sizes = Sides::new(group.local[0].identity.size, group.remote[0].identity.size);
         if single && sizes.local.is_some() && sizes.local == sizes.remote {
             matched.bound.push(Sides::new(group.local[0].key.clone(), group.remote[0].key.clone()));
@@ -118,8 +127,12 @@ mod tests {
     }
 
     fn found(local: &[&str], remote: &[&str]) -> (Vec<(u32, u32)>, Vec<u32>, Vec<u32>) {
+        found_by(Trust::MessageId, local, remote)
+    }
+
+    fn found_by(trust: Trust, local: &[&str], remote: &[&str]) -> (Vec<(u32, u32)>, Vec<u32>, Vec<u32>) {
         let (local, remote) = (candidates(local), candidates(remote));
-        let matched = rematch(Sides::new(&local, &remote));
+        let matched = rematch(Sides::new(&local, &remote), trust);
         let uid = |key: &Key| key.uid().expect("a UID");
         let mut bound: Vec<(u32, u32)> = matched.bound.iter().map(|k| (uid(&k.local), uid(&k.remote))).collect();
         bound.sort();
@@ -129,6 +142,13 @@ mod tests {
     #[test]
     fn a_unique_message_id_with_the_same_size_is_proof() {
         assert_eq!(found(&["1 a 10 1", "2 b 10 2"], &["8 b 10 -", "9 a 10 -"]), (vec![(1, 9), (2, 8)], vec![], vec![]));
+    }
+
+    #[test]
+    fn a_message_id_proves_nothing_where_content_can_be_read() {
+        assert_eq!(found_by(Trust::Content, &["1 a 10 1"], &["9 a 10 -"]), (vec![], vec![], vec![9]));
+        assert_eq!(found_by(Trust::Content, &["1 a 10 1"], &["9 a 10 1"]).0, [(1, 9)]);
+        assert_eq!(found_by(Trust::Content, &["1 a 10 1"], &["9 a 10 2"]), (vec![], vec![], vec![]));
     }
 
     #[test]

@@ -343,3 +343,17 @@ fn special_folders_of_the_server_come_along() {
     world.sync();
     assert_eq!(world.maildir().folders(), ["Archive", "Drafts", "INBOX", "Junk", "Sent", "Trash"]);
 }
+
+#[test]
+fn two_messages_that_share_message_id_and_size_stay_two() {
+    on_both_servers(|dovecot| {
+        let mut world = World::synced(dovecot, &["old"]);
+        let draft = |word: &str| {
+            format!("Subject: report\nMessage-ID: <the-same@test>\n\nAll is {word} today.\n").into_bytes()
+        };
+        world.maildir().save("INBOX", &draft("well"), "S", Some(1_400_000_000));
+        world.server.append("INBOX", &crlf(&draft("lost")), &["\\Seen"], Some(1_400_000_000));
+        world.sync();
+        assert_eq!(world.server.messages("INBOX").len(), 3);
+    });
+}

@@ -11,6 +11,7 @@ mod support;
 mod attack;
 mod away;
 mod disk;
+mod first;
 mod life;
 
 use attack::Siege;
