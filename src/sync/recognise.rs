@@ -11,6 +11,9 @@ use crate::state::{Change, Intent, Row, State};
 use crate::store::{Depth, Folder, StoreError};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+/// So many messages that are new on both sides can be read to be sure.
+const FEW: usize = 50;
+
 /// The intent is no more.
 pub fn done(folder: FolderId, intent: Intent) -> Change {
     Change::Done { folder, to: intent.to, source: intent.source }
@@ -160,8 +163,11 @@ pub fn bind_new(look: &mut Look, folders: &mut Sides<Box<dyn Folder + '_>>, form
         known.map(|(key, identity)| Candidate { key: key.clone(), identity: identity.clone() }).collect()
     };
     let (local, remote) = (candidates(look, Side::Local), candidates(look, Side::Remote));
-    // Pairing a whole folder anew must not mean to read all of it; in one that was in step little is new on both sides.
-    let anew = !former.pairs.is_empty() || Side::BOTH.into_iter().any(|side| look.job.never_dealt_with(side));
+    // Pairing a whole folder anew must not mean to read all of it; in one that was in step little is new on both sides,
+    // unless its state is an older one that was put back.
+    let anew = !former.pairs.is_empty()
+        || Side::BOTH.into_iter().any(|side| look.job.never_dealt_with(side))
+        || Side::BOTH.into_iter().all(|side| look.new[side].len() > FEW);
     let trust = if anew { Trust::MessageId } else { Trust::Content };
     let mut matched = rematch(Sides::new(&local, &remote), trust);
     if !matched.ask.local.is_empty() || !matched.ask.remote.is_empty() {
