@@ -348,9 +348,8 @@ fn special_folders_of_the_server_come_along() {
 fn two_messages_that_share_message_id_and_size_stay_two() {
     on_both_servers(|dovecot| {
         let mut world = World::synced(dovecot, &["old"]);
-        let draft = |word: &str| {
-            format!("Subject: report\nMessage-ID: <the-same@test>\n\nAll is {word} today.\n").into_bytes()
-        };
+        let draft =
+            |word: &str| format!("Subject: report\nMessage-ID: <the-same@test>\n\nAll is {word} today.\n").into_bytes();
         world.maildir().save("INBOX", &draft("well"), "S", Some(1_400_000_000));
         world.server.append("INBOX", &crlf(&draft("lost")), &["\\Seen"], Some(1_400_000_000));
         world.sync();
