@@ -21,7 +21,7 @@ pub fn maildir(account: &str, maildir: &config::Maildir, log: &Arc<Log>) -> Box<
     let info_separator = if maildir.info_separator == '!' { b'!' } else { b':' };
     let root = maildir.path.value.clone();
     log.line(Topic::Maildir, account, &format!("root {}, {}", root.display(), layout.describe()));
-    let opener = Box::new(MaildirOpener::new(MaildirSettings { root, layout, info_separator }));
+    let opener = Box::new(MaildirOpener::new(MaildirSettings { root, layout, info_separator, bin: None }));
     match log.sink(Topic::Maildir, account) {
         Some(tell) => Box::new(TracedOpener::new(opener, tell)),
         None => opener,

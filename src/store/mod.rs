@@ -261,8 +261,8 @@ pub trait Folder {
     /// The answer names the messages that were refused.
     fn set_flags(&mut self, changes: &[(Key, FlagDelta)]) -> Result<Vec<(Key, StoreError)>, StoreError>;
 
-    /// Removes exactly these messages for good (UID EXPUNGE, RFC 4315 section 2.1) and no other. Keys that are
-    /// gone are success. The answer names those that could not be removed.
+    /// Removes exactly these messages and no other: for good (UID EXPUNGE, RFC 4315 section 2.1), or into the place
+    /// where the store keeps what it removes; what that can't take is not removed. Keys that are gone are success. The answer names those that could not be removed.
     fn remove(&mut self, keys: &[Key]) -> Result<Vec<(Key, StoreError)>, StoreError>;
 
     /// Moves messages to the folder `into` of the same store: UID MOVE (RFC 6851), a rename. The answer has one
