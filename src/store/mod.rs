@@ -139,6 +139,12 @@ pub trait Store: Send {
     /// it holds a message, or anything else, it fails and the folder is as it was. One that is not there is success.
     fn delete(&mut self, wire: &[u8]) -> Result<(), StoreError>;
 
+    /// Whether what [`Folder::remove`] takes out of a folder stays elsewhere in the store, so that only a move to the
+    /// trash deletes it: Gmail's folders are labels.
+    fn archives_removed(&mut self) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     /// Says goodbye (LOGOUT). What fails here matters to nobody.
     fn close(self: Box<Self>) {}
 }

@@ -226,7 +226,7 @@ fn sweep_dir(dir: &Path, retain: Duration) -> Result<usize, StoreError> {
         if !meta.is_file() || hidden || !is_older(&meta, retain) {
             continue;
         }
-        match sys::remove_file(entry.path()) {
+        match sys::remove_file(&entry.path()) {
             Ok(()) => swept += 1,
             Err(err) if err.kind() == io::ErrorKind::NotFound => {}
             Err(err) => return Err(failed(err)),
