@@ -65,7 +65,7 @@ _mailsync() {
 
     case "${cmd}" in
         mailsync)
-            opts="-c -o -v -d -h -V --config --set --verbose --debug --info --help --version sync info problems mutt-mailboxes completions help"
+            opts="-c -o -v -d -h -V --config --set --verbose --debug --info --help --version sync info problems undelete mutt-mailboxes completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -133,7 +133,7 @@ _mailsync() {
             return 0
             ;;
         mailsync__subcmd__help)
-            opts="sync info problems mutt-mailboxes completions help"
+            opts="sync info problems undelete mutt-mailboxes completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
