@@ -21,6 +21,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("sync/account", &["sync", "mail", "store", "state"]),
     ("sync/pair", &["sync", "mail", "store", "state"]),
     ("sync/ledger", &["sync", "mail", "store", "state"]),
+    ("sync/dispose", &["sync", "mail", "store", "state"]),
     ("sync/execute", &["sync", "mail", "store", "state"]),
     ("sync/survey", &["sync", "mail", "store", "state"]),
     ("sync/relocate", &["sync", "mail", "store", "state"]),
@@ -46,6 +47,7 @@ const PURE: &[&str] = &[
     "sync/folders",
     "sync/rules",
     "sync/renames",
+    "sync/trash",
 ];
 
 struct Source {

@@ -3,7 +3,8 @@
 mod support;
 
 use mailsync::config::{
-    Config, ConfigError, Dialect, Layout, Local, Maildir, Mode, Password, PathForm, Rename, Sort, Tls, UiChoice, keys,
+    Config, ConfigError, Dialect, Layout, Local, Maildir, Mode, Password, PathForm, Rename, Sort, Tls, Trash, UiChoice,
+    keys,
 };
 use mailsync::mail::Role;
 use std::path::{Path, PathBuf};
@@ -55,6 +56,26 @@ fn maildir(config: &Config) -> &Maildir {
         Local::Maildir(maildir) => maildir,
         Local::Imap(_) => panic!("the local side is no Maildir"),
     }
+}
+
+#[test]
+fn what_becomes_of_deleted_messages_is_said_for_all_accounts_or_one() {
+    let more = "trash = \"Deleted Items\"\nretain_deleted = \"12h\"\n";
+    let text = format!("[general]\nretain_deleted = \"2w\"\n[account.b]\n{more}{MINIMAL}");
+    let config = load(
+        &text.replace("[account.b]", "[account.b]\nremote = { host = \"h\", user = \"u\" }\nlocal = { path = \"/b\" }"),
+    )
+    .expect("a config");
+    let hours = |at: usize| config.accounts[at].retain_deleted.as_secs() / 3600;
+    assert_eq!((hours(0), hours(1)), (12, 336));
+    assert!(matches!(&config.accounts[0].trash, Trash::Folder(name) if name.value == "Deleted Items"));
+    assert!(matches!(config.accounts[1].trash, Trash::Auto));
+    let wrong = complaints(&format!("{MINIMAL}\n[general]\nretain_deleted = 30\n"));
+    assert!(wrong[0].contains("`retain_deleted` must be a text as \"30d\", not"), "{wrong:?}");
+    let wrong = complaints(&format!("{MINIMAL}\n[general]\nretain_deleted = \"a month\"\n"));
+    assert!(wrong[0].contains("\"a month\" is no length of time"), "{wrong:?}");
+    let wrong = complaints(&MINIMAL.replace("remote =", "trash = \"role:junk\"\nremote ="));
+    assert!(wrong[0].contains("the only role that `trash` may have"), "{wrong:?}");
 }
 
 #[test]

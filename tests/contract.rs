@@ -11,7 +11,7 @@ use mailsync::mail::{FlagSpace, Flags, FolderName, Login, Secret};
 use mailsync::net::{TlsMode, TlsSettings};
 use mailsync::store::Stop;
 use mailsync::store::imap::{ImapOpener, ImapSettings};
-use mailsync::store::maildir::{Layout, MaildirOpener, MaildirSettings, path_of, wire_for};
+use mailsync::store::maildir::{Bin, Layout, MaildirOpener, MaildirSettings, path_of, wire_for};
 use mailsync::store::memory::{MemorySettings, World};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,9 +32,15 @@ fn memory(settings: MemorySettings) -> Subject {
 }
 
 fn maildir(layout: Layout, info_separator: u8) -> Subject {
+    maildir_that(layout, info_separator, false)
+}
+
+/// A tree of Maildirs, which may keep what is removed.
+fn maildir_that(layout: Layout, info_separator: u8, keeps: bool) -> Subject {
     let place = tempfile::tempdir().expect("a directory");
     let root = place.path().join("Mail");
-    let settings = MaildirSettings { layout, info_separator, ..MaildirSettings::new(&root) };
+    let bin = keeps.then(|| Bin::new(place.path().join("bin")));
+    let settings = MaildirSettings { layout, info_separator, bin, ..MaildirSettings::new(&root) };
     Subject {
         opener: Box::new(MaildirOpener::new(settings)),
         settle: Some(Duration::from_millis(2200)),
@@ -62,6 +68,7 @@ contract!(
     })
 );
 contract!(maildir_nested, maildir(Layout::Nested, b':'));
+contract!(maildir_that_keeps_what_is_removed, maildir_that(Layout::MaildirPlusPlus, b':', true));
 contract!(maildir_nested_without_colons, maildir(Layout::Nested, b'!'));
 contract!(maildir_plus_plus, maildir(Layout::MaildirPlusPlus, b':'));
 contract!(maildir_flat_with_dots, maildir(Layout::Flat('.'), b':'));

@@ -2,7 +2,7 @@
 
 mod support;
 
-use mailsync::mail::Sides;
+use mailsync::mail::{Role, Sides};
 use mailsync::state::State;
 use mailsync::store::Reach;
 use mailsync::store::memory::{MemorySettings, When};
@@ -33,6 +33,23 @@ fn plain() -> Sides<MemorySettings> {
 
 fn servers() -> Sides<MemorySettings> {
     Sides::new(MemorySettings::server(), MemorySettings::plain_server())
+}
+
+fn no_moves() -> Sides<MemorySettings> {
+    Sides::new(MemorySettings::maildir(), MemorySettings { moves: false, ..MemorySettings::plain_server() })
+}
+
+const WITH_TRASH: &[&str] = &["INBOX: a:F b:S c d1 d2 x1", "Trash: x2 x3"];
+
+/// Four messages are deleted here, one of which bears the mark of it, and one in the trash.
+fn delete_with_trash(bench: &Bench) {
+    bench.worlds.remote.describe(&folder("Trash"), Some(Role::Trash), Some(true), true);
+    reflag(&bench.worlds.local, "INBOX", "a", "FT");
+    bench.settle();
+    for name in ["a", "c", "d1", "x1"] {
+        delete(&bench.worlds.local, "INBOX", name);
+    }
+    delete(&bench.worlds.local, "Trash", "x2");
 }
 
 const NOTHING: &[&str] = &[];
@@ -170,6 +187,22 @@ const SCENARIOS: &[Scenario] = &[
             fill(&bench.worlds.remote, &["There: f x1"]);
         },
         after: &["Here: b:S e", "INBOX: a c", "Lists/x: d1 x1:F", "There: f x1"],
+    },
+    Scenario {
+        name: "deletions into the trash",
+        settings: usual,
+        before: Sides { local: WITH_TRASH, remote: WITH_TRASH },
+        synced: true,
+        changes: delete_with_trash,
+        after: &["INBOX: b:S d2", "Trash: a:F c d1 x1 x3"],
+    },
+    Scenario {
+        name: "deletions into the trash by a copy and an expunge",
+        settings: no_moves,
+        before: Sides { local: WITH_TRASH, remote: WITH_TRASH },
+        synced: true,
+        changes: delete_with_trash,
+        after: &["INBOX: b:S d2", "Trash: a:F c d1 x1 x3"],
     },
     Scenario {
         name: "the state was lost",
@@ -320,8 +353,8 @@ fn every_scenario_ends_as_it_should() {
         let bench = scenario.bench(false);
         let ran = bench.run();
         assert_eq!(ran.outcome, Outcome::InStep, "{}: {ran:?}", scenario.name);
-        if ran.counts.moved != Sides::default() {
-            // Where a server does not tell the new keys, flags follow in the next run.
+        if ran.counts.moved != Sides::default() || ran.counts.deleted != Sides::default() {
+            // Where a server does not tell the new keys, flags follow in the next run; so does what came to the trash.
             bench.run();
         }
         scenario.ended(&bench, "no fault");
@@ -360,7 +393,7 @@ fn fuse(bench: &Bench, at: usize) {
     let connection = rusqlite::Connection::open(bench.state()).expect("a state");
     let mut sql = format!("CREATE TABLE fuse (left); INSERT INTO fuse VALUES ({at});");
     for (table, event) in
-        ["folder", "message", "intent"].iter().flat_map(|t| ["INSERT", "UPDATE", "DELETE"].map(|e| (t, e)))
+        ["folder", "message", "intent", "discard"].iter().flat_map(|t| ["INSERT", "UPDATE", "DELETE"].map(|e| (t, e)))
     {
         sql += &format!(
             "CREATE TRIGGER fuse_{table}_{event} BEFORE {event} ON {table} BEGIN \

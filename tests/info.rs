@@ -5,6 +5,7 @@ use mailsync::cli::info::{end, render, render_json};
 use mailsync::mail::{FolderName, Role, Sides};
 use mailsync::store::{Kind, Reach, StoreError, StoreFacts};
 use mailsync::sync::survey::{Row, Survey};
+use mailsync::sync::trash::Fate;
 
 fn row(remote: Option<&str>, local: Option<&str>, remote_there: bool, local_there: bool) -> Row {
     Row {
@@ -66,6 +67,7 @@ fn healthy() -> Survey {
         account: "main".to_owned(),
         places: Sides::new("~/Mail".to_owned(), "imap.example.org".to_owned()),
         facts: Sides::new(Ok(local), Ok(server())),
+        fates: Sides::default(),
         folders,
         problems: Vec::new(),
     }
@@ -86,6 +88,15 @@ fn json(surveys: &[Survey]) -> String {
     let mut out = Vec::new();
     render_json(surveys, &mut out).unwrap();
     String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn the_trash_in_force_is_shown() {
+    let name = FolderName::parse("Deleted Items").unwrap();
+    let trash = Fate::MovedTo { wire: b"Deleted Items".to_vec(), name, generation: None };
+    let survey = Survey { fates: Sides::new(Fate::Removed, trash), ..healthy() };
+    assert!(text(&[survey]).contains("\n          deletions go to Deleted Items\n"));
+    assert!(!text(&[healthy()]).contains("deletions"));
 }
 
 #[test]
@@ -200,6 +211,7 @@ fn the_json_form_is_stable() {
             "present": true
           }
         ],
+        "trash": null,
         "error": null
       },
       "local": {
@@ -209,6 +221,7 @@ fn the_json_form_is_stable() {
         "delimiter": null,
         "namespace": null,
         "capabilities": [],
+        "trash": null,
         "error": {
           "action": "list",
           "cause": "no such directory",

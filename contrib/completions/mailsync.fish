@@ -37,6 +37,7 @@ complete -c mailsync -n "__fish_mailsync_needs_command" -s V -l version -d 'Prin
 complete -c mailsync -n "__fish_mailsync_needs_command" -f -a "sync" -d 'Bring accounts in step'
 complete -c mailsync -n "__fish_mailsync_needs_command" -f -a "info" -d 'Show servers, folders and what the rules make of them; changes nothing'
 complete -c mailsync -n "__fish_mailsync_needs_command" -f -a "problems" -d 'List messages that wait after errors, or try them again'
+complete -c mailsync -n "__fish_mailsync_needs_command" -f -a "undelete" -d 'List messages that were deleted here and are still kept, or put them back; asks no server'
 complete -c mailsync -n "__fish_mailsync_needs_command" -f -a "mutt-mailboxes" -d 'Write mutt\'s `mailboxes` commands, from what the last sync learned'
 complete -c mailsync -n "__fish_mailsync_needs_command" -f -a "completions" -d 'Write completions for a shell'
 complete -c mailsync -n "__fish_mailsync_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -76,6 +77,19 @@ complete -c mailsync -n "__fish_mailsync_using_subcommand problems" -l json -d '
 complete -c mailsync -n "__fish_mailsync_using_subcommand problems" -l retry -d 'Sync the folders of these messages, and try them again now'
 complete -c mailsync -n "__fish_mailsync_using_subcommand problems" -s v -l verbose -d 'Say on standard error what is done; twice for all topics of -d'
 complete -c mailsync -n "__fish_mailsync_using_subcommand problems" -s h -l help -d 'Print help'
+complete -c mailsync -n "__fish_mailsync_using_subcommand undelete" -s f -l folder -d 'Only what was deleted in this folder; a pattern as in the config' -r
+complete -c mailsync -n "__fish_mailsync_using_subcommand undelete" -l since -d 'Only what was deleted within this time, as 2d or 12h' -r
+complete -c mailsync -n "__fish_mailsync_using_subcommand undelete" -s o -l set -d 'Set a key of the config for this run' -r
+complete -c mailsync -n "__fish_mailsync_using_subcommand undelete" -s c -l config -d 'The config file [default: $XDG_CONFIG_HOME/mailsync/config.toml]' -r -F
+complete -c mailsync -n "__fish_mailsync_using_subcommand undelete" -s d -l debug -d 'Say all about these topics on standard error: imap, maildir, state, sync; secrets are masked' -r -f -a "imap\t''
+maildir\t''
+state\t''
+sync\t''"
+complete -c mailsync -n "__fish_mailsync_using_subcommand undelete" -l all -d 'Put back all that the list shows'
+complete -c mailsync -n "__fish_mailsync_using_subcommand undelete" -s n -l dry-run -d 'Show what would be put back, and do nothing'
+complete -c mailsync -n "__fish_mailsync_using_subcommand undelete" -l json -d 'Write the list as JSON'
+complete -c mailsync -n "__fish_mailsync_using_subcommand undelete" -s v -l verbose -d 'Say on standard error what is done; twice for all topics of -d'
+complete -c mailsync -n "__fish_mailsync_using_subcommand undelete" -s h -l help -d 'Print help'
 complete -c mailsync -n "__fish_mailsync_using_subcommand mutt-mailboxes" -l template -d 'Template to use: a name (default, named, mbnames, hooks, or one of your own) or a file' -r
 complete -c mailsync -n "__fish_mailsync_using_subcommand mutt-mailboxes" -l dialect -d 'Program that reads the result' -r -f -a "mutt\t''
 neomutt\t''"
@@ -95,9 +109,10 @@ state\t''
 sync\t''"
 complete -c mailsync -n "__fish_mailsync_using_subcommand completions" -s v -l verbose -d 'Say on standard error what is done; twice for all topics of -d'
 complete -c mailsync -n "__fish_mailsync_using_subcommand completions" -s h -l help -d 'Print help'
-complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems mutt-mailboxes completions help" -f -a "sync" -d 'Bring accounts in step'
-complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems mutt-mailboxes completions help" -f -a "info" -d 'Show servers, folders and what the rules make of them; changes nothing'
-complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems mutt-mailboxes completions help" -f -a "problems" -d 'List messages that wait after errors, or try them again'
-complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems mutt-mailboxes completions help" -f -a "mutt-mailboxes" -d 'Write mutt\'s `mailboxes` commands, from what the last sync learned'
-complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems mutt-mailboxes completions help" -f -a "completions" -d 'Write completions for a shell'
-complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems mutt-mailboxes completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems undelete mutt-mailboxes completions help" -f -a "sync" -d 'Bring accounts in step'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems undelete mutt-mailboxes completions help" -f -a "info" -d 'Show servers, folders and what the rules make of them; changes nothing'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems undelete mutt-mailboxes completions help" -f -a "problems" -d 'List messages that wait after errors, or try them again'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems undelete mutt-mailboxes completions help" -f -a "undelete" -d 'List messages that were deleted here and are still kept, or put them back; asks no server'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems undelete mutt-mailboxes completions help" -f -a "mutt-mailboxes" -d 'Write mutt\'s `mailboxes` commands, from what the last sync learned'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems undelete mutt-mailboxes completions help" -f -a "completions" -d 'Write completions for a shell'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems undelete mutt-mailboxes completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

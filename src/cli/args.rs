@@ -1,10 +1,12 @@
 //! What the command line understands.
 
 use super::mutt::MuttArgs;
+use crate::config::parse_duration;
 use crate::ui::UiKind;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Keeps IMAP accounts and local Maildirs in step, both ways, and feeds mutt and NeoMutt
 #[derive(Clone, Debug, Parser)]
@@ -40,6 +42,8 @@ pub enum Command {
     Info(InfoArgs),
     /// List messages that wait after errors, or try them again
     Problems(ProblemsArgs),
+    /// List messages that were deleted here and are still kept, or put them back; asks no server
+    Undelete(UndeleteArgs),
     /// Write mutt's `mailboxes` commands, from what the last sync learned
     MuttMailboxes(MuttCommand),
     /// Write completions for a shell
@@ -107,6 +111,31 @@ pub struct ProblemsArgs {
 }
 
 #[derive(Clone, Debug, Args)]
+pub struct UndeleteArgs {
+    /// Accounts [default: all that are enabled], and IDs from the list of what to put back
+    #[arg(value_name = "ACCOUNT|ID")]
+    pub words: Vec<String>,
+    /// Put back all that the list shows
+    #[arg(long)]
+    pub all: bool,
+    /// Only what was deleted in this folder; a pattern as in the config
+    #[arg(short, long = "folder", value_name = "FOLDER")]
+    pub folders: Vec<String>,
+    /// Only what was deleted within this time, as 2d or 12h
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub since: Option<Duration>,
+    /// Show what would be put back, and do nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Write the list as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Set a key of the config for this run
+    #[arg(short = 'o', long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+#[derive(Clone, Debug, Args)]
 pub struct MuttCommand {
     #[command(flatten)]
     pub mutt: MuttArgs,
@@ -127,7 +156,7 @@ pub enum Topic {
 /// Turns `--info` into the command `info`.
 pub fn info_as_command(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut words: Vec<OsString> = words.into_iter().collect();
-    let commands = ["sync", "info", "problems", "mutt-mailboxes", "completions", "help", "--"];
+    let commands = ["sync", "info", "problems", "undelete", "mutt-mailboxes", "completions", "help", "--"];
     let end = words.iter().position(|word| commands.iter().any(|command| word == command)).unwrap_or(words.len());
     if let Some(flag) = words[..end].iter().position(|word| word == "--info") {
         words[flag] = "info".into();

@@ -11,6 +11,7 @@ use crate::net::Stop;
 use crate::store::{Kind, StoreError, StoreFacts};
 use crate::sync::Account;
 use crate::sync::survey::{Row, Survey, survey};
+use crate::sync::trash::Fate;
 use crate::ui::{clean, plain, width};
 use anyhow::{Context, Result};
 use std::io::{self, Write};
@@ -70,6 +71,9 @@ pub fn render(surveys: &[Survey], out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{title}: {} <-> {}", plain(&survey.places.remote), plain(&survey.places.local))?;
         for side in [Side::Remote, Side::Local] {
             store(out, side, &survey.facts[side])?;
+            if let Fate::MovedTo { name, .. } = &survey.fates[side] {
+                writeln!(out, "          deletions go to {}", clean(&name.to_string()))?;
+            }
         }
         table(out, &survey.folders)?;
         wrong(out, survey)?;

@@ -12,6 +12,7 @@ mod signals;
 mod stores;
 mod sync;
 pub mod template;
+mod undelete;
 
 pub use end::End;
 
@@ -68,6 +69,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
                 false => problems::run(&config, args),
             }
         }
+        Command::Undelete(args) => undelete::run(&load(cli, &args.set)?, args),
         Command::MuttMailboxes(args) => mutt::run(&load(cli, &args.set)?, &args.mutt),
         Command::Completions { shell } => {
             let mut script = Vec::new();

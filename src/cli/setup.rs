@@ -11,9 +11,10 @@ use crate::fault::patience;
 use crate::mail::{FolderName, Login, Side, Sides};
 use crate::net::Stop;
 use crate::secret::{self, SecretError};
+use crate::store::maildir::Bin;
 use crate::store::{Kind, Opener, Reach, StoreError};
 use crate::sync::rules::{Filter, Pattern, Rename, Rules};
-use crate::sync::{Account, Limits, Policy};
+use crate::sync::{Account, Disposal, Limits, Policy};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -58,6 +59,11 @@ impl<'a> Setup<'a> {
         for account in &self.config.accounts {
             let rules = rules(&account.folders, &mut problems);
             stores::check(account, &mut problems);
+            if let config::Trash::Folder(name) = &account.trash
+                && FolderName::parse(&name.value).is_none()
+            {
+                problems.push(Problem::new(name.at.clone(), format!("not a folder name: {:?}", name.value)));
+            }
             if chosen.iter().any(|one| one.name == account.name) {
                 accounts.push((account, rules));
             }
@@ -77,7 +83,10 @@ impl<'a> Setup<'a> {
         let changes = |side| policy.changes(side) || rules.policies.iter().any(|(_, policy)| policy.changes(side));
         let remote = self.imap(account, &account.remote, !changes(Side::Remote), notes);
         let local = match &account.local {
-            config::Local::Maildir(maildir) => stores::maildir(&account.name, maildir, &self.log),
+            config::Local::Maildir(maildir) => {
+                let bin = bin(self.config, account);
+                stores::maildir(&account.name, maildir, bin, &self.log)
+            }
             config::Local::Imap(imap) => self.imap(account, imap, !changes(Side::Local), notes),
         };
         Account {
@@ -86,6 +95,7 @@ impl<'a> Setup<'a> {
             rules,
             policy,
             delete_folders: account.folders.delete == config::FolderDeletion::Propagate,
+            disposal: disposal(account),
             limits: Limits { whole_folder: account.guard.max_delete_folder, messages: account.guard.max_delete },
             connections: account.servers().map(|server| server.connections).min().unwrap_or(1),
             state,
@@ -220,6 +230,27 @@ fn rules(folders: &config::Folders, problems: &mut Vec<Problem>) -> Rules {
         }
     }
     rules
+}
+
+/// The bin of an account, if it keeps what is deleted here.
+pub fn bin(config: &Config, account: &config::Account) -> Option<Bin> {
+    let keeps = !account.retain_deleted.is_zero() && matches!(account.local, config::Local::Maildir(_));
+    keeps.then(|| Bin::new(config.bin(&account.name)))
+}
+
+/// What becomes on each side of what was deleted on the other one: a Maildir has its bin.
+fn disposal(account: &config::Account) -> Sides<Disposal> {
+    let remote = match &account.trash {
+        config::Trash::Auto => Disposal::Auto,
+        config::Trash::None => Disposal::Remove,
+        config::Trash::Role => Disposal::Trash,
+        // It is a name: `accounts` has seen it.
+        config::Trash::Folder(name) => FolderName::parse(&name.value).map_or(Disposal::Auto, Disposal::Folder),
+    };
+    match account.local {
+        config::Local::Maildir(_) => Sides::new(Disposal::Remove, remote),
+        config::Local::Imap(_) => Sides::new(remote.clone(), remote),
+    }
 }
 
 /// What a mode lets be done.

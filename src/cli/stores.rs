@@ -7,11 +7,12 @@ use crate::config::{self, Problem};
 use crate::net::{Pin, Stop, TlsMode, TlsSettings};
 use crate::store::Opener;
 use crate::store::imap::{ImapOpener, ImapSettings};
-use crate::store::maildir::{Layout, MaildirOpener, MaildirSettings};
+use crate::store::maildir::{Bin, Layout, MaildirOpener, MaildirSettings};
 use crate::store::traced::TracedOpener;
 use std::sync::Arc;
 
-pub fn maildir(account: &str, maildir: &config::Maildir, log: &Arc<Log>) -> Box<dyn Opener> {
+/// How a tree of Maildirs is opened, without a bin.
+pub fn maildir_settings(maildir: &config::Maildir) -> MaildirSettings {
     let layout = match maildir.layout {
         config::Layout::Nested => Layout::Nested,
         config::Layout::MaildirPlusPlus => Layout::MaildirPlusPlus,
@@ -19,9 +20,14 @@ pub fn maildir(account: &str, maildir: &config::Maildir, log: &Arc<Log>) -> Box<
     };
     // Of the config's two, both are ASCII.
     let info_separator = if maildir.info_separator == '!' { b'!' } else { b':' };
-    let root = maildir.path.value.clone();
-    log.line(Topic::Maildir, account, &format!("root {}, {}", root.display(), layout.describe()));
-    let opener = Box::new(MaildirOpener::new(MaildirSettings { root, layout, info_separator }));
+    MaildirSettings { root: maildir.path.value.clone(), layout, info_separator, bin: None }
+}
+
+/// A tree of Maildirs, and the bin for what is deleted in it.
+pub fn maildir(account: &str, maildir: &config::Maildir, bin: Option<Bin>, log: &Arc<Log>) -> Box<dyn Opener> {
+    let settings = MaildirSettings { bin, ..maildir_settings(maildir) };
+    log.line(Topic::Maildir, account, &format!("root {}, {}", settings.root.display(), settings.layout.describe()));
+    let opener = Box::new(MaildirOpener::new(settings));
     match log.sink(Topic::Maildir, account) {
         Some(tell) => Box::new(TracedOpener::new(opener, tell)),
         None => opener,

@@ -2,7 +2,7 @@
 
 use super::args::SyncArgs;
 use super::end::{End, UsageError, explain};
-use super::setup::{Notes, Setup};
+use super::setup::{Notes, Setup, bin};
 use super::{mutt, signals};
 use crate::config::UiChoice;
 use crate::sync::event::Event;
@@ -38,7 +38,8 @@ pub fn run(setup: &Setup<'_>, args: &SyncArgs, only_waiting: bool, flag: &Arc<At
     let report = sync::run(accounts, &options, &*observer, &stop);
     ui.finish(&report);
     let refreshed = if options.dry_run { None } else { refresh_mutt(setup, &report) };
-    Ok(refreshed.into_iter().fold(End::from(&report), End::max).into())
+    let swept = if options.dry_run { None } else { sweep_bins(setup, &report) };
+    Ok(refreshed.into_iter().chain(swept).fold(End::from(&report), End::max).into())
 }
 
 fn only(folder: &str) -> Result<Pattern, UsageError> {
@@ -62,6 +63,21 @@ fn face(configured: UiChoice, args: &SyncArgs) -> (UiKind, bool) {
         UiChoice::Quiet => UiKind::Quiet,
     });
     (kind, args.quiet || kind == UiKind::Quiet)
+}
+
+/// Deletes what the bins have kept for long enough; how that ended, if it failed.
+fn sweep_bins(setup: &Setup<'_>, report: &Report) -> Option<End> {
+    let mut end = None;
+    for (name, outcome, _) in &report.accounts {
+        let account = setup.config.account(name).filter(|_| matches!(outcome, Outcome::InStep | Outcome::Partial));
+        let Some((account, bin)) = account.and_then(|account| Some((account, bin(setup.config, account)?))) else {
+            continue;
+        };
+        if let Err(error) = bin.sweep(account.retain_deleted) {
+            end = end.max(Some(explain(&anyhow::Error::from(error).context(name.clone()))));
+        }
+    }
+    end
 }
 
 /// Writes the `file` of `[mutt]` anew; how that ended, if it was tried and failed. A file that is there stays as it

@@ -5,8 +5,9 @@ use super::folders::{self, Folders};
 use super::reader::{self, Reader, Section};
 use super::server::{self, Imap, Password};
 use super::tree::{At, Located, Node, Value};
-use super::{Config, Guard, guard, keys};
+use super::{Config, Defaults, Guard, guard, keys};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// An account: two sides and what is between them.
 #[derive(Clone, Debug)]
@@ -19,7 +20,25 @@ pub struct Account {
     pub local: Local,
     pub folders: Folders,
     pub mode: Mode,
+    /// What becomes of messages on the server that were deleted here.
+    pub trash: Trash,
     pub guard: Guard,
+    /// How long the bin keeps what was deleted here; zero where there is none.
+    pub retain_deleted: Duration,
+}
+
+/// What becomes of a message on a server that was deleted on the other side.
+#[derive(Clone, Debug, Default)]
+pub enum Trash {
+    /// It goes to the trash where the server marks one; with Gmail, always.
+    #[default]
+    Auto,
+    /// It is expunged.
+    None,
+    /// It goes to the folder with the role of trash.
+    Role,
+    /// It goes to the folder with this remote name.
+    Folder(Located<String>),
 }
 
 /// Which way messages, flags and deletions go.
@@ -72,7 +91,7 @@ pub enum Layout {
 }
 
 /// All accounts in the order of the file.
-pub fn read_all(reader: &mut Reader, node: Option<&Node>, root: &At, guard: Guard) -> Vec<Account> {
+pub fn read_all(reader: &mut Reader, node: Option<&Node>, root: &At, above: Defaults) -> Vec<Account> {
     let entries = match node {
         Some(node) => reader::entries(reader, "[account]", node),
         None => Some(Default::default()),
@@ -82,20 +101,22 @@ pub fn read_all(reader: &mut Reader, node: Option<&Node>, root: &At, guard: Guar
     }
     let before = reader.problems.len();
     let accounts: Vec<Account> =
-        entries.unwrap_or_default().iter().filter_map(|(name, node)| read(reader, name, node, guard)).collect();
+        entries.unwrap_or_default().iter().filter_map(|(name, node)| read(reader, name, node, above)).collect();
     if reader.problems.len() == before {
         refuse_shared_maildirs(reader, &accounts);
     }
     accounts
 }
 
-fn read(reader: &mut Reader, name: &Located<String>, node: &Node, above: Guard) -> Option<Account> {
+fn read(reader: &mut Reader, name: &Located<String>, node: &Node, above: Defaults) -> Option<Account> {
     if let Err(what) = check_name(&name.value) {
         reader.complain_with(&name.at, what, "the state is kept in a file of that name");
     }
     let section = Section::new(reader, &keys::ACCOUNT, node)?;
     let enabled = section.flag(reader, "enabled").unwrap_or(true);
-    let guard = guard(reader, &section, above);
+    let guard = guard(reader, &section, above.guard);
+    let retain_deleted = section.duration(reader, "retain_deleted").unwrap_or(above.retain_deleted);
+    let trash = trash(reader, &section);
     let folders = folders::read(reader, section.get("folders"));
     let mode = section.choice(reader, "mode", &Mode::NAMES).unwrap_or_default();
     for key in ["remote", "local"].iter().filter(|key| section.get(key).is_none()) {
@@ -120,8 +141,25 @@ fn read(reader: &mut Reader, name: &Located<String>, node: &Node, above: Guard) 
         local: local?,
         folders,
         mode,
+        trash,
         guard,
+        retain_deleted,
     })
+}
+
+fn trash(reader: &mut Reader, section: &Section<'_>) -> Trash {
+    let Some(text) = section.word(reader, "trash") else { return Trash::Auto };
+    match text.value.as_str() {
+        "auto" => Trash::Auto,
+        "none" => Trash::None,
+        "role:trash" => Trash::Role,
+        other if other.starts_with("role:") => {
+            let what = "the only role that `trash` may have is \"role:trash\"";
+            reader.complain_with(&text.at, what, "or \"auto\", \"none\", or a folder's name on the server");
+            Trash::Auto
+        }
+        _ => Trash::Folder(text),
+    }
 }
 
 fn check_name(name: &str) -> Result<(), String> {

@@ -8,12 +8,24 @@ pub struct Table {
 
 pub const ROOT: Table = Table { name: "the file", keys: &["general", "account", "mutt"] };
 
-pub const GENERAL: Table =
-    Table { name: "[general]", keys: &["state_dir", "max_sync_accounts", "ui", "max_delete", "max_delete_folder"] };
+pub const GENERAL: Table = Table {
+    name: "[general]",
+    keys: &["state_dir", "max_sync_accounts", "ui", "max_delete", "max_delete_folder", "retain_deleted"],
+};
 
 pub const ACCOUNT: Table = Table {
     name: "[account.NAME]",
-    keys: &["enabled", "remote", "local", "folders", "mode", "max_delete", "max_delete_folder"],
+    keys: &[
+        "enabled",
+        "remote",
+        "local",
+        "folders",
+        "mode",
+        "trash",
+        "max_delete",
+        "max_delete_folder",
+        "retain_deleted",
+    ],
 };
 
 pub const IMAP: Table = Table {

@@ -4,6 +4,7 @@
 //! their place, as [`Located`], so that whoever judges them can point at them. mailsync-config(5) is the manual.
 
 mod account;
+mod duration;
 mod error;
 mod folders;
 pub mod keys;
@@ -13,7 +14,8 @@ mod reader;
 mod server;
 mod tree;
 
-pub use account::{Account, Layout, Local, Maildir, Mode};
+pub use account::{Account, Layout, Local, Maildir, Mode, Trash};
+pub use duration::parse_duration;
 pub use error::{ConfigError, Problem};
 pub use folders::{Filter, FolderDeletion, Folders, Rename};
 pub use mutt::{Dialect, Mutt, PathForm, Sort};
@@ -27,10 +29,13 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tree::Node;
 
 /// No sensible config file is larger, in bytes.
 const MAX_SIZE: u64 = 4 << 20;
+/// How long deleted messages are kept, unless told otherwise.
+const RETAIN: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// The whole config.
 #[derive(Clone, Debug)]
@@ -51,6 +56,8 @@ pub struct General {
     pub max_sync_accounts: usize,
     pub ui: UiChoice,
     pub guard: Guard,
+    /// How long a bin keeps what was deleted; zero where there is none.
+    pub retain_deleted: Duration,
 }
 
 /// How a run is shown.
@@ -71,6 +78,13 @@ pub struct Guard {
     pub max_delete: usize,
     /// Deleting all of a folder that had this many messages or more is held.
     pub max_delete_folder: usize,
+}
+
+/// What `[general]` says for accounts that don't say it themselves.
+#[derive(Clone, Copy)]
+struct Defaults {
+    guard: Guard,
+    retain_deleted: Duration,
 }
 
 impl Default for Guard {
@@ -120,6 +134,11 @@ impl Config {
         self.accounts.iter().find(|account| account.name == name)
     }
 
+    /// Where the messages that were deleted in an account's Maildirs are kept.
+    pub fn bin(&self, account: &str) -> PathBuf {
+        self.general.state_dir.join(format!("{account}.deleted"))
+    }
+
     /// Where the state of an account is kept.
     pub fn state_file(&self, account: &str) -> PathBuf {
         self.general.state_dir.join(format!("{account}.db"))
@@ -151,8 +170,11 @@ fn read(file: &Path) -> Result<(String, u32), ConfigError> {
 fn whole(reader: &mut Reader, root: &Node, file: &Path, dirs: Option<&BaseDirs>) -> Option<Config> {
     let section = Section::new(reader, &keys::ROOT, root)?;
     let general = general(reader, section.get("general"), dirs);
-    let guard = general.as_ref().map(|general| general.guard).unwrap_or_default();
-    let accounts = account::read_all(reader, section.get("account"), &section.at, guard);
+    let above = Defaults {
+        guard: general.as_ref().map(|general| general.guard).unwrap_or_default(),
+        retain_deleted: general.as_ref().map_or(RETAIN, |general| general.retain_deleted),
+    };
+    let accounts = account::read_all(reader, section.get("account"), &section.at, above);
     let mutt = mutt::read(reader, section.get("mutt"), &accounts);
     Some(Config { file: file.to_owned(), general: general?, accounts, mutt: mutt? })
 }
@@ -171,7 +193,8 @@ fn general(reader: &mut Reader, node: Option<&Node>, dirs: Option<&BaseDirs>) ->
     let choices = [("auto", UiChoice::Auto), ("basic", UiChoice::Basic), ("quiet", UiChoice::Quiet)];
     let ui = section.choice(reader, "ui", &choices).unwrap_or(UiChoice::Auto);
     let guard = guard(reader, &section, Guard::default());
-    Some(General { state_dir: state_dir?, max_sync_accounts, ui, guard })
+    let retain_deleted = section.duration(reader, "retain_deleted").unwrap_or(RETAIN);
+    Some(General { state_dir: state_dir?, max_sync_accounts, ui, guard, retain_deleted })
 }
 
 /// The limits for deletions in `section`; those that are missing are `above`'s.

@@ -1,11 +1,13 @@
 //! Takes typed values out of the tree and gathers what is wrong with them, so that one run shows all of it.
 
+use super::duration::parse_duration;
 use super::error::Problem;
 use super::keys::{self, Table};
 use super::nearest::nearest;
 use super::tree::{At, Located, Node, Value};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Gathers problems; knows what paths are relative to.
 pub struct Reader {
@@ -121,6 +123,17 @@ impl<'a> Section<'a> {
             }
             _ => mistyped(reader, key, node, "a number"),
         }
+    }
+
+    /// A length of time: a text as `30d`, or 0.
+    pub fn duration(&self, reader: &mut Reader, key: &str) -> Option<Duration> {
+        let node = self.get(key)?;
+        let parsed = match &node.value {
+            Value::Integer(0) => Ok(Duration::ZERO),
+            Value::Text(text) => parse_duration(text),
+            _ => return mistyped(reader, key, node, "a text as \"30d\""),
+        };
+        parsed.map_err(|what| reader.complain(&node.at, format!("`{key}`: {what}"))).ok()
     }
 
     /// A text that may be empty.

@@ -4,12 +4,14 @@
 //! lock on a file beside the database ensures; it goes with the process, however that ends.
 
 mod baseline;
+mod discard;
 mod folder;
 mod intent;
 mod lock;
 mod problem;
 
 pub use baseline::Row;
+pub use discard::Discard;
 pub use folder::{FolderRow, Pair, read_folders};
 pub use intent::Intent;
 pub use problem::{Backlog, ProblemRow, Waiting, read_problems};
@@ -26,10 +28,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// The layout that [`schema.sql`](../../../src/state/schema.sql) describes.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// What brings each older layout to the next one: the first is for layout 1.
-const STEPS: [&str; 1] = [include_str!("schema-1-to-2.sql")];
+const STEPS: [&str; 2] = [include_str!("schema-1-to-2.sql"), include_str!("schema-2-to-3.sql")];
 
 /// A failure of the state's file.
 #[derive(Debug)]
@@ -102,6 +104,10 @@ pub enum Change {
     Intend { folder: FolderId, intent: Intent },
     /// A copy ended, whichever way.
     Done { folder: FolderId, to: Side, source: Key },
+    /// Messages of this folder are about to be moved to the trash of this side.
+    Discard { folder: FolderId, side: Side, discard: Discard },
+    /// All of those are there.
+    Discarded { folder: FolderId, side: Side },
     /// Everything on this side up to here has been dealt with.
     Cursor { folder: FolderId, side: Side, cursor: Cursor },
     /// The pair's message on this side has another key.
@@ -217,6 +223,8 @@ impl State {
                 }
                 Change::Intend { folder, intent } => intent::insert(&transaction, *folder, intent)?,
                 Change::Done { folder, to, source } => intent::delete(&transaction, *folder, *to, source)?,
+                Change::Discard { folder, side, discard } => discard::begin(&transaction, *folder, *side, discard)?,
+                Change::Discarded { folder, side } => discard::end(&transaction, *folder, *side)?,
                 Change::Rekey { pair, side, key } => {
                     problem::delete_of(&transaction, *pair, *side)?;
                     baseline::set_key(&transaction, *pair, *side, key)?;

@@ -93,3 +93,16 @@ CREATE TABLE problem (
     next     INTEGER NOT NULL,
     UNIQUE (folder, side, key)
 ) STRICT;
+
+-- Messages of a folder are being moved to the trash of their side: no copy there has a key below the mark.
+CREATE TABLE discard (
+    folder     INTEGER NOT NULL REFERENCES folder ON DELETE CASCADE,
+    -- 0 local, 1 remote.
+    side       INTEGER NOT NULL,
+    -- The trash's, where it is known.
+    generation INTEGER,
+    mark       ANY NOT NULL,
+    -- When, in milliseconds since 1970.
+    begun      INTEGER NOT NULL,
+    PRIMARY KEY (folder, side)
+) STRICT, WITHOUT ROWID;

@@ -350,6 +350,7 @@ impl Folder for MemoryFolder<'_> {
         self.must_be_writable(Action::Move)?;
         let target = MemoryStore::name(into)?;
         let mut answer = Vec::with_capacity(keys.len());
+        let moves = self.world.settings().moves;
         for (at, key) in keys.iter().enumerate() {
             let moved = self.world.step(Action::Move, Some(self.name.clone()), Some(key.clone()), |inner| {
                 let settings = inner.settings.clone();
@@ -359,10 +360,16 @@ impl Folder for MemoryFolder<'_> {
                 let message = source.messages.get(key).cloned().ok_or_else(gone)?;
                 let flags = message.flags.clone();
                 let new = inner.room(&target, "move")?.add(message, &flags, marks.get(at), &settings)?;
-                inner.room(&self.name, "move")?.take(key);
+                if moves {
+                    inner.room(&self.name, "move")?.take(key);
+                }
                 Ok(Some(new).filter(|_| settings.tell_keys))
             });
-            match moved {
+            let removed = match (&moved, moves) {
+                (Ok(_), false) => self.remove(std::slice::from_ref(key))?.pop(),
+                _ => None,
+            };
+            match removed.map_or(moved, |(_, error)| Err(error)) {
                 Err(error) if error.reach > Reach::Message => return Err(error),
                 other => answer.push(other),
             }

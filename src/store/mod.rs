@@ -139,6 +139,12 @@ pub trait Store: Send {
     /// it holds a message, or anything else, it fails and the folder is as it was. One that is not there is success.
     fn delete(&mut self, wire: &[u8]) -> Result<(), StoreError>;
 
+    /// Whether what [`Folder::remove`] takes out of a folder stays elsewhere in the store, so that only a move to the
+    /// trash deletes it: Gmail's folders are labels.
+    fn archives_removed(&mut self) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     /// Says goodbye (LOGOUT). What fails here matters to nobody.
     fn close(self: Box<Self>) {}
 }
@@ -261,8 +267,8 @@ pub trait Folder {
     /// The answer names the messages that were refused.
     fn set_flags(&mut self, changes: &[(Key, FlagDelta)]) -> Result<Vec<(Key, StoreError)>, StoreError>;
 
-    /// Removes exactly these messages for good (UID EXPUNGE, RFC 4315 section 2.1) and no other. Keys that are
-    /// gone are success. The answer names those that could not be removed.
+    /// Removes exactly these messages and no other: for good (UID EXPUNGE, RFC 4315 section 2.1), or into the place
+    /// where the store keeps what it removes; what that can't take is not removed. Keys that are gone are success. The answer names those that could not be removed.
     fn remove(&mut self, keys: &[Key]) -> Result<Vec<(Key, StoreError)>, StoreError>;
 
     /// Moves messages to the folder `into` of the same store: UID MOVE (RFC 6851), a rename. The answer has one

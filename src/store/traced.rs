@@ -116,6 +116,10 @@ impl Store for TracedStore {
         said(&self.tell, || format!("{}: delete the folder", shown(wire)), result, |()| String::new())
     }
 
+    fn archives_removed(&mut self) -> Result<bool, StoreError> {
+        self.inner.archives_removed()
+    }
+
     fn close(self: Box<Self>) {
         self.inner.close();
     }

@@ -336,7 +336,7 @@ impl Run<'_> {
         }
         if self.options.dry_run {
             self.add_counts(&counts);
-            for what in describe(&plan, &look.job.names) {
+            for what in describe(&plan, &look.job) {
                 self.tell(Event::WouldDo { account: account.clone(), folder: folder.clone(), what });
             }
         }
@@ -354,7 +354,9 @@ impl Run<'_> {
             plan = look.plan(self.account, self.options, doubt);
         }
         for side in Side::BOTH {
-            let on_side = plan.held.iter().filter(guarded).filter(|held| held.on == side);
+            // Once there is a trash, nobody has to decide about them.
+            let counted = |held: &&Held| guarded(held) && !matches!(held.reason, Reason::NoTrash(_));
+            let on_side = plan.held.iter().filter(counted).filter(|held| held.on == side);
             let held = on_side.fold(Withheld::default(), |sum, held| Withheld {
                 count: sum.count + held.count as u64,
                 emptied: sum.emptied || held.reason == Reason::Emptied,

@@ -1,9 +1,11 @@
 //! Does what was planned for one folder pair: intend, do, confirm. Deletions come last, cursors after them.
 
+use super::dispose::Deletion;
 use super::event::{Counts, Event, Observer, Problem};
 use super::pair::{Failure, KnownIn, Look, Stores};
 use super::plan::{Op, Plan};
 use super::recognise::find_copies;
+use super::trash::Fate;
 use crate::mail::{FlagDelta, Flags, Identity, Key, PairId, Side, Sides};
 use crate::state::{Change, Intent, State, Waiting};
 use crate::store::{
@@ -31,11 +33,17 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
-    fn check_stop(&self) -> Result<(), Failure> {
+    /// Ends what goes on where the user asked to stop.
+    pub fn check_stop(&self) -> Result<(), Failure> {
         match self.stop.is_set() {
             true => Err(Failure { side: None, error: StoreError::stopped() }),
             false => Ok(()),
         }
+    }
+
+    /// Commits changes, so many at a time.
+    pub fn commit(&self, changes: &[Change]) -> Result<(), Failure> {
+        commit(self.state, changes)
     }
 }
 
@@ -55,7 +63,8 @@ pub struct Done {
 }
 
 impl Done {
-    fn problem(&mut self, look: &Look, side: Side, key: &Key, error: &StoreError) {
+    /// Notes what failed with one message of a folder.
+    pub fn problem(&mut self, look: &Look, side: Side, key: &Key, error: &StoreError) {
         let mut problem = Problem::new(Some(&look.job.names.remote), Some(side), error);
         problem.message = Some(key.to_string());
         self.problems.push(problem);
@@ -68,7 +77,7 @@ impl Done {
     }
 
     /// A message of a pair could not be changed or removed on `side`: what the other side wants stays to be done.
-    fn failed_edit(&mut self, look: &Look, side: Side, key: &Key, error: &StoreError) {
+    pub fn failed_edit(&mut self, look: &Look, side: Side, key: &Key, error: &StoreError) {
         self.problem(look, side, key, error);
         self.edits.push(look.ledger.failed_edit(side, key, error, SystemTime::now()));
         self.pending[side.other()] = true;
@@ -96,7 +105,7 @@ pub fn execute(
     record(look, worked.is_ok(), context.state, done)?;
     worked?;
     let forget: Vec<Change> = work.forget.iter().map(|pair| Change::Forget { pair: *pair }).collect();
-    commit(context.state, &forget)?;
+    context.commit(&forget)?;
     let cursors: Vec<Change> = Side::BOTH
         .into_iter()
         .filter(|side| !done.pending[*side])
@@ -132,16 +141,21 @@ fn carry_out(
     for to in Side::BOTH {
         settle(look, to, &mut folders, context, done)?;
     }
-    for on in Side::BOTH {
-        if !done.unsure {
-            delete(look, on, &work.deletes[on], &mut folders, context, done)?;
-        } else if !work.deletes[on].is_empty() {
+    for on in Side::BOTH.into_iter().filter(|on| !work.deletes[*on].is_empty()) {
+        if done.unsure {
             done.pending[on.other()] = true;
             let count = work.deletes[on].len();
             let text = format!("{count} deletions on {on} wait until it is known what became of every copy");
             let (account, folder) = (context.account.to_owned(), Some(look.job.names.remote.clone()));
             (context.observer)(Event::Note { account, folder, text });
+        } else if !matches!(look.job.fates[on], Fate::MovedTo { .. }) {
+            Deletion { look, on, deletes: &work.deletes[on], context }.remove(folders[on].as_mut(), done)?;
         }
+    }
+    // Each connection has one folder open at a time.
+    drop(folders);
+    for on in Side::BOTH.into_iter().filter(|_| !done.unsure).collect::<Vec<_>>() {
+        Deletion { look, on, deletes: &work.deletes[on], context }.discard(stores, done)?;
     }
     Ok(())
 }
@@ -260,7 +274,7 @@ fn set_flags(
             }
         }
     }
-    commit(context.state, &changes)
+    context.commit(&changes)
 }
 
 /// What both sides together know of a message.
@@ -532,38 +546,4 @@ fn settle(
         done.counts.copied[to] += 1;
     }
     Ok(context.state.apply(&confirmed)?)
-}
-
-fn delete(
-    look: &Look,
-    on: Side,
-    deletes: &[(PairId, Key)],
-    folders: &mut Sides<Box<dyn Folder + '_>>,
-    context: &Context<'_>,
-    done: &mut Done,
-) -> Result<(), Failure> {
-    if deletes.is_empty() {
-        return Ok(());
-    }
-    context.check_stop()?;
-    let doomed: HashSet<PairId> = deletes.iter().map(|(pair, _)| *pair).collect();
-    let mut keys = Vec::new();
-    for (_, key) in deletes {
-        // A message that another pair still has is not deleted with this one.
-        let rows = context.state.pairs_of(look.job.id, on, key)?;
-        if rows.iter().all(|row| doomed.contains(&row.id)) {
-            keys.push(key.clone());
-        }
-    }
-    keys.sort();
-    keys.dedup();
-    let failed = folders[on].remove(&keys).map_err(Failure::on(on))?;
-    let stays: HashSet<&Key> = failed.iter().map(|(key, _)| key).collect();
-    done.counts.deleted[on] += keys.len() - stays.len().min(keys.len());
-    let gone = deletes.iter().filter(|(_, key)| !stays.contains(key));
-    let changes: Vec<Change> = gone.map(|(pair, _)| Change::Forget { pair: *pair }).collect();
-    for (key, error) in &failed {
-        done.failed_edit(look, on, key, error);
-    }
-    commit(context.state, &changes)
 }

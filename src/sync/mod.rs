@@ -14,7 +14,7 @@
 //! | none | new | new, same message (identity proven) | bind, merge flags, copy nothing |
 //! | yes | flags changed | unchanged | set there |
 //! | yes | flags changed | flags changed | three-way merge, flag by flag; both changed means both agree |
-//! | yes | gone | unchanged or reflagged | delete there; deletion wins over a flag change |
+//! | yes | gone | unchanged or reflagged | delete there, or move to the trash; deletion wins over a flag change |
 //! | yes | gone | gone | forget |
 //! | yes | gone here, appeared in another folder of this side | unchanged or reflagged | move there |
 //! | yes | gone, but folder unavailable, listing incomplete, or guard hit | any | hold and report; nothing is deleted |
@@ -24,6 +24,7 @@
 //! not taken for removed there.
 
 mod account;
+mod dispose;
 pub mod event;
 pub mod execute;
 pub mod folders;
@@ -45,6 +46,7 @@ mod retitle;
 pub mod rules;
 mod settle;
 pub mod survey;
+pub mod trash;
 
 use crate::mail::{Side, Sides};
 use crate::store::traced::Tell;
@@ -55,6 +57,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 pub use event::{Counts, Event, Observer, Outcome, Problem, Report};
+pub use trash::Disposal;
 
 /// One account, ready to be synced.
 pub struct Account {
@@ -65,6 +68,8 @@ pub struct Account {
     pub policy: Policy,
     /// Whether a folder that was deleted on the server is deleted here too, where nothing is lost by it.
     pub delete_folders: bool,
+    /// What becomes on each side of what was deleted on the other one.
+    pub disposal: Sides<Disposal>,
     pub limits: Limits,
     /// Connections to each side at most; 1 or more.
     pub connections: usize,

@@ -5,6 +5,7 @@ use super::ledger::{self, Ledger};
 use super::plan::{Held, Op, Plan, Reason, What};
 use super::recognise::{Former, bind_new, bind_renamed, done, resume, unbind};
 use super::reconcile::{Bound, Input, Now, Touched, reconcile};
+use super::trash::{self, Fate};
 use super::{Account, Options, Policy, guard};
 use crate::mail::{
     Appeared, Changes, Cursor, FlagSpace, Flags, FolderId, FolderName, Identity, Key, PairId, Role, Side, Sides,
@@ -53,6 +54,8 @@ pub struct Job {
     pub role: Option<Role>,
     /// What may be done in it.
     pub policy: Policy,
+    /// What becomes of the messages that are deleted on each side.
+    pub fates: Sides<Fate>,
     /// Where each side stood at the end of the last run that dealt with everything.
     pub stored: Sides<Option<Cursor>>,
     /// Where each side stands now, as far as the folder lists told.
@@ -179,7 +182,7 @@ impl Look {
             blind: Sides::from_fn(|side| self.lacking[side] && self.job.never_dealt_with(side)),
             allow_delete: options.allow_delete,
         };
-        guard::guard(plan, &facts)
+        trash::hold(guard::guard(plan, &facts), &self.job.fates)
     }
 }
 
@@ -366,7 +369,8 @@ pub fn look_one_side(job: Job, there: Side, stores: &mut Stores) -> Result<Look,
 }
 
 /// What a plan would do, a line each, for a dry run.
-pub fn describe(plan: &Plan, names: &Sides<FolderName>) -> Vec<String> {
+pub fn describe(plan: &Plan, job: &Job) -> Vec<String> {
+    let names = &job.names;
     let mut lines = Vec::new();
     for op in &plan.ops {
         match op {
@@ -374,7 +378,10 @@ pub fn describe(plan: &Plan, names: &Sides<FolderName>) -> Vec<String> {
                 let flags = if put.is_empty() { String::new() } else { format!(" with {put}") };
                 lines.push(format!("copy {key} to {to} {}{flags}", names[*to]));
             }
-            Op::Delete { on, key, .. } => lines.push(format!("delete {key} on {on}: gone on the other side")),
+            Op::Delete { on, key, .. } => lines.push(match &job.fates[*on] {
+                Fate::MovedTo { name, .. } => format!("move {key} to {name} on {on}: gone on the other side"),
+                _ => format!("delete {key} on {on}: gone on the other side"),
+            }),
             Op::Bind { keys, set, .. } => {
                 lines.push(format!("take local {} and remote {} for one message", keys.local, keys.remote));
                 lines.extend(describe_flags(keys, set));

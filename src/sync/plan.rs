@@ -31,6 +31,8 @@ pub enum Reason {
     Emptied,
     /// The folder or the store is not there, or is not the known one.
     Unavailable(String),
+    /// What is deleted should be moved to a trash that is not there; what is missing.
+    NoTrash(String),
     /// The listing was incomplete.
     Incomplete,
 }
@@ -78,7 +80,7 @@ impl fmt::Display for Held {
             Reason::ReadOnly => write!(f, "the {on} side may not be changed"),
             Reason::TooMany { of } => write!(f, "{n} of {of} messages are gone on the {other} side"),
             Reason::Emptied => write!(f, "every message that was known is gone on the {other} side"),
-            Reason::Unavailable(why) => f.write_str(why),
+            Reason::Unavailable(why) | Reason::NoTrash(why) => f.write_str(why),
             Reason::Incomplete if self.what == What::Copies => write!(f, "the {on} side's listing was incomplete"),
             Reason::Incomplete => write!(f, "the {other} side's listing was incomplete"),
         }

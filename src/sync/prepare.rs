@@ -1,10 +1,12 @@
 //! Prepares an account's folders: makes, renames and takes note of them, and gives the pairs that take part in the run.
 
+use super::Account;
 use super::account::Run;
 use super::event::{Counts, Event};
 use super::folders::{Entry, FolderPlan, Status};
 use super::gone::Folders;
 use super::pair::{Failure, Job, Stores};
+use super::trash::{Fate, fate};
 use crate::mail::{FolderId, FolderName, Side, Sides};
 use crate::state::{Backlog, Change, Pair};
 use crate::store::{FolderInfo, Kind, Reach, StoreError};
@@ -20,6 +22,11 @@ impl Run<'_> {
         lists: &Sides<Vec<FolderInfo>>,
         stores: &mut Stores,
     ) -> Result<Vec<Work>, Failure> {
+        let fates = Sides::try_from_fn(|side| {
+            let archives = stores[side].archives_removed().map_err(Failure::on(side))?;
+            let Account { disposal, rules, .. } = self.account;
+            Ok::<Fate, Failure>(fate(&disposal[side], side, &lists[side], rules, archives))
+        })?;
         let intents: HashSet<FolderId> = self.state.folders_with_intents()?.into_iter().collect();
         let backlogs = self.state.backlogs()?;
         let now = SystemTime::now();
@@ -47,6 +54,7 @@ impl Run<'_> {
                     work.job.due_by = due_by;
                     let due = |backlog: &Backlog| backlog.folder == work.job.id && backlog.next <= due_by;
                     work.job.due = backlogs.iter().any(due);
+                    work.job.fates = Sides::from_fn(|side| fates[side].within(&work.job.wires[side]));
                     jobs.push(work);
                 }
                 Ok(None) => {}
@@ -163,6 +171,7 @@ impl Run<'_> {
             names,
             role: entry.role,
             policy,
+            fates: Sides::default(),
             stored,
             seen,
             held,

@@ -122,7 +122,7 @@ pub fn find_copies(
 }
 
 /// Matches what is known (`local` of the result) with messages of a folder (`remote` of the result).
-fn match_up(
+pub fn match_up(
     begun: &[Candidate],
     mut keys: Vec<Key>,
     folder: &mut dyn Folder,

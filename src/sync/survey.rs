@@ -2,6 +2,7 @@
 
 use super::Account;
 use super::folders::{Entry, Paired, Status, plan_folders};
+use super::trash::{Fate, fate};
 use crate::mail::{Flag, FolderId, FolderName, Role, Side, Sides};
 use crate::state::StateError;
 use crate::store::{Access, Claim, FolderInfo, NothingKnown, Reach, Stop, Store, StoreError, StoreFacts};
@@ -14,6 +15,8 @@ pub struct Survey {
     /// Where each store is, and what it says of itself or why it can't be asked.
     pub places: Sides<String>,
     pub facts: Sides<Result<StoreFacts, StoreError>>,
+    /// What becomes on each side of what is deleted on the other one.
+    pub fates: Sides<Fate>,
     /// Every folder of either side, ordered by remote name, then local name.
     pub folders: Vec<Row>,
     /// What is wrong with the account as a whole: names that clash, a root that is missing.
@@ -45,6 +48,7 @@ pub fn survey(account: &Account, stop: &Stop) -> Survey {
         account: account.name.clone(),
         places: account.stores.as_ref().map(|opener| opener.place()),
         facts: Sides::new(Ok(StoreFacts::default()), Ok(StoreFacts::default())),
+        fates: Sides::default(),
         folders: Vec::new(),
         problems: Vec::new(),
     };
@@ -62,7 +66,12 @@ pub fn survey(account: &Account, stop: &Stop) -> Survey {
             continue;
         }
         match look(account, side) {
-            Ok((facts, list, problem)) => {
+            Ok(Seen { facts, list, archives, problem }) => {
+                let fate = fate(&account.disposal[side], side, &list, &account.rules, archives);
+                if let Fate::Nowhere(lacking) = &fate {
+                    survey.problems.push(format!("deletions on the {side} side are held: {lacking}"));
+                }
+                survey.fates[side] = fate;
                 survey.facts[side] = Ok(facts);
                 lists[side] = list;
                 // Before the first sync nobody misses it.
@@ -81,7 +90,15 @@ pub fn survey(account: &Account, stop: &Stop) -> Survey {
     survey
 }
 
-fn look(account: &Account, side: Side) -> Result<(StoreFacts, Vec<FolderInfo>, Option<String>), StoreError> {
+/// What one store said.
+struct Seen {
+    facts: StoreFacts,
+    list: Vec<FolderInfo>,
+    archives: bool,
+    problem: Option<String>,
+}
+
+fn look(account: &Account, side: Side) -> Result<Seen, StoreError> {
     let mut store = account.stores[side].open()?;
     let facts = store.facts()?;
     let place = account.stores[side].place();
@@ -89,8 +106,9 @@ fn look(account: &Account, side: Side) -> Result<(StoreFacts, Vec<FolderInfo>, O
         Claim::Missing => (Vec::new(), Some(format!("{place} is not there, although it was synced before"))),
         _ => (counted(store.as_mut())?, None),
     };
+    let archives = store.archives_removed()?;
     store.close();
-    Ok((facts, list, problem))
+    Ok(Seen { facts, list, archives, problem })
 }
 
 /// The folders, with counts also where the list has none: those of a Maildir cost a look into it.

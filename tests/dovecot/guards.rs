@@ -161,9 +161,13 @@ fn trash_and_junk_may_be_emptied() {
     }
     world.sync();
     let maildir = world.maildir();
-    for folder in ["Trash", "Junk"] {
-        maildir.messages(folder).iter().for_each(|message| maildir.remove(message));
-    }
+    let empty = |folder: &str| maildir.messages(folder).iter().for_each(|message| maildir.remove(message));
+    empty("Junk");
+    // What was deleted there goes to the trash, and comes down.
+    world.home.sync();
+    world.sync();
+    assert_eq!((world.server.messages("Junk").len(), world.server.messages("Trash").len()), (0, 60));
+    empty("Trash");
     world.sync();
     assert!(world.server.messages("Trash").is_empty());
 }

@@ -15,6 +15,7 @@ mod modes;
 mod moves;
 mod problems;
 mod renamed;
+mod trash;
 mod two_way;
 mod views;
 mod world;

@@ -22,6 +22,14 @@ fn append(capabilities: &str, steps: &str, contents: &[&[u8]]) -> Vec<Result<Opt
 const DATE: &str = "\" 9-Sep-2001 01:46:40 +0000\"";
 
 #[test]
+fn a_server_that_only_archives_is_known_by_its_extension() {
+    for (capabilities, archives) in [("X-GM-EXT-1", true), ("MOVE SPECIAL-USE", false)] {
+        let script = play(capabilities, "");
+        assert_eq!(connect(&script).archives_removed().expect("known"), archives);
+    }
+}
+
+#[test]
 fn literals_wait_for_the_server_where_they_must() {
     let steps = format!(
         "C: T APPEND \"INBOX\" (\\Seen $Odd) {DATE} {{6}}

@@ -8,7 +8,7 @@ use mailsync::mail::{Flag, FlagSpace, Flags, FolderName, Key, Keyword, Side, Sid
 use mailsync::store::Stop;
 use mailsync::store::memory::{MemorySettings, World};
 use mailsync::sync::rules::Rules;
-use mailsync::sync::{Account, Counts, Event, Limits, Options, Outcome, Policy, Report, run};
+use mailsync::sync::{Account, Counts, Disposal, Event, Limits, Options, Outcome, Policy, Report, run};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -130,6 +130,7 @@ pub struct Bench {
     pub worlds: Sides<World>,
     pub policy: Policy,
     pub delete_folders: bool,
+    pub disposal: Sides<Disposal>,
     pub limits: Limits,
     pub connections: usize,
     pub stop: Stop,
@@ -179,6 +180,7 @@ impl Bench {
             worlds,
             policy: Policy::default(),
             delete_folders: false,
+            disposal: Sides::default(),
             limits: Limits::default(),
             connections: 1,
             stop: Stop::new(),
@@ -189,7 +191,8 @@ impl Bench {
     /// The same account with worlds and a state of its own.
     pub fn fork(&self) -> Bench {
         let worlds = self.worlds.as_ref().map(World::fork);
-        let bench = Bench { stop: Stop::new(), dir: scratch(), worlds, ..*self };
+        let disposal = self.disposal.clone();
+        let bench = Bench { stop: Stop::new(), dir: scratch(), worlds, disposal, ..*self };
         bench.put_state_back(&self.state_image());
         bench
     }
@@ -207,6 +210,7 @@ impl Bench {
             rules: Rules::default(),
             policy: self.policy,
             delete_folders: self.delete_folders,
+            disposal: self.disposal.clone(),
             limits: self.limits,
             connections: self.connections,
             state: self.state(),

@@ -3,6 +3,7 @@
 use crate::mail::Sides;
 use crate::store::{StoreError, StoreFacts};
 use crate::sync::survey::{Row, Survey};
+use crate::sync::trash::Fate;
 use crate::ui::harmful;
 use serde::Serialize;
 use std::io::{self, Write};
@@ -31,6 +32,8 @@ struct StoreTold<'a> {
     delimiter: Option<&'a str>,
     namespace: Option<&'a str>,
     capabilities: Vec<CapabilityTold<'a>>,
+    /// The folder that deleted messages go to; null where they are removed.
+    trash: Option<String>,
     error: Option<ErrorTold<'a>>,
 }
 
@@ -95,14 +98,14 @@ pub fn write_json(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()>
 fn account_told(survey: &Survey) -> AccountTold<'_> {
     AccountTold {
         account: &survey.account,
-        remote: store_told(&survey.places.remote, &survey.facts.remote),
-        local: store_told(&survey.places.local, &survey.facts.local),
+        remote: store_told(&survey.places.remote, &survey.facts.remote, &survey.fates.remote),
+        local: store_told(&survey.places.local, &survey.facts.local, &survey.fates.local),
         folders: survey.folders.iter().map(folder_told).collect(),
         problems: &survey.problems,
     }
 }
 
-fn store_told<'a>(place: &'a str, facts: &'a Result<StoreFacts, StoreError>) -> StoreTold<'a> {
+fn store_told<'a>(place: &'a str, facts: &'a Result<StoreFacts, StoreError>, fate: &Fate) -> StoreTold<'a> {
     let known = facts.as_ref().ok();
     let told = |err: &'a StoreError| ErrorTold { action: &err.action, cause: &err.cause, hint: err.hint.as_deref() };
     let capability = |(name, present): &'a (String, bool)| CapabilityTold { name, present: *present };
@@ -113,6 +116,10 @@ fn store_told<'a>(place: &'a str, facts: &'a Result<StoreFacts, StoreError>) -> 
         delimiter: known.and_then(|facts| facts.delimiter.as_deref()),
         namespace: known.and_then(|facts| facts.namespace.as_deref()),
         capabilities: known.map(|facts| facts.uses.iter().map(capability).collect()).unwrap_or_default(),
+        trash: match fate {
+            Fate::MovedTo { name, .. } => Some(name.text()),
+            _ => None,
+        },
         error: facts.as_ref().err().map(told),
     }
 }

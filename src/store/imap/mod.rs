@@ -132,6 +132,12 @@ fn is_loopback(host: &str) -> bool {
     bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
+/// Whether a host is one of Gmail's.
+fn is_gmail(host: &str) -> bool {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    ["imap.gmail.com", "imap.googlemail.com"].contains(&host.as_str())
+}
+
 /// Makes connections to one server.
 pub struct ImapOpener {
     settings: ImapSettings,
@@ -150,7 +156,13 @@ impl ImapOpener {
         let mut conn = Conn::new(logged_in, self.settings.send_id);
         conn.wire().line().read_only = self.settings.read_only;
         let subscribed_only = self.settings.subscribed_only;
-        Ok(ImapStore { conn, subscribed_only, guarded: self.guarded.clone(), listed_delimiter: false })
+        Ok(ImapStore {
+            conn,
+            subscribed_only,
+            guarded: self.guarded.clone(),
+            at_gmail: is_gmail(&self.settings.host),
+            listed_delimiter: false,
+        })
     }
 }
 
@@ -169,6 +181,8 @@ pub struct ImapStore {
     conn: Conn,
     subscribed_only: bool,
     guarded: Guarded,
+    /// Whether the host is Gmail's, whatever it says that it can.
+    at_gmail: bool,
     /// Whether the delimiter is known for sure: from NAMESPACE, or from a LIST.
     listed_delimiter: bool,
 }
@@ -289,6 +303,10 @@ impl Store for ImapStore {
         }
     }
 
+    fn archives_removed(&mut self) -> Result<bool, StoreError> {
+        Ok(self.at_gmail || self.conn.caps().has("X-GM-EXT-1"))
+    }
+
     fn close(mut self: Box<Self>) {
         // Whatever fails here, nothing is lost by it.
         drop(self.conn.logout());
@@ -298,6 +316,12 @@ impl Store for ImapStore {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn gmail_is_known_by_its_name() {
+        assert!(is_gmail("imap.gmail.com") && is_gmail("IMAP.GoogleMail.com."));
+        assert!(!is_gmail("imap.example.org") && !is_gmail("imap.gmail.com.example.org"));
+    }
 
     #[test]
     fn plain_text_goes_to_this_machine_only_unless_allowed() {

@@ -1,12 +1,13 @@
 //! One Maildir folder: looked at by scanning, changed by renaming.
 
+use super::bin::Bin;
 use super::deliver::{self, rename_new, stage, sync_dir};
 use super::error::{disk, hits_all};
 use super::filename::{parse, unique};
 use super::keywords::Keywords;
 use super::look::look;
 use super::scan::{Entry, Index, Sub, file_path, open_plain};
-use crate::mail::{Changes, Cursor, Flag, FlagDelta, FlagSpace, Flags, Identity, Key};
+use crate::mail::{Changes, Cursor, Flag, FlagDelta, FlagSpace, Flags, FolderName, Identity, Key};
 use crate::store::{
     Access, Depth, Draft, Fetched, Folder, Kind, Known, Mark, Outgoing, Reach, Receive, StoreError, sys,
 };
@@ -29,6 +30,8 @@ pub(super) struct MaildirFolder {
     may_write: bool,
     keywords: Keywords,
     index: Option<Index>,
+    /// Where removed messages are kept, and under which folder's name.
+    bin: Option<(Bin, FolderName)>,
 }
 
 impl MaildirFolder {
@@ -48,7 +51,12 @@ impl MaildirFolder {
             deliver::sweep(&dir)?;
         }
         let keywords = Keywords::load(&dir)?;
-        Ok(MaildirFolder { root: root.to_owned(), dir, separator, access, may_write, keywords, index: None })
+        Ok(MaildirFolder { root: root.to_owned(), dir, separator, access, may_write, keywords, index: None, bin: None })
+    }
+
+    /// The same folder, which puts what it removes into a bin.
+    pub(super) fn with_bin(self, bin: Option<(Bin, FolderName)>) -> Self {
+        MaildirFolder { bin, ..self }
     }
 
     fn must_be_writable(&self, action: &str) -> Result<(), StoreError> {
@@ -169,7 +177,7 @@ impl MaildirFolder {
         })
     }
 
-    fn sync(&self, mut subs: Vec<Sub>) -> Result<(), StoreError> {
+    pub(super) fn sync(&self, mut subs: Vec<Sub>) -> Result<(), StoreError> {
         subs.sort_unstable();
         subs.dedup();
         subs.into_iter().try_for_each(|sub| sync_dir(&self.dir, sub))
@@ -191,8 +199,43 @@ impl MaildirFolder {
         })
     }
 
+    /// Removes messages by putting them into a bin, under the names that they have.
+    fn put_into(&mut self, bin: &Bin, name: &FolderName, keys: &[Key]) -> Result<Vec<(Key, StoreError)>, StoreError> {
+        let told = |error: StoreError| {
+            let root = bin.root().display();
+            let hint = format!("nothing is deleted before {root} can take it; or set retain_deleted = \"0\"");
+            StoreError { action: "keep what is deleted".to_owned(), ..error }.with_hint(hint)
+        };
+        let mut target = bin.folder(name).map_err(told)?;
+        let (mut failed, mut here, mut there) = (Vec::new(), Vec::new(), Vec::new());
+        let mut ended = Ok(());
+        for key in keys {
+            match self.move_one(key, &mut target, Some(&Mark::Exact(key.clone()))) {
+                Ok(Moved::To { sub, from, .. }) => {
+                    there.push(sub);
+                    here.push(from);
+                }
+                Ok(Moved::Gone) => {}
+                Err(error) if error.reach > Reach::Message => {
+                    ended = Err(told(error));
+                    break;
+                }
+                Err(error) => failed.push((key.clone(), told(error))),
+            }
+        }
+        // As with a move: seen twice after a power failure at worst, and never lost.
+        target.sync(there).map_err(told)?;
+        self.sync(here)?;
+        ended.map(|()| failed)
+    }
+
     /// Moves one message; its new key, and the directories that changed in the target and here.
-    fn move_one(&mut self, key: &Key, target: &mut MaildirFolder, mark: Option<&Mark>) -> Result<Moved, StoreError> {
+    pub(super) fn move_one(
+        &mut self,
+        key: &Key,
+        target: &mut MaildirFolder,
+        mark: Option<&Mark>,
+    ) -> Result<Moved, StoreError> {
         let known = match self.entry(key)? {
             Some(entry) => entry.flags(&self.keywords),
             None => return Ok(Moved::Gone),
@@ -241,7 +284,8 @@ impl MaildirFolder {
     }
 }
 
-enum Moved {
+/// What became of a message that was to be moved.
+pub(super) enum Moved {
     Gone,
     To { key: Key, sub: Sub, from: Sub },
 }
@@ -256,6 +300,8 @@ fn carry(from: &Path, to: &Path, target: &Path) -> io::Result<()> {
             sys::sync(copy.file())?;
             rename_new(copy.path().ok_or_else(|| io::Error::other("it was not staged"))?, to)?;
             copy.keep();
+            // The new name must last before the old one goes: no file system renames across two.
+            to.parent().map_or(Ok(()), sys::sync_dir)?;
             sys::remove_file(from)
         }
         done => done,
@@ -386,6 +432,9 @@ impl Folder for MaildirFolder {
 
     fn remove(&mut self, keys: &[Key]) -> Result<Vec<(Key, StoreError)>, StoreError> {
         self.must_be_writable("remove")?;
+        if let Some((bin, name)) = self.bin.clone().filter(|_| !keys.is_empty()) {
+            return self.put_into(&bin, &name, keys);
+        }
         let (mut failed, mut subs) = (Vec::new(), Vec::new());
         for key in keys {
             match self.unlink(key)? {

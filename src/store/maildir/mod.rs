@@ -3,6 +3,7 @@
 //! A root bears a marker that names its owner, so that an empty mount point or another account's tree is never
 //! taken for an emptied mailbox. All files are made with mode 0600 and all directories with 0700, whatever the umask.
 
+mod bin;
 mod deliver;
 mod error;
 mod filename;
@@ -18,12 +19,14 @@ mod marker;
 mod remove;
 mod scan;
 
+pub use bin::{Bin, Kept};
 pub use layout::{Layout, path_of, wire_for};
 
 use super::{Access, Claim, Folder, FolderInfo, Kind, Lock, Opener, Reach, Store, StoreError, StoreFacts, sys};
 use crate::mail::FolderName;
 use error::disk;
 use folder::MaildirFolder;
+use layout::{name_of, shown_name};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -41,12 +44,14 @@ pub struct MaildirSettings {
     /// Stands before the info part of names that we give: `:`, or `!` where a file system can't hold a colon. Both
     /// are understood when reading.
     pub info_separator: u8,
+    /// Keeps what is removed; without it, it is gone.
+    pub bin: Option<Bin>,
 }
 
 impl MaildirSettings {
     /// Nested directories below `root`.
     pub fn new(root: impl Into<PathBuf>) -> MaildirSettings {
-        MaildirSettings { root: root.into(), layout: Layout::Nested, info_separator: b':' }
+        MaildirSettings { root: root.into(), layout: Layout::Nested, info_separator: b':', bin: None }
     }
 }
 
@@ -145,7 +150,9 @@ impl Store for MaildirStore {
         }
         let root = &self.settings.root;
         let dir = folder_dir(root, wire, "open")?;
-        Ok(Box::new(MaildirFolder::open(root, dir, self.settings.info_separator, access)?))
+        let folder = MaildirFolder::open(root, dir, self.settings.info_separator, access)?;
+        let name = name_of(self.settings.layout, wire).unwrap_or_else(|_| shown_name(wire));
+        Ok(Box::new(folder.with_bin(self.settings.bin.clone().map(|bin| (bin, name)))))
     }
 
     fn wire_for(&mut self, name: &FolderName) -> Result<Vec<u8>, StoreError> {

@@ -24,6 +24,8 @@ pub struct MemorySettings {
     pub condstore: bool,
     /// Whether append and move tell the new keys, as UIDPLUS does.
     pub tell_keys: bool,
+    /// Whether a move is one step, as with MOVE, and not a copy and an expunge.
+    pub moves: bool,
     /// Whether messages have an EMAILID.
     pub email_ids: bool,
     /// Whether folders have a MAILBOXID.
@@ -44,6 +46,7 @@ impl MemorySettings {
             keys: Keys::Uids,
             condstore: true,
             tell_keys: true,
+            moves: true,
             email_ids: false,
             objects: false,
             marks: false,

@@ -1,0 +1,11 @@
+-- Brings a state of layout 2 to layout 3.
+CREATE TABLE discard (
+    folder     INTEGER NOT NULL REFERENCES folder ON DELETE CASCADE,
+    -- 0 local, 1 remote.
+    side       INTEGER NOT NULL,
+    generation INTEGER,
+    mark       ANY NOT NULL,
+    -- When, in milliseconds since 1970.
+    begun      INTEGER NOT NULL,
+    PRIMARY KEY (folder, side)
+) STRICT, WITHOUT ROWID;
