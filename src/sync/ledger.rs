@@ -4,7 +4,7 @@
 use super::pair::Look;
 use crate::mail::{Appeared, Changes, Flags, FolderId, Key, Side, Sides};
 use crate::state::{Change, State, StateError, Waiting};
-use crate::store::StoreError;
+use crate::store::{Kind, StoreError};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
@@ -38,11 +38,14 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// The entry of a message on `side` that could not be copied at `now`.
+    /// The entry of a message on `side` that could not be copied at `now`. A disk that fails is no fault of the
+    /// message's: when it is mended, the next run goes on.
     pub fn failed_copy(&self, side: Side, key: &Key, flags: &Flags, error: &StoreError, now: SystemTime) -> Waiting {
         let mut waiting = failed(self.copies[side].get(key), side, key, error, now);
         waiting.flags = flags.clone();
-        waiting.next = now + rest(waiting.tries);
+        if error.kind != Kind::Disk {
+            waiting.next = now + rest(waiting.tries);
+        }
         waiting
     }
 
@@ -112,7 +115,7 @@ pub fn attend(look: &mut Look, changes: &mut Sides<Changes>) -> Sides<HashSet<Ke
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Kind, Reach};
+    use crate::store::Reach;
 
     #[test]
     fn each_failure_makes_the_rest_longer_up_to_a_day() {
@@ -133,6 +136,8 @@ mod tests {
         assert_eq!((second.tries, second.first, second.last, second.next), (2, at(100), at(2000), at(5600)));
         assert_eq!(second.cause, "two");
         assert_eq!(ledger.failed_copy(Side::Local, &key, &flags, &error("x"), at(1)).tries, 1);
+        let disk = StoreError::new(Reach::Message, Kind::Disk, "fetch", "I/O error");
+        assert_eq!(ledger.failed_copy(Side::Local, &key, &flags, &disk, at(9)).next, at(9));
         assert_eq!(ledger.failed_edit(Side::Remote, &key, &error("x"), at(7)).next, at(7));
     }
 }

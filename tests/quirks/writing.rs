@@ -325,3 +325,21 @@ fn a_copy_that_is_refused_deletes_nothing() {
         EOF";
     assert!(matches!(move_to("UIDPLUS", steps, &[2])[..], [Err(_)]));
 }
+
+#[test]
+fn a_copy_whose_source_can_not_be_expunged_leaves_the_folder_to_the_next_run() {
+    let steps = "C: T UID COPY 2 \"Bin\"
+        S: T OK done
+        C: T UID SEARCH DELETED
+        S: * SEARCH
+        S: T OK done
+        C: T UID STORE 2 +FLAGS.SILENT (\\Deleted)
+        S: T OK done
+        C: T EXPUNGE
+        S: T NO not today";
+    match &move_to("", steps, &[2])[..] {
+        // As one that merely stays it would be copied once more.
+        [Err(error)] => assert_eq!(error.reach, Reach::Folder, "{error}"),
+        other => panic!("{other:?}"),
+    }
+}

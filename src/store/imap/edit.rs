@@ -247,10 +247,11 @@ pub fn move_to(
         }
         let status = transfer(conn, "UID COPY", &set, into, &mut moved)?;
         match ImapError::check("UID COPY", status) {
+            // The copies are there: whoever takes such a message for one that stays makes a second one.
             Ok(_) => stays.extend(
                 remove(conn, &uids, mailbox, validity, guarded)?
                     .into_iter()
-                    .filter_map(|(key, e)| Some((key.uid()?, e))),
+                    .filter_map(|(key, error)| Some((key.uid()?, error.reaching(Reach::Folder)))),
             ),
             Err(error) => refuse(conn, &uids, error, &mut stays)?,
         }
