@@ -6,7 +6,7 @@
 //! - `MAILSYNC_FAULT=POINT:N=ACTION`: what happens at the N-th passing of a point, counted from 1. POINT is a name
 //!   (`disk.rename`), the part before its dot (`disk`), or `any`; `N+` means every passing from the N-th on. ACTION is
 //!   `kill` (SIGKILL), the name of an error (`ENOSPC`) that the call then ends with instead of being made, or
-//!   `run:COMMAND`, which runs a shell command and goes on.
+//!   `run:COMMAND`, which runs a shell command and goes on. Several are separated by `;`, and the first that strikes counts.
 //! - `MAILSYNC_FAULT_LOG=FILE`: the name of every point that is passed is appended to the file, a line each.
 //! - `MAILSYNC_PATIENCE=MILLISECONDS`: replaces [`patience`].
 
@@ -45,7 +45,7 @@ pub fn patience(usual: Duration) -> Duration {
 
 /// What the environment asks for.
 struct Armed {
-    fault: Option<Fault>,
+    faults: Vec<Fault>,
     log: Option<File>,
 }
 
@@ -67,9 +67,9 @@ enum Action {
 fn armed(name: &str) -> io::Result<()> {
     static ARMED: OnceLock<Armed> = OnceLock::new();
     let armed = ARMED.get_or_init(|| Armed {
-        fault: env::var("MAILSYNC_FAULT")
-            .ok()
-            .map(|spec| Fault::parse(&spec).expect("MAILSYNC_FAULT is POINT:N=ACTION")),
+        faults: env::var("MAILSYNC_FAULT").map_or(Vec::new(), |all| {
+            all.split(';').map(|spec| Fault::parse(spec).expect("MAILSYNC_FAULT is POINT:N=ACTION")).collect()
+        }),
         log: env::var_os("MAILSYNC_FAULT_LOG").map(|path| {
             OpenOptions::new().append(true).create(true).open(path).expect("MAILSYNC_FAULT_LOG can be written to")
         }),
@@ -78,10 +78,9 @@ fn armed(name: &str) -> io::Result<()> {
         // In one call, so that the lines of several threads don't mix.
         log.write_all(format!("{name}\n").as_bytes())?;
     }
-    match armed.fault.as_ref().filter(|fault| fault.strikes(name)) {
-        Some(fault) => fault.action.strike(),
-        None => Ok(()),
-    }
+    // Every one of them counts the passing, whichever strikes.
+    let striking: Vec<&Fault> = armed.faults.iter().filter(|fault| fault.strikes(name)).collect();
+    striking.first().map_or(Ok(()), |fault| fault.action.strike())
 }
 
 impl Fault {

@@ -66,7 +66,7 @@ pub fn sync_dir(dir: &Path) -> io::Result<()> {
 
 /// Renames, replacing what is in the way.
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    point("disk.rename")?;
+    point("disk.replace")?;
     fs::rename(from, to)
 }
 

@@ -202,13 +202,19 @@ impl Folder for ImapFolder<'_> {
         &mut self,
         keys: &[Key],
         into: &[u8],
-        _: &[Mark],
+        marks: &[Mark],
     ) -> Result<Vec<Result<Option<Key>, StoreError>>, StoreError> {
         if !self.selected.writable {
             return Ok(keys.iter().map(|_| self.refuse_if_read_only("move").map(|()| None)).collect());
         }
         self.touched = true;
-        edit::move_to(self.conn, keys, into, &self.mailbox, self.selected.validity, &self.guarded)
+        let mut moved = edit::move_to(self.conn, keys, into, &self.mailbox, self.selected.validity, &self.guarded)?;
+        for (answer, mark) in moved.iter_mut().zip(marks) {
+            if matches!(answer, Ok(Some(Key::Uid(uid))) if !upload::is_above(*uid, mark)) {
+                *answer = Ok(None);
+            }
+        }
+        Ok(moved)
     }
 }
 

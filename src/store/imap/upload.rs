@@ -8,7 +8,7 @@ use super::token::{Code, Status, StatusKind, internal_date};
 use super::wire::{Flight, Sorted, Tag, Wire};
 use crate::mail::{FlagSpace, Flags, Key};
 use crate::store::draft::draft_error;
-use crate::store::{Kind, Outgoing, Reach, StoreError};
+use crate::store::{Kind, Mark, Outgoing, Reach, StoreError};
 use std::collections::VecDeque;
 use std::io::Read;
 
@@ -91,7 +91,7 @@ pub fn upload(conn: &mut Conn, target: &Target<'_>, mut batch: Vec<Outgoing>) ->
             }
             continue;
         }
-        settle(&group, status, target.validity, &mut results);
+        settle(&group, status, target.validity, &batch, &mut results);
     }
     // Without an answer it may have been stored: it is looked for, and not sent again unseen.
     Ok(results.into_iter().map(|result| result.unwrap_or(Ok(None))).collect())
@@ -134,10 +134,13 @@ fn groups(which: &[usize], batch: &[Outgoing], several: bool) -> VecDeque<Group>
     groups
 }
 
-fn settle(group: &Group, status: Status, validity: Option<u32>, results: &mut [Option<Stored>]) {
+fn settle(group: &Group, status: Status, validity: Option<u32>, batch: &[Outgoing], results: &mut [Option<Stored>]) {
+    let may_be_new = |(uid, at): (&u32, &usize)| is_above(*uid, &batch[*at].mark);
     let uids = match &status.code {
         Some(Code::AppendUid { validity: given, uids })
-            if Some(*given) == validity && uids.len() == group.members.len() && !uids.contains(&0) =>
+            if Some(*given) == validity
+                && uids.len() == group.members.len()
+                && uids.iter().zip(&group.members).all(may_be_new) =>
         {
             Some(uids.clone())
         }
@@ -150,6 +153,15 @@ fn settle(group: &Group, status: Status, validity: Option<u32>, results: &mut [O
     }
     for (number, at) in group.members.iter().enumerate() {
         results[*at] = Some(Ok(uids.as_ref().and_then(|uids| uids.get(number)).map(|uid| Key::Uid(*uid))));
+    }
+}
+
+/// Whether a message that was stored after `mark` was reserved can have this UID: an older message can't be it,
+/// whatever the server says.
+pub fn is_above(uid: u32, mark: &Mark) -> bool {
+    match mark {
+        Mark::NotBelow(Key::Uid(floor)) => uid >= (*floor).max(1),
+        _ => uid > 0,
     }
 }
 
@@ -263,7 +275,7 @@ impl ToCrlf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Draft, Mark};
+    use crate::store::Draft;
 
     fn crlf(pieces: &[&[u8]]) -> Vec<u8> {
         let mut to_crlf = ToCrlf::default();
@@ -299,8 +311,10 @@ mod tests {
     }
 
     #[test]
-    fn an_appenduid_of_another_generation_or_length_is_not_believed() {
+    fn an_appenduid_of_another_generation_or_length_or_of_older_messages_is_not_believed() {
         let group = Group { members: vec![0, 1], bytes: 2 };
+        let mut batch = vec![outgoing(b"a"), outgoing(b"b")];
+        batch.iter_mut().for_each(|outgoing| outgoing.mark = Mark::NotBelow(Key::Uid(4)));
         let status = |validity, uids: &[u32]| Status {
             kind: StatusKind::Ok,
             code: Some(Code::AppendUid { validity, uids: uids.to_vec() }),
@@ -308,11 +322,12 @@ mod tests {
         };
         let settled = |status| {
             let mut results = vec![None, None];
-            settle(&group, status, Some(7), &mut results);
+            settle(&group, status, Some(7), &batch, &mut results);
             results.into_iter().map(|r| r.and_then(Result::ok).flatten()).collect::<Vec<_>>()
         };
         assert_eq!(settled(status(7, &[4, 5])), [Some(Key::Uid(4)), Some(Key::Uid(5))]);
         assert_eq!(settled(status(8, &[4, 5])), [None, None]);
         assert_eq!(settled(status(7, &[4])), [None, None]);
+        assert_eq!(settled(status(7, &[3, 4])), [None, None]);
     }
 }
