@@ -6,7 +6,7 @@ use super::error::{disk, hits_all};
 use super::filename::{parse, unique};
 use super::keywords::Keywords;
 use super::look::look;
-use super::scan::{Entry, Index, Sub, file_path, open_plain};
+use super::scan::{Entry, Index, Now, Stamps, Sub, file_path, open_plain};
 use crate::mail::{Changes, Cursor, Flag, FlagDelta, FlagSpace, Flags, FolderName, Identity, Key};
 use crate::store::{
     Access, Depth, Draft, Fetched, Folder, Kind, Known, Mark, Outgoing, Reach, Receive, StoreError, sys,
@@ -327,6 +327,10 @@ impl Folder for MaildirFolder {
             self.index = index;
         }
         Ok(changes)
+    }
+
+    fn disowns(&mut self, cursor: &Cursor) -> bool {
+        Stamps::latest_in(&cursor.mark).is_none_or(|latest| Now::on(&self.dir).is_before(latest))
     }
 
     fn flag_space(&self) -> FlagSpace {
