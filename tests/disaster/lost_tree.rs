@@ -83,13 +83,16 @@ fn a_folder_whose_directory_is_gone_is_brought_back_when_that_is_asked_for() {
 }
 
 #[test]
-fn a_folder_whose_cur_is_gone_deletes_nothing() {
-    let mut scene = Scene::new(Dovecot::start(), 5);
-    let (cur, kept) = (scene.world.home.mail().join("INBOX/cur"), scene.world.home.path().join("kept"));
-    fs::rename(&cur, &kept).expect("move it away");
-    scene.holds(&["sync"]).done();
-    fs::rename(kept, cur).expect("bring it back");
-    scene.is_over();
+fn a_folder_whose_cur_or_new_is_gone_deletes_nothing() {
+    // The messages of INBOX are seen and stand in `cur`, those of Work in `new`.
+    for gone in ["INBOX/cur", "INBOX/new", "Work/cur", "Work/new"] {
+        let mut scene = Scene::new(Dovecot::start(), 5);
+        let (gone, kept) = (scene.world.home.mail().join(gone), scene.world.home.path().join("kept"));
+        fs::rename(&gone, &kept).expect("move it away");
+        scene.holds(&["sync"]).done();
+        fs::rename(kept, gone).expect("bring it back");
+        scene.is_over();
+    }
 }
 
 #[test]

@@ -41,7 +41,13 @@ impl MaildirFolder {
             let cause = format!("{} is not there or is no Maildir", dir.display());
             return Err(StoreError::new(Reach::Folder, Kind::Missing, "open", cause).with_hint(sys::AWAY));
         }
-        if access == Access::Write && !dir.join("new").exists() {
+        // Deleting the folder was cut short, which takes `tmp` first. A `new` that is gone alone was taken away, with all
+        // that was in it: an empty one in its place would say that it was deleted.
+        if access == Access::Write
+            && !dir.join("new").exists()
+            && !dir.join("tmp").exists()
+            && is_empty(&dir.join("cur"))
+        {
             super::make_dir(&dir.join("new"))?;
         }
         let allowed = |sub: &str| rustix::fs::access(dir.join(sub), rustix::fs::Access::WRITE_OK).is_ok();
@@ -282,6 +288,10 @@ impl MaildirFolder {
             }
         }
     }
+}
+
+fn is_empty(dir: &Path) -> bool {
+    fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 /// What became of a message that was to be moved.
