@@ -23,6 +23,9 @@ const EDGES: &[(&str, &[&str])] = &[
     ("sync/ledger", &["sync", "mail", "store", "state"]),
     ("sync/dispose", &["sync", "mail", "store", "state"]),
     ("sync/execute", &["sync", "mail", "store", "state"]),
+    ("sync/check", &["sync", "mail", "store", "state"]),
+    ("sync/check/judge", &["sync", "mail", "store"]),
+    ("sync/check/report", &["sync", "mail", "store"]),
     ("sync/survey", &["sync", "mail", "store", "state"]),
     ("sync/relocate", &["sync", "mail", "store", "state"]),
     ("sync/gone", &["sync", "mail", "store", "state"]),
@@ -39,6 +42,7 @@ const EDGES: &[(&str, &[&str])] = &[
 
 /// What decides by pure functions: no file, no clock, no thread, no log.
 const PURE: &[&str] = &[
+    "sync/check/judge",
     "sync/reconcile",
     "sync/rematch",
     "sync/moves",

@@ -38,6 +38,7 @@ complete -c mailsync -n "__fish_mailsync_needs_command" -f -a "sync" -d 'Bring a
 complete -c mailsync -n "__fish_mailsync_needs_command" -f -a "info" -d 'Show servers, folders and what the rules make of them; changes nothing'
 complete -c mailsync -n "__fish_mailsync_needs_command" -f -a "problems" -d 'List messages that wait after errors, or try them again'
 complete -c mailsync -n "__fish_mailsync_needs_command" -f -a "undelete" -d 'List messages that were deleted here and are still kept, or put them back; asks no server'
+complete -c mailsync -n "__fish_mailsync_needs_command" -f -a "check" -d 'Verify what is remembered against both sides, message by message; changes neither'
 complete -c mailsync -n "__fish_mailsync_needs_command" -f -a "mutt-mailboxes" -d 'Write mutt\'s `mailboxes` commands, from what the last sync learned'
 complete -c mailsync -n "__fish_mailsync_needs_command" -f -a "completions" -d 'Write completions for a shell'
 complete -c mailsync -n "__fish_mailsync_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -90,6 +91,18 @@ complete -c mailsync -n "__fish_mailsync_using_subcommand undelete" -s n -l dry-
 complete -c mailsync -n "__fish_mailsync_using_subcommand undelete" -l json -d 'Write the list as JSON'
 complete -c mailsync -n "__fish_mailsync_using_subcommand undelete" -s v -l verbose -d 'Say on standard error what is done; twice for all topics of -d'
 complete -c mailsync -n "__fish_mailsync_using_subcommand undelete" -s h -l help -d 'Print help'
+complete -c mailsync -n "__fish_mailsync_using_subcommand check" -s f -l folder -d 'Only this folder, by its name on either side; a pattern as in the config' -r
+complete -c mailsync -n "__fish_mailsync_using_subcommand check" -s o -l set -d 'Set a key of the config for this run' -r
+complete -c mailsync -n "__fish_mailsync_using_subcommand check" -s c -l config -d 'The config file [default: $XDG_CONFIG_HOME/mailsync/config.toml]' -r -F
+complete -c mailsync -n "__fish_mailsync_using_subcommand check" -s d -l debug -d 'Say all about these topics on standard error: imap, maildir, state, sync; secrets are masked' -r -f -a "imap\t''
+maildir\t''
+state\t''
+sync\t''"
+complete -c mailsync -n "__fish_mailsync_using_subcommand check" -l deep -d 'Compare the content of every message: downloads all of them'
+complete -c mailsync -n "__fish_mailsync_using_subcommand check" -l repair -d 'Mend what is remembered; messages are never changed'
+complete -c mailsync -n "__fish_mailsync_using_subcommand check" -l json -d 'Write JSON'
+complete -c mailsync -n "__fish_mailsync_using_subcommand check" -s v -l verbose -d 'Say on standard error what is done; twice for all topics of -d'
+complete -c mailsync -n "__fish_mailsync_using_subcommand check" -s h -l help -d 'Print help'
 complete -c mailsync -n "__fish_mailsync_using_subcommand mutt-mailboxes" -l template -d 'Template to use: a name (default, named, mbnames, hooks, or one of your own) or a file' -r
 complete -c mailsync -n "__fish_mailsync_using_subcommand mutt-mailboxes" -l dialect -d 'Program that reads the result' -r -f -a "mutt\t''
 neomutt\t''"
@@ -109,10 +122,11 @@ state\t''
 sync\t''"
 complete -c mailsync -n "__fish_mailsync_using_subcommand completions" -s v -l verbose -d 'Say on standard error what is done; twice for all topics of -d'
 complete -c mailsync -n "__fish_mailsync_using_subcommand completions" -s h -l help -d 'Print help'
-complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems undelete mutt-mailboxes completions help" -f -a "sync" -d 'Bring accounts in step'
-complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems undelete mutt-mailboxes completions help" -f -a "info" -d 'Show servers, folders and what the rules make of them; changes nothing'
-complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems undelete mutt-mailboxes completions help" -f -a "problems" -d 'List messages that wait after errors, or try them again'
-complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems undelete mutt-mailboxes completions help" -f -a "undelete" -d 'List messages that were deleted here and are still kept, or put them back; asks no server'
-complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems undelete mutt-mailboxes completions help" -f -a "mutt-mailboxes" -d 'Write mutt\'s `mailboxes` commands, from what the last sync learned'
-complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems undelete mutt-mailboxes completions help" -f -a "completions" -d 'Write completions for a shell'
-complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems undelete mutt-mailboxes completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems undelete check mutt-mailboxes completions help" -f -a "sync" -d 'Bring accounts in step'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems undelete check mutt-mailboxes completions help" -f -a "info" -d 'Show servers, folders and what the rules make of them; changes nothing'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems undelete check mutt-mailboxes completions help" -f -a "problems" -d 'List messages that wait after errors, or try them again'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems undelete check mutt-mailboxes completions help" -f -a "undelete" -d 'List messages that were deleted here and are still kept, or put them back; asks no server'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems undelete check mutt-mailboxes completions help" -f -a "check" -d 'Verify what is remembered against both sides, message by message; changes neither'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems undelete check mutt-mailboxes completions help" -f -a "mutt-mailboxes" -d 'Write mutt\'s `mailboxes` commands, from what the last sync learned'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems undelete check mutt-mailboxes completions help" -f -a "completions" -d 'Write completions for a shell'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems undelete check mutt-mailboxes completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -44,6 +44,8 @@ pub enum Command {
     Problems(ProblemsArgs),
     /// List messages that were deleted here and are still kept, or put them back; asks no server
     Undelete(UndeleteArgs),
+    /// Verify what is remembered against both sides, message by message; changes neither
+    Check(CheckArgs),
     /// Write mutt's `mailboxes` commands, from what the last sync learned
     MuttMailboxes(MuttCommand),
     /// Write completions for a shell
@@ -136,6 +138,28 @@ pub struct UndeleteArgs {
 }
 
 #[derive(Clone, Debug, Args)]
+pub struct CheckArgs {
+    /// Accounts [default: all that are enabled]
+    #[arg(value_name = "ACCOUNT")]
+    pub accounts: Vec<String>,
+    /// Only this folder, by its name on either side; a pattern as in the config
+    #[arg(short, long = "folder", value_name = "FOLDER")]
+    pub folders: Vec<String>,
+    /// Compare the content of every message: downloads all of them
+    #[arg(long)]
+    pub deep: bool,
+    /// Mend what is remembered; messages are never changed
+    #[arg(long)]
+    pub repair: bool,
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Set a key of the config for this run
+    #[arg(short = 'o', long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+#[derive(Clone, Debug, Args)]
 pub struct MuttCommand {
     #[command(flatten)]
     pub mutt: MuttArgs,
@@ -156,7 +180,7 @@ pub enum Topic {
 /// Turns `--info` into the command `info`.
 pub fn info_as_command(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut words: Vec<OsString> = words.into_iter().collect();
-    let commands = ["sync", "info", "problems", "undelete", "mutt-mailboxes", "completions", "help", "--"];
+    let commands = ["sync", "info", "problems", "undelete", "check", "mutt-mailboxes", "completions", "help", "--"];
     let end = words.iter().position(|word| commands.iter().any(|command| word == command)).unwrap_or(words.len());
     if let Some(flag) = words[..end].iter().position(|word| word == "--info") {
         words[flag] = "info".into();

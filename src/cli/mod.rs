@@ -1,6 +1,7 @@
 //! The command line: what it understands, which file does what, and how a run ends. Only this module and `ui` print.
 
 pub mod args;
+pub mod check;
 mod end;
 pub mod info;
 mod log;
@@ -70,6 +71,10 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
             }
         }
         Command::Undelete(args) => undelete::run(&load(cli, &args.set)?, args),
+        Command::Check(args) => {
+            let config = load(cli, &args.set)?;
+            check::run(&Setup::new(&config, log, Stop::from_flag(flag.clone())), args, cli.verbose > 0, &flag)
+        }
         Command::MuttMailboxes(args) => mutt::run(&load(cli, &args.set)?, &args.mutt),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -42,7 +42,8 @@ pub fn run(setup: &Setup<'_>, args: &SyncArgs, only_waiting: bool, flag: &Arc<At
     Ok(refreshed.into_iter().chain(swept).fold(End::from(&report), End::max).into())
 }
 
-fn only(folder: &str) -> Result<Pattern, UsageError> {
+/// A folder that the user named.
+pub fn only(folder: &str) -> Result<Pattern, UsageError> {
     Pattern::parse(folder).map_err(|what| UsageError { what: format!("-f {folder}: {what}"), hint: None })
 }
 

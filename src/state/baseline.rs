@@ -55,6 +55,23 @@ impl State {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
+    /// The pairs of a folder that come after `after`, at most `count` of them.
+    pub fn rows_after(&self, folder: FolderId, after: PairId, count: usize) -> Result<Vec<Row>, StateError> {
+        let sql = format!("SELECT {COLUMNS} FROM message WHERE folder = ? AND id > ? ORDER BY id LIMIT ?");
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(&sql)?;
+        let rows = statement.query_map(params![folder.0, after.0, count as i64], read)?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// One pair; `None` where there is none of that number.
+    pub fn row(&self, pair: PairId) -> Result<Option<Row>, StateError> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM message WHERE id = ?"))?;
+        let mut rows = statement.query_map([pair.0], read)?;
+        Ok(rows.next().transpose()?)
+    }
+
     /// Every key of a side with the flags that it was last known to have, ascending.
     pub fn keys(&self, folder: FolderId, side: Side) -> Result<Vec<(Key, Flags)>, StateError> {
         let word = side_word(side);

@@ -4,6 +4,7 @@
 //! lock on a file beside the database ensures; it goes with the process, however that ends.
 
 mod baseline;
+mod check;
 mod discard;
 mod folder;
 mod intent;

@@ -244,6 +244,10 @@ impl Folder for MemoryFolder<'_> {
         })
     }
 
+    fn disowns(&mut self, cursor: &Cursor) -> bool {
+        self.world.lock().rooms.get(&self.name).is_none_or(|room| room.disowns(cursor))
+    }
+
     fn flag_space(&self) -> FlagSpace {
         self.world.lock().rooms.get(&self.name).map_or_else(FlagSpace::none, |room| room.space.clone())
     }

@@ -239,6 +239,10 @@ pub trait Folder {
     /// messages as the store counts, and what was missing was looked for again.
     fn changes(&mut self, since: Option<&Cursor>, known: &dyn Known) -> Result<Changes, StoreError>;
 
+    /// Whether `cursor`, of the generation that the folder has now, can't be one that it gave: its mark can't be read,
+    /// or lies ahead of where the folder stands.
+    fn disowns(&mut self, cursor: &Cursor) -> bool;
+
     /// The flags that this folder can hold, once open.
     fn flag_space(&self) -> FlagSpace;
 

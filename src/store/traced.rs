@@ -181,6 +181,10 @@ impl Folder for TracedFolder<'_> {
         self.said(|| format!("changes since {from}"), result, show)
     }
 
+    fn disowns(&mut self, cursor: &Cursor) -> bool {
+        self.inner.disowns(cursor)
+    }
+
     fn flag_space(&self) -> FlagSpace {
         self.inner.flag_space()
     }

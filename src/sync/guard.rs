@@ -2,7 +2,7 @@
 
 use super::Limits;
 use super::plan::{Held, Op, Plan, Reason, What};
-use crate::mail::{Role, Side, Sides, Withheld};
+use crate::mail::{Flag, Role, Side, Sides, Withheld};
 
 /// What the guard must know besides the plan.
 #[derive(Clone, Debug)]
@@ -25,6 +25,10 @@ pub struct Facts {
 pub const HINT: &str = "to delete them on the other side too, run once with --allow-delete; \
                         to have them back, run once with --restore";
 
+/// The hint that goes with held marks.
+const HINT_MARKED: &str =
+    "to mark them on the other side too, run once with --allow-delete; else take the marks away again";
+
 /// Holds the deletions that must not be done unasked, and copies that might be second ones.
 pub fn guard(mut plan: Plan, facts: &Facts) -> Plan {
     let forgotten = plan.ops.iter().filter(|op| matches!(op, Op::Forget { .. })).count();
@@ -43,6 +47,9 @@ pub fn guard(mut plan: Plan, facts: &Facts) -> Plan {
         };
         plan.held.push(Held { what: What::Deletions, on, count, reason, hint });
     }
+    for on in Side::BOTH {
+        hold_marks(&mut plan, on, known, facts);
+    }
     for on in Side::BOTH.into_iter().filter(|side| facts.blind[*side]) {
         let is_copy = |op: &Op| matches!(op, Op::Copy { to, .. } if *to == on);
         let count = plan.ops.iter().filter(|op| is_copy(op)).count();
@@ -52,6 +59,24 @@ pub fn guard(mut plan: Plan, facts: &Facts) -> Plan {
         }
     }
     plan
+}
+
+/// Holds marks of deletion that are as many as deletions may not be: the next EXPUNGE, whoever sends it, removes them.
+fn hold_marks(plan: &mut Plan, on: Side, known: usize, facts: &Facts) {
+    let marks = |op: &Op| matches!(op, Op::Flags { set, .. } if set[on].add.contains(&Flag::Deleted));
+    let count = plan.ops.iter().filter(|op| marks(op)).count();
+    if facts.allow_delete || matches!(facts.role, Some(Role::Trash | Role::Junk)) || !is_most(count, known, facts) {
+        return;
+    }
+    plan.ops.retain(|op| !marks(op));
+    let (reason, hint) = (Reason::TooManyMarked { of: known }, Some(HINT_MARKED.to_owned()));
+    plan.held.push(Held { what: What::FlagChanges, on, count, reason, hint });
+}
+
+/// Whether so many messages of a folder that had `known` are more than somebody deletes by hand.
+fn is_most(count: usize, known: usize, facts: &Facts) -> bool {
+    let whole = count >= known && known >= facts.limits.whole_folder;
+    whole || (count > facts.limits.messages && count * 2 > known)
 }
 
 fn refuse(on: Side, count: usize, known: usize, facts: &Facts) -> Option<Reason> {
@@ -75,9 +100,7 @@ fn refuse(on: Side, count: usize, known: usize, facts: &Facts) -> Option<Reason>
     if matches!(facts.role, Some(Role::Trash | Role::Junk)) {
         return None;
     }
-    let whole = count >= known && known >= facts.limits.whole_folder;
-    let most = count > facts.limits.messages && count * 2 > known;
-    (whole || most).then_some(Reason::TooMany { of: known })
+    is_most(count, known, facts).then_some(Reason::TooMany { of: known })
 }
 
 /// What is known where a folder is gone on one side and the other one's folder is to be deleted for it.
@@ -185,6 +208,24 @@ mod tests {
         assert_eq!(through(100, &facts(110)), 100);
         assert_eq!(through(101, &facts(201)), 0);
         assert_eq!(through(101, &facts(202)), 101);
+    }
+
+    #[test]
+    fn marks_of_deletion_are_held_as_deletions_are() {
+        use crate::mail::{FlagDelta, Flags};
+        let marked = |count: usize, facts: &Facts| {
+            let add: Flags = [Flag::Deleted].into_iter().collect();
+            let set = Sides::new(FlagDelta::default(), FlagDelta { add, remove: Flags::new() });
+            let keys = Sides::new(Key::Uid(1), Key::Uid(1));
+            let op =
+                |n| Op::Flags { pair: PairId(n as i64), keys: keys.clone(), set: set.clone(), base: Sides::default() };
+            let plan = guard(Plan { ops: (0..count).map(op).collect(), held: Vec::new() }, facts);
+            assert_eq!(plan.ops.len() + plan.held.iter().map(|held| held.count).sum::<usize>(), count);
+            plan.ops.len()
+        };
+        assert_eq!([marked(19, &facts(19)), marked(20, &facts(20)), marked(20, &facts(21))], [19, 0, 20]);
+        assert_eq!(marked(20, &Facts { allow_delete: true, ..facts(20) }), 20);
+        assert_eq!(marked(20, &Facts { role: Some(Role::Trash), ..facts(20) }), 20);
     }
 
     #[test]

@@ -24,6 +24,7 @@
 //! not taken for removed there.
 
 mod account;
+pub mod check;
 mod dispose;
 pub mod event;
 pub mod execute;

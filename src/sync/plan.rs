@@ -27,6 +27,8 @@ pub enum Reason {
     OneWay,
     /// More deletions than the guard lets through.
     TooMany { of: usize },
+    /// More messages marked `\Deleted` than the guard lets through: whoever expunges next would take them all.
+    TooManyMarked { of: usize },
     /// Every known message of the folder, or of the whole store, is gone.
     Emptied,
     /// The folder or the store is not there, or is not the known one.
@@ -79,6 +81,7 @@ impl fmt::Display for Held {
             Reason::OneWay => write!(f, "the folder's mode leaves the {on} side as it is"),
             Reason::ReadOnly => write!(f, "the {on} side may not be changed"),
             Reason::TooMany { of } => write!(f, "{n} of {of} messages are gone on the {other} side"),
+            Reason::TooManyMarked { of } => write!(f, "{n} of {of} messages are marked deleted on the {other} side"),
             Reason::Emptied => write!(f, "every message that was known is gone on the {other} side"),
             Reason::Unavailable(why) | Reason::NoTrash(why) => f.write_str(why),
             Reason::Incomplete if self.what == What::Copies => write!(f, "the {on} side's listing was incomplete"),

@@ -11,6 +11,7 @@ pub mod home;
 pub mod imap;
 pub mod maildir;
 pub mod proxy;
+pub mod recorder;
 pub mod script;
 pub mod tmux;
 pub mod world;
@@ -20,6 +21,7 @@ pub use home::{Home, Output};
 pub use imap::{Imap, ServerMessage};
 pub use maildir::{LocalMessage, Maildir};
 pub use proxy::{Cut, Passed, Proxy};
+pub use recorder::Recorder;
 pub use script::Script;
 pub use tmux::Tmux;
 

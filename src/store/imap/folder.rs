@@ -5,7 +5,7 @@ use super::conn::{Conn, during};
 use super::download::{Along, Sink, download, email_id_item, email_id_of};
 use super::edit::{self, Guarded};
 use super::error::ImapError;
-use super::select::{Selected, select};
+use super::select::{self, Selected, select};
 use super::token::{Fetch, Response, UidSet};
 use super::upload::{self, upload};
 use super::wire::{Command, SET_MAX};
@@ -129,6 +129,15 @@ impl Folder for ImapFolder<'_> {
         }
         self.touched = true;
         changes::look(self, since, known)
+    }
+
+    fn disowns(&mut self, cursor: &Cursor) -> bool {
+        // A server that lost CONDSTORE since says nothing against a modification sequence that it gave before.
+        let ahead = |mark: select::Mark| {
+            (self.selected.modseq > 0 && mark.modseq > self.selected.modseq)
+                || self.selected.uidnext.is_some_and(|next| mark.uidnext > next)
+        };
+        select::Mark::parse(&cursor.mark).is_none_or(ahead)
     }
 
     fn flag_space(&self) -> FlagSpace {

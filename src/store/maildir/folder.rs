@@ -6,7 +6,7 @@ use super::error::{disk, hits_all};
 use super::filename::{parse, unique};
 use super::keywords::Keywords;
 use super::look::look;
-use super::scan::{Entry, Index, Sub, file_path, open_plain};
+use super::scan::{Entry, Index, Now, Stamps, Sub, file_path, open_plain};
 use crate::mail::{Changes, Cursor, Flag, FlagDelta, FlagSpace, Flags, FolderName, Identity, Key};
 use crate::store::{
     Access, Depth, Draft, Fetched, Folder, Kind, Known, Mark, Outgoing, Reach, Receive, StoreError, sys,
@@ -41,7 +41,13 @@ impl MaildirFolder {
             let cause = format!("{} is not there or is no Maildir", dir.display());
             return Err(StoreError::new(Reach::Folder, Kind::Missing, "open", cause).with_hint(sys::AWAY));
         }
-        if access == Access::Write && !dir.join("new").exists() {
+        // Deleting the folder was cut short, which takes `tmp` first. A `new` that is gone alone was taken away, with all
+        // that was in it: an empty one in its place would say that it was deleted.
+        if access == Access::Write
+            && !dir.join("new").exists()
+            && !dir.join("tmp").exists()
+            && is_empty(&dir.join("cur"))
+        {
             super::make_dir(&dir.join("new"))?;
         }
         let allowed = |sub: &str| rustix::fs::access(dir.join(sub), rustix::fs::Access::WRITE_OK).is_ok();
@@ -284,6 +290,10 @@ impl MaildirFolder {
     }
 }
 
+fn is_empty(dir: &Path) -> bool {
+    fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none())
+}
+
 /// What became of a message that was to be moved.
 pub(super) enum Moved {
     Gone,
@@ -327,6 +337,10 @@ impl Folder for MaildirFolder {
             self.index = index;
         }
         Ok(changes)
+    }
+
+    fn disowns(&mut self, cursor: &Cursor) -> bool {
+        Stamps::latest_in(&cursor.mark).is_none_or(|latest| Now::on(&self.dir).is_before(latest))
     }
 
     fn flag_space(&self) -> FlagSpace {

@@ -223,6 +223,16 @@ impl Stamps {
         now.nanos - self.latest > if self.fine && now.of_file_system { TICK } else { YOUNG }
     }
 
+    /// The latest change in a cursor's mark, in nanoseconds since 1970; `None` where it is no such mark.
+    pub(super) fn latest_in(mark: &str) -> Option<i128> {
+        let stamp = |word: &str| {
+            let mut numbers = word.get(1..)?.split('.').skip(1).map(|number| number.parse::<i128>().ok());
+            let (mtime, ctime) = (numbers.next()??, numbers.next()??);
+            numbers.next().is_none().then_some(mtime.max(ctime))
+        };
+        mark.split(' ').map(stamp).collect::<Option<Vec<_>>>()?.into_iter().max()
+    }
+
     pub(super) fn cursor(&self, now: &Now) -> Cursor {
         let young = if now.of_file_system { YOUNG } else { YOUNG_BY_OUR_CLOCK };
         let mark = self.text.trim_end().to_owned();
@@ -239,6 +249,11 @@ pub(super) struct Now {
 }
 
 impl Now {
+    /// Whether a stamp is later than the present, by more than clocks differ.
+    pub(super) fn is_before(&self, stamp: i128) -> bool {
+        stamp - self.nanos > YOUNG_BY_OUR_CLOCK
+    }
+
     /// Asks the file system of `dir`, through a file without a name or one in `tmp`; where neither can be made, our
     /// own clock.
     pub(super) fn on(dir: &Path) -> Now {

@@ -83,6 +83,15 @@ impl Room {
         Cursor { generation: self.generation, mark, conclusive: settings.condstore && !self.cut_short }
     }
 
+    /// Whether a cursor can't be one of this folder's.
+    pub(super) fn disowns(&self, cursor: &Cursor) -> bool {
+        let numbers: Option<Vec<u64>> = cursor.mark.split(' ').map(|number| number.parse().ok()).collect();
+        match numbers.as_deref() {
+            Some([next, _, modseq]) => *next > u64::from(self.next) || *modseq > self.modseq,
+            _ => true,
+        }
+    }
+
     /// Known keys that are gone: those removed after a modification, or all of them where that is 0.
     pub(super) fn vanished(&self, after: u64, known: &dyn Known) -> Result<Vec<Key>, StoreError> {
         let mut vanished = Vec::new();
