@@ -2,7 +2,7 @@
 
 mod support;
 
-use mailsync::mail::{FlagSpace, Sides};
+use mailsync::mail::{FlagSpace, Side, Sides};
 use mailsync::state::State;
 use mailsync::store::memory::{Action, Fault, MemorySettings, When};
 use mailsync::store::{Kind, Reach, Stop, StoreError};
@@ -13,6 +13,11 @@ use support::world::{Bench, date, delete, fill, flags, folder, mail, relocate, s
 
 /// Lets a run die at the first append.
 fn die_at_the_first_append(bench: &mut Bench, when: When) {
+    die_at_the_first(Action::Append, bench, when);
+}
+
+/// Lets a run die at the first step of this kind.
+fn die_at_the_first(action: Action, bench: &mut Bench, when: When) {
     let mut step = 0;
     loop {
         let mut trial = bench.fork();
@@ -20,11 +25,11 @@ fn die_at_the_first_append(bench: &mut Bench, when: When) {
         trial.run();
         let last = faulty.last();
         faulty.disarm(&mut trial);
-        if last == Some(Action::Append) {
+        if last == Some(action) {
             *bench = trial;
             return;
         }
-        assert!(last.is_some(), "no append in the whole run");
+        assert!(last.is_some(), "no {action:?} in the whole run");
         step += 1;
     }
 }
@@ -75,6 +80,51 @@ fn a_new_uidvalidity_after_a_crash_does_not_mix_up_messages() {
                 bench.run();
                 assert_eq!(show(&bench.worlds.local), ["INBOX: b c"], "{when:?}");
             }
+        }
+    }
+}
+
+#[test]
+fn what_is_deleted_before_its_copy_was_noted_does_not_come_back() {
+    for remote in [MemorySettings::server(), MemorySettings::plain_server()] {
+        for from in Side::BOTH {
+            let mut bench = Bench::new(MemorySettings::maildir(), remote.clone());
+            fill(&bench.worlds[from], &["INBOX: a b"]);
+            die_at_the_first_append(&mut bench, When::After);
+            delete(&bench.worlds[from], "INBOX", "a");
+            bench.dry_run();
+            bench.settle();
+            assert_eq!(show(&bench.worlds[from]), ["INBOX: b"], "deleted on {from}");
+        }
+    }
+}
+
+#[test]
+fn what_is_moved_before_its_copy_was_noted_stays_one_message() {
+    for remote in [MemorySettings::server(), MemorySettings::plain_server()] {
+        for from in Side::BOTH {
+            let mut bench = Bench::new(MemorySettings::maildir(), remote.clone());
+            fill(&bench.worlds[from], &["INBOX: a b", "Work: c"]);
+            die_at_the_first_append(&mut bench, When::After);
+            relocate(&bench.worlds[from], "INBOX", "a", "Work");
+            bench.settle();
+            assert_eq!(show(&bench.worlds[from]), ["INBOX: b", "Work: a c"], "moved on {from}");
+        }
+    }
+}
+
+#[test]
+fn what_is_moved_again_before_its_move_was_noted_stays_one_message() {
+    for remote in [MemorySettings::server(), MemorySettings::plain_server()] {
+        for from in Side::BOTH {
+            let mut bench = Bench::new(MemorySettings::maildir(), remote.clone());
+            fill(&bench.worlds[from], &["INBOX: a b", "Other: e", "Work: c"]);
+            bench.settle();
+            relocate(&bench.worlds[from], "INBOX", "a", "Work");
+            die_at_the_first(Action::Move, &mut bench, When::After);
+            relocate(&bench.worlds[from], "Work", "a", "Other");
+            bench.settle();
+            assert_eq!(show(&bench.worlds[from]), ["INBOX: b", "Other: a e", "Work: c"], "moved on {from}");
         }
     }
 }

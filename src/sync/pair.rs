@@ -295,7 +295,7 @@ pub fn look(job: Job, stores: &mut Stores, state: &State, dry_run: bool) -> Resu
     match reset {
         // The keys that they name mean nothing any more.
         true => look.prelude.extend(state.intents(look.job.id)?.into_iter().map(|intent| done(look.job.id, intent))),
-        false if look.job.intents => resume(&mut look, &mut folders, state)?,
+        false if look.job.intents => resume(&mut look, &mut folders, state, dry_run)?,
         false => {}
     }
     bind_new(&mut look, &mut folders, &former)?;

@@ -55,7 +55,12 @@ pub fn unbind(look: &mut Look, state: &State, changes: &mut Sides<Changes>) -> R
 }
 
 /// Finds what became of copies that an earlier run began.
-pub fn resume(look: &mut Look, folders: &mut Sides<Box<dyn Folder + '_>>, state: &State) -> Result<(), Failure> {
+pub fn resume(
+    look: &mut Look,
+    folders: &mut Sides<Box<dyn Folder + '_>>,
+    state: &State,
+    dry_run: bool,
+) -> Result<(), Failure> {
     let folder = look.job.id;
     for to in Side::BOTH {
         let from = to.other();
@@ -86,10 +91,38 @@ pub fn resume(look: &mut Look, folders: &mut Sides<Box<dyn Folder + '_>>, state:
                     look.new[to].retain(|appeared| appeared.key != key);
                     look.pending[to] = true;
                 }
+                (Some(key), None) if state.pairs_of(folder, from, &intent.source)?.is_empty() => {
+                    orphan(look, intent, key, state, dry_run)?;
+                }
                 _ => look.prelude.push(done(folder, intent)),
             }
         }
     }
+    Ok(())
+}
+
+/// The copy was made, and its source has gone since: deleted, or moved to another folder. Both are a pair all the same,
+/// or the copy would come back as a new message, a second one where its source was moved.
+fn orphan(look: &mut Look, intent: Intent, key: Key, state: &State, dry_run: bool) -> Result<(), Failure> {
+    let (folder, to) = (look.job.id, intent.to);
+    let Some(at) = look.new[to].iter().position(|appeared| appeared.key == key) else { return Ok(()) };
+    let copy = look.new[to].remove(at);
+    let keys = Sides::with(to, copy.key, intent.source.clone());
+    let base = Sides::new(intent.flags.clone(), intent.flags.clone());
+    let identity = intent.identity.clone();
+    let pair = match dry_run {
+        // A number that no row has.
+        true => PairId(-1 - look.touched.len() as i64),
+        false => {
+            let (keys, flags, identity) = (keys.clone(), base.clone(), identity.clone());
+            state.apply(&[Change::Bind { folder, keys, flags, identity }, done(folder, intent)])?;
+            let Some(row) = state.pairs_of(folder, to, &key)?.pop() else { return Ok(()) };
+            row.id
+        }
+    };
+    let now = Sides::with(to, Now::There(copy.flags), Now::Gone);
+    look.touched.insert(pair, (Touched { pair, keys, base, now }, identity));
+    look.known += 1;
     Ok(())
 }
 
