@@ -70,7 +70,7 @@ impl State {
     /// All folder pairs.
     pub fn folders(&self) -> Result<Vec<Pair>, StateError> {
         let connection = self.lock();
-        let mut statement = connection.prepare(
+        let mut statement = connection.prepare_cached(
             "SELECT id, local_wire, remote_wire, local_name, remote_name, role, local_generation, local_mark, \
              local_conclusive, remote_generation, remote_mark, remote_conclusive, local_held, \
              local_emptied, remote_held, remote_emptied, local_object, remote_object \
@@ -100,7 +100,7 @@ impl State {
         let connection = self.lock();
         let sql = "INSERT INTO folder (local_wire, remote_wire, local_name, remote_name, role) VALUES (?, ?, ?, ?, ?)";
         let values = params![wires.local, wires.remote, names.local.text(), names.remote.text(), role.map(Role::name)];
-        committing(|| connection.execute(sql, values))?;
+        committing(|| connection.prepare_cached(sql)?.execute(values))?;
         Ok(FolderId(connection.last_insert_rowid()))
     }
 
@@ -116,7 +116,7 @@ impl State {
     /// The folders that have intents.
     pub fn folders_with_intents(&self) -> Result<Vec<FolderId>, StateError> {
         let connection = self.lock();
-        let mut statement = connection.prepare("SELECT DISTINCT folder FROM intent")?;
+        let mut statement = connection.prepare_cached("SELECT DISTINCT folder FROM intent")?;
         let rows = statement.query_map([], |row| row.get(0).map(FolderId))?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
@@ -143,7 +143,7 @@ pub(super) fn set_held(connection: &Connection, folder: FolderId, side: Side, he
     let word = side_word(side);
     let sql = format!("UPDATE folder SET {word}_held = ?, {word}_emptied = ? WHERE id = ?");
     let count = i64::try_from(held.count).unwrap_or(i64::MAX);
-    connection.execute(&sql, params![count, held.emptied, folder.0])?;
+    connection.prepare_cached(&sql)?.execute(params![count, held.emptied, folder.0])?;
     Ok(())
 }
 
@@ -156,7 +156,7 @@ pub(super) fn rename(
 ) -> rusqlite::Result<()> {
     let word = side_word(side);
     let sql = format!("UPDATE folder SET {word}_wire = ?, {word}_name = ? WHERE id = ?");
-    connection.execute(&sql, params![wire, name.text(), folder.0])?;
+    connection.prepare_cached(&sql)?.execute(params![wire, name.text(), folder.0])?;
     Ok(())
 }
 
@@ -176,11 +176,13 @@ pub(super) fn set_object(connection: &Connection, folder: FolderId, side: Side, 
 }
 
 pub(super) fn set_role(connection: &Connection, folder: FolderId, role: Option<Role>) -> rusqlite::Result<()> {
-    connection.execute("UPDATE folder SET role = ? WHERE id = ?", params![role.map(Role::name), folder.0])?;
+    connection
+        .prepare_cached("UPDATE folder SET role = ? WHERE id = ?")?
+        .execute(params![role.map(Role::name), folder.0])?;
     Ok(())
 }
 
 pub(super) fn delete(connection: &Connection, folder: FolderId) -> rusqlite::Result<()> {
-    connection.execute("DELETE FROM folder WHERE id = ?", [folder.0])?;
+    connection.prepare_cached("DELETE FROM folder WHERE id = ?")?.execute([folder.0])?;
     Ok(())
 }

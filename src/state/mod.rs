@@ -19,6 +19,7 @@ pub use problem::{Backlog, ProblemRow, Waiting, read_problems};
 
 use crate::fault::point;
 use crate::mail::{Cursor, Flags, FolderId, FolderName, Identity, Key, PairId, Role, Side, Sides, Withheld};
+use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSql, ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, OpenFlags};
 use std::fmt;
@@ -33,6 +34,9 @@ const VERSION: i64 = 3;
 
 /// What brings each older layout to the next one: the first is for layout 1.
 const STEPS: [&str; 2] = [include_str!("schema-1-to-2.sql"), include_str!("schema-2-to-3.sql")];
+
+/// No fewer than there are: a statement that does not find room is compiled again and again.
+const STATEMENTS: usize = 64;
 
 /// A failure of the state's file.
 #[derive(Debug)]
@@ -172,6 +176,9 @@ impl State {
         connection
             .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;")
             .map_err(failed)?;
+        // Else every statement that names an indexed column is compiled anew for each value: it asks for one message.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(failed)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
         let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
         match version {
             0 => committing(|| create(&connection).map_err(failed))?,
