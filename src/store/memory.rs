@@ -98,7 +98,7 @@ impl Store for MemoryStore {
 
     fn open(&mut self, wire: &[u8], access: Access, expect: Option<u64>) -> Result<Box<dyn Folder + '_>, StoreError> {
         let name = Self::name(wire)?;
-        let read_only = self.step(Action::Open, Some(name.clone()), |inner| {
+        let (read_only, generation) = self.step(Action::Open, Some(name.clone()), |inner| {
             let read_only = inner.settings.read_only;
             let room = inner.room(&name, "open")?;
             if !room.selectable {
@@ -111,12 +111,13 @@ impl Store for MemoryStore {
                     "open",
                     format!("generation {generation} was expected, but it is {}", room.generation),
                 )),
-                _ => Ok(read_only),
+                _ => Ok((read_only, room.generation)),
             }
         })?;
         Ok(Box::new(MemoryFolder {
             world: &self.world,
             name,
+            generation,
             writable: access == Access::Write && !read_only,
             read_only,
         }))
@@ -169,6 +170,8 @@ impl Store for MemoryStore {
 struct MemoryFolder<'a> {
     world: &'a World,
     name: FolderName,
+    /// Its generation when it was opened.
+    generation: u64,
     writable: bool,
     read_only: bool,
 }
@@ -182,8 +185,20 @@ impl MemoryFolder<'_> {
     ) -> Result<T, StoreError> {
         self.world.step(action, Some(self.name.clone()), key.cloned(), |inner| {
             let settings = inner.settings.clone();
+            self.must_be_the_same(inner, action)?;
             effect(inner.room(&self.name, action.name())?, &settings)
         })
+    }
+
+    /// As servers do: under another UIDVALIDITY the session can't go on, for its UIDs would be other messages'.
+    fn must_be_the_same(&self, inner: &mut Inner, action: Action) -> Result<(), StoreError> {
+        match inner.room(&self.name, action.name())?.generation == self.generation {
+            true => Ok(()),
+            false => {
+                let cause = "the folder was made anew while it was open";
+                Err(StoreError::new(Reach::Connection, Kind::Network, action.name(), cause))
+            }
+        }
     }
 
     fn must_be_writable(&self, action: Action) -> Result<(), StoreError> {
@@ -359,6 +374,7 @@ impl Folder for MemoryFolder<'_> {
             let moved = self.world.step(Action::Move, Some(self.name.clone()), Some(key.clone()), |inner| {
                 let settings = inner.settings.clone();
                 inner.room(&target, "move")?;
+                self.must_be_the_same(inner, Action::Move)?;
                 let source = inner.room(&self.name, "move")?;
                 let gone = || missing("move", &key.to_string()).reaching(Reach::Message);
                 let message = source.messages.get(key).cloned().ok_or_else(gone)?;
