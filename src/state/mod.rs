@@ -9,6 +9,7 @@ mod discard;
 mod folder;
 mod intent;
 mod lock;
+mod memory;
 mod problem;
 
 pub use baseline::Row;

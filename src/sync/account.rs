@@ -27,11 +27,7 @@ pub fn sync_account(account: &Account, options: &Options, observer: &Observer, s
     observer(Event::AccountStarted { account: account.name.clone() });
     let opened = if options.dry_run { State::open_dry(&account.state) } else { State::open(&account.state) };
     let (outcome, counts) = match opened {
-        Ok(state) => {
-            let state = state.told_to(account.state_log.clone());
-            let run = Run { account, options, observer, stop, state, tally: Mutex::default(), full: Sides::default() };
-            run.run()
-        }
+        Ok(state) => sync_with(account, &state.told_to(account.state_log.clone()), options, observer, stop),
         Err(error) => {
             let outcome = match &error {
                 StateError::Locked { .. } => Outcome::Locked,
@@ -46,6 +42,17 @@ pub fn sync_account(account: &Account, options: &Options, observer: &Observer, s
     (outcome, counts)
 }
 
+/// Syncs one account on a state that is open: what [`sync_account`] does, but for opening it.
+pub fn sync_with(
+    account: &Account,
+    state: &State,
+    options: &Options,
+    observer: &Observer,
+    stop: &Stop,
+) -> (Outcome, Counts) {
+    Run { account, options, observer, stop, state, tally: Mutex::default(), full: Sides::default() }.run()
+}
+
 #[derive(Default)]
 struct Tally {
     counts: Counts,
@@ -57,7 +64,7 @@ pub(super) struct Run<'a> {
     pub options: &'a Options,
     pub observer: &'a Observer,
     pub stop: &'a Stop,
-    pub state: State,
+    pub state: &'a State,
     tally: Mutex<Tally>,
     /// Sides that have no room left for more mail.
     full: Sides<AtomicBool>,
@@ -246,7 +253,7 @@ impl Run<'_> {
         let extra = changed.len() / LOOKS_WORTH_A_CONNECTION;
         let results = pool.run(&changed, 1 + extra, self.stop, |work, stores, _| match work.missing {
             Some(missing) => look_one_side(work.job.clone(), missing.other(), stores),
-            None => look(work.job.clone(), stores, &self.state, self.options.dry_run),
+            None => look(work.job.clone(), stores, self.state, self.options.dry_run),
         });
         let mut looks = Vec::new();
         for (work, result) in changed.iter().zip(results) {
@@ -263,7 +270,7 @@ impl Run<'_> {
     fn context(&self) -> Context<'_> {
         Context {
             account: &self.account.name,
-            state: &self.state,
+            state: self.state,
             observer: self.observer,
             stop: self.stop,
             full: &self.full,
@@ -389,7 +396,7 @@ impl Run<'_> {
                     let pairs = self.state.folders()?;
                     let stored = pairs.into_iter().find(|pair| pair.id == job.id).map(|pair| pair.cursors);
                     let job = Job { intents: true, stored: stored.unwrap_or_default(), ..job.clone() };
-                    let mut look = look(job, stores, &self.state, false)?;
+                    let mut look = look(job, stores, self.state, false)?;
                     let plan = guard::postpone(self.decide(&mut look, doubt));
                     for held in plan.held.iter().filter(|held| !reported.contains(held)) {
                         self.hold(Some(&look.job.names.remote), held.clone());

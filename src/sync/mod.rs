@@ -57,6 +57,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+pub use account::sync_with;
 pub use event::{Counts, Event, Observer, Outcome, Problem, Report};
 pub use trash::Disposal;
 
