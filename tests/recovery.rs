@@ -9,7 +9,7 @@ use mailsync::store::{Kind, Reach, Stop, StoreError};
 use mailsync::sync::{Options, Outcome};
 use std::sync::Arc;
 use support::faulty::{Blow, Faulty};
-use support::world::{Bench, date, delete, fill, flags, folder, mail, relocate, show, space};
+use support::world::{Bench, date, delete, fill, flags, folder, mail, reflag, relocate, show, space};
 
 /// Lets a run die at the first append.
 fn die_at_the_first_append(bench: &mut Bench, when: When) {
@@ -301,6 +301,23 @@ fn deletions_that_were_held_stay_held_when_mail_arrives() {
     let allowed = bench.run_with(&Options { allow_delete: true, accounts_at_once: 1, ..Options::default() });
     assert_eq!(allowed.counts.deleted, Sides::new(0, 25));
     bench.settle();
+}
+
+#[test]
+fn what_is_read_while_its_deletion_is_held_comes_back_read() {
+    let bench = Bench::new(MemorySettings::maildir(), MemorySettings::server());
+    let many: String = (0..25).map(|number| format!(" m{number}")).collect();
+    fill(&bench.worlds.remote, &[&format!("INBOX:{many}")]);
+    bench.settle();
+    for number in 0..25 {
+        delete(&bench.worlds.local, "INBOX", &format!("m{number}"));
+    }
+    assert_eq!(bench.run().outcome, Outcome::Partial);
+    reflag(&bench.worlds.remote, "INBOX", "m3", "S");
+    assert_eq!(bench.run().outcome, Outcome::Partial);
+    bench.run_with(&Options { restore: true, accounts_at_once: 1, ..Options::default() }).in_step();
+    bench.settle();
+    assert!(show(&bench.worlds.local)[0].contains(" m3:S "), "{:?}", show(&bench.worlds.local));
 }
 
 #[test]

@@ -107,6 +107,8 @@ impl Deletion<'_> {
         let mut changes: Vec<Change> = gone.map(|(pair, _)| Change::Forget { pair: *pair }).collect();
         for (key, error) in &failed {
             done.failed_edit(self.look, self.on, key, error);
+            // As with what is held: its flags are still to be noticed.
+            done.pending[self.on] = true;
         }
         changes.extend(ended);
         self.context.commit(&changes)

@@ -3,7 +3,7 @@
 use super::dispose::Deletion;
 use super::event::{Counts, Event, Observer, Problem};
 use super::pair::{Failure, KnownIn, Look, Stores};
-use super::plan::{Op, Plan};
+use super::plan::{Op, Plan, What};
 use super::recognise::find_copies;
 use super::trash::Fate;
 use crate::mail::{FlagDelta, Flags, Identity, Key, PairId, Side, Sides};
@@ -97,6 +97,8 @@ pub fn execute(
     }
     for held in &plan.held {
         done.pending[held.on.other()] = true;
+        // The message that stays may have other flags by now, which nobody took note of.
+        done.pending[held.on] |= held.what == What::Deletions;
     }
     context.state.apply(&std::mem::take(&mut look.prelude))?;
     let mut work = Work::sort(plan);
@@ -143,7 +145,7 @@ fn carry_out(
     }
     for on in Side::BOTH.into_iter().filter(|on| !work.deletes[*on].is_empty()) {
         if done.unsure {
-            done.pending[on.other()] = true;
+            done.pending = Sides::new(true, true);
             let count = work.deletes[on].len();
             let text = format!("{count} deletions on {on} wait until it is known what became of every copy");
             let (account, folder) = (context.account.to_owned(), Some(look.job.names.remote.clone()));

@@ -111,7 +111,7 @@ impl Run<'_> {
         let expect = pair.cursors[on].as_ref().map(|cursor| cursor.generation);
         let access = if self.options.dry_run { Access::Read } else { Access::Write };
         let mut folder = stores[on].open(wire, access, expect).map_err(Failure::on(on))?;
-        let known = KnownIn { state: &self.state, folder: pair.id, side: on };
+        let known = KnownIn { state: self.state, folder: pair.id, side: on };
         // All of it is listed: what was passed over before, whatever the reason, is as unknown as what is new.
         let changes = folder.changes(None, &known).map_err(Failure::on(on))?;
         let vanished: HashSet<&Key> = changes.vanished.iter().collect();
