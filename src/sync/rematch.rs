@@ -49,7 +49,10 @@ pub fn rematch(candidates: Sides<&[Candidate]>, trust: Trust) -> Matched {
         }
         let single = trust == Trust::MessageId && group.local.len() == 1 && group.remote.len() == 1 && id.is_some();
         let sizes = Sides::new(group.local[0].identity.size, group.remote[0].identity.size);
-        if single && sizes.local.is_some() && sizes.local == sizes.remote {
+        // What is known of the content, for nothing, is not passed over.
+        let hashes = (group.local[0].identity.hash, group.remote[0].identity.hash);
+        let differ = matches!(hashes, (Some(local), Some(remote)) if local != remote);
+        if single && !differ && sizes.local.is_some() && sizes.local == sizes.remote {
             matched.bound.push(Sides::new(group.local[0].key.clone(), group.remote[0].key.clone()));
             continue;
         }
@@ -149,6 +152,11 @@ mod tests {
         assert_eq!(found_by(Trust::Content, &["1 a 10 1"], &["9 a 10 -"]), (vec![], vec![], vec![9]));
         assert_eq!(found_by(Trust::Content, &["1 a 10 1"], &["9 a 10 1"]).0, [(1, 9)]);
         assert_eq!(found_by(Trust::Content, &["1 a 10 1"], &["9 a 10 2"]), (vec![], vec![], vec![]));
+    }
+
+    #[test]
+    fn content_that_is_known_to_be_another_is_no_match() {
+        assert_eq!(found(&["1 a 10 1"], &["9 a 10 2"]), (vec![], vec![], vec![]));
     }
 
     #[test]
