@@ -7,7 +7,7 @@
 mod room;
 mod world;
 
-pub use world::{Action, Fault, Hook, Keys, MemorySettings, Seen, Snapshot, Step, When, World};
+pub use world::{Action, Fault, Hook, Keys, MemorySettings, Seen, Snapshot, Step, Stored, When, World};
 
 use super::{
     Access, Claim, Depth, Draft, Fetched, Folder, FolderInfo, Kind, Known, Mark, Opener, Outgoing, Reach, Receive,

@@ -5,13 +5,15 @@
 //! letters and its keywords, each after a `+`.
 
 use mailsync::mail::{Flag, FlagSpace, Flags, FolderName, Key, Keyword, Side, Sides};
+use mailsync::state::State;
 use mailsync::store::Stop;
 use mailsync::store::memory::{MemorySettings, World};
 use mailsync::sync::rules::Rules;
-use mailsync::sync::{Account, Counts, Disposal, Event, Limits, Options, Outcome, Policy, Report, run};
+use mailsync::sync::{Account, Counts, Disposal, Event, Limits, Options, Outcome, Policy, Report, run, sync_with};
 use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use tempfile::TempDir;
 
 /// A folder's name.
@@ -36,14 +38,18 @@ pub fn show_flags(flags: &Flags) -> String {
 }
 
 /// The message that a name stands for; its date is [`date`]. Names that begin with `x` have no Message-ID, all that
-/// begin with `d` share one. Every name gives another size.
+/// begin with `d` share one. Every name gives another size, but those that begin with `=`: they share both.
 pub fn mail(name: &str) -> Vec<u8> {
     let id = match name.as_bytes()[0] {
         b'x' => String::new(),
         b'd' => "Message-ID: <the-same@test>\n".to_owned(),
+        b'=' => "Message-ID: <twin@test>\n".to_owned(),
         _ => format!("Message-ID: <{name}@test>\n"),
     };
-    let weight = name.bytes().fold(0_usize, |sum, byte| sum * 7 + usize::from(byte)) % 1000;
+    let weight = match name.as_bytes()[0] {
+        b'=' => 10,
+        _ => name.bytes().fold(0_usize, |sum, byte| sum * 7 + usize::from(byte)) % 1000,
+    };
     format!("Subject: {name}\n{id}\n{}\n", "-".repeat(weight)).into_bytes()
 }
 
@@ -84,22 +90,15 @@ pub fn show(world: &World) -> Vec<String> {
 
 /// The messages of every folder by name, with their flags; dates are checked on the way.
 pub fn contents(world: &World) -> BTreeMap<FolderName, Vec<(String, Flags)>> {
-    let snapshot = world.snapshot();
-    let mut all = BTreeMap::new();
-    for (name, dated) in snapshot {
-        let mut messages: Vec<(String, Flags)> = Vec::new();
-        for key in world.keys(&name) {
-            let mail = world.content_of(&name, &key).expect("a key of the world");
-            messages.push((name_of(&mail), world.flags_of(&name, &key).expect("a key of the world")));
-        }
-        let mut dates: Vec<Option<i64>> = messages.iter().map(|(name, _)| Some(date(name))).collect();
-        let mut seen: Vec<Option<i64>> = dated.iter().map(|seen| seen.date).collect();
-        dates.sort();
-        seen.sort();
-        assert_eq!(seen, dates, "a date was changed in {name}");
-        messages.sort_by_key(|(name, flags)| (name.clone(), show_flags(flags)));
-        all.insert(name, messages);
+    let mut all: BTreeMap<FolderName, Vec<(String, Flags)>> =
+        world.folders().into_iter().map(|folder| (folder, Vec::new())).collect();
+    for message in world.messages() {
+        let name = name_of(&message.content);
+        assert_eq!(message.date, Some(date(&name)), "the date of {name} was changed in {}", message.folder);
+        all.entry(message.folder).or_default().push((name, message.flags));
     }
+    all.values_mut()
+        .for_each(|messages| messages.sort_by_cached_key(|(name, flags)| (name.clone(), show_flags(flags))));
     all
 }
 
@@ -135,6 +134,56 @@ pub struct Bench {
     pub connections: usize,
     pub stop: Stop,
     dir: TempDir,
+}
+
+/// The same with a state in memory, which stays open from run to run: for tests that run thousands of times.
+pub struct QuickBench {
+    bench: Bench,
+    pub state: Arc<State>,
+}
+
+impl Deref for QuickBench {
+    type Target = Bench;
+
+    fn deref(&self) -> &Bench {
+        &self.bench
+    }
+}
+
+impl DerefMut for QuickBench {
+    fn deref_mut(&mut self) -> &mut Bench {
+        &mut self.bench
+    }
+}
+
+impl QuickBench {
+    pub fn new(local: MemorySettings, remote: MemorySettings) -> QuickBench {
+        // All of them begin with copies of one state: to make one takes longer than a run.
+        static EMPTY: OnceLock<Vec<u8>> = OnceLock::new();
+        let empty = EMPTY.get_or_init(|| QuickBench::new_state().image().expect("the state's image"));
+        // So few messages as there are would often be all that a folder has: the guard is tested elsewhere.
+        let limits = Limits { whole_folder: 1000, messages: 1000 };
+        let bench = Bench { limits, ..Bench::new(local, remote) };
+        QuickBench { bench, state: Arc::new(State::of_image(empty).expect("the image of a state")) }
+    }
+
+    /// A state that knows nothing, and whose name no other has.
+    pub fn new_state() -> Arc<State> {
+        Arc::new(State::in_memory().expect("a state in memory"))
+    }
+
+    pub fn run_with(&self, options: &Options) -> Ran {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let observer = listener(Arc::clone(&told));
+        let (outcome, counts) = sync_with(&self.account("main"), &self.state, options, &observer, &self.stop);
+        let told = told.lock().expect("nobody panicked").clone();
+        Ran { outcome, counts, told }
+    }
+
+    /// Replaces the state by what an [image](State::image) has.
+    pub fn put_state_back(&mut self, image: &[u8]) {
+        self.state = Arc::new(State::of_image(image).expect("the image of a state"));
+    }
 }
 
 /// How a run went.
@@ -278,16 +327,20 @@ pub fn image(state: &std::path::Path) -> Vec<(String, Vec<u8>)> {
 /// Runs accounts; the report, and what was held or failed in words.
 pub fn run_all(accounts: Vec<Account>, options: &Options, stop: &Stop) -> (Report, Vec<String>) {
     let told = Arc::new(Mutex::new(Vec::new()));
-    let sink = Arc::clone(&told);
-    let observer = move |event: Event| {
+    let report = run(accounts, options, &listener(Arc::clone(&told)), stop);
+    let told = told.lock().expect("nobody panicked").clone();
+    (report, told)
+}
+
+/// Notes what was held or failed, in words.
+fn listener(told: Arc<Mutex<Vec<String>>>) -> impl Fn(Event) + Send + Sync {
+    move |event: Event| {
         let text = match event {
             Event::Held { folder, held, .. } => format!("{folder:?}: {held}"),
             Event::Problem { problem, .. } => problem.to_string(),
+            Event::Waiting { count, .. } => format!("{count} messages wait after failures of their own"),
             _ => return,
         };
-        sink.lock().expect("nobody panicked").push(text);
-    };
-    let report = run(accounts, options, &observer, stop);
-    let told = told.lock().expect("nobody panicked").clone();
-    (report, told)
+        told.lock().expect("nobody panicked").push(text);
+    }
 }

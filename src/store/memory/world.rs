@@ -154,6 +154,17 @@ pub struct Seen {
     pub date: Option<i64>,
 }
 
+/// A message as [`World::messages`] gives it.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    pub folder: FolderName,
+    pub key: Key,
+    /// In LF form.
+    pub content: Arc<[u8]>,
+    pub flags: Flags,
+    pub date: Option<i64>,
+}
+
 /// All that can be seen of a world from outside, keys left out: equal where two worlds are in step.
 pub type Snapshot = BTreeMap<FolderName, Vec<Seen>>;
 
@@ -347,6 +358,20 @@ impl World {
         let hash = Message::new(content, None).identity.hash;
         let inner = self.lock();
         inner.rooms.values().flat_map(|room| room.messages.values()).filter(|m| m.identity.hash == hash).count()
+    }
+
+    /// Every message, by folder and key, ascending.
+    pub fn messages(&self) -> Vec<Stored> {
+        let inner = self.lock();
+        let all = inner.rooms.iter().flat_map(|(name, room)| room.messages.iter().map(move |one| (name, one)));
+        all.map(|(name, (key, message))| Stored {
+            folder: name.clone(),
+            key: key.clone(),
+            content: Arc::clone(&message.content),
+            flags: message.flags.clone(),
+            date: message.date,
+        })
+        .collect()
     }
 
     pub fn snapshot(&self) -> Snapshot {

@@ -1,0 +1,65 @@
+//! Histories that once ended badly, shrunk.
+
+use super::acts::*;
+use super::*;
+
+fn meanwhile(act: Act) -> During {
+    Meanwhile(Box::new(act))
+}
+
+/// A server without any extension.
+const PLAIN: Nature =
+    Nature { names: false, condstore: false, tell_keys: false, email_ids: false, list_cursors: false, space: "" };
+
+fn plain(history: Vec<Act>) -> Case {
+    Case { natures: Sides { local: PLAIN, remote: PLAIN }, way: Both, history }
+}
+
+/// Deleted before its copy was noted: it came back.
+#[test]
+fn seed_559072425427() {
+    all_of_it_at_once_is_no_harm(&plain(vec![
+        Troubled {
+            during: vec![
+                (4, Fail { reach: Reach::Account, kind: Kind::Refused }),
+                (0, meanwhile(Put { on: Remote, into: 1, mail: 0, flags: 0 })),
+            ],
+        },
+        StateFails { at: 9 },
+        Delete { on: Remote, message: 0 },
+        Save { on: Remote, message: 0, into: 0 },
+    ]));
+}
+
+/// Moved again before its move was noted: it became two.
+#[test]
+fn seed_565468408613() {
+    failures_are_overcome(&plain(vec![
+        Put { on: Local, into: 0, mail: 0, flags: 0 },
+        Blind { on: Local, folder: 1 },
+        Move { on: Local, message: 0, into: 2 },
+        Sync,
+        Move { on: Remote, message: 0, into: 1 },
+        StateFails { at: 1 },
+        Move { on: Remote, message: 0, into: 2 },
+    ]));
+}
+
+/// Deletions and flags may not be carried over; after a new UIDVALIDITY the flags were those of long ago.
+#[test]
+fn seed_623858450414() {
+    let local = Nature { condstore: true, ..PLAIN };
+    let (copies, nothing) = (Sides::new(true, true), Sides::new(false, false));
+    whatever_is_allowed_nothing_else_is_done(&Case {
+        natures: Sides { local, remote: Nature { list_cursors: true, ..local } },
+        way: Mixed { copy: copies, flags: nothing, delete: nothing, create: Sides::new(true, false) },
+        history: vec![
+            Put { on: Remote, into: 2, mail: 0, flags: 2 },
+            Sync,
+            Reflag { on: Remote, message: 0, flags: 0 },
+            Delete { on: Local, message: 0 },
+            Sync,
+            NewValidity { on: Local, folder: 2 },
+        ],
+    });
+}
