@@ -3,7 +3,7 @@
 //!
 //! Every property is played in two parts, [`runner::EACH`] histories a part, which makes more than 100,000 in all;
 //! `PROPTEST_CASES` says another number a part: 100000 is good for a night. Each history has a seed, which is printed if
-//! it fails; `MAILSYNC_SEED` is that of the first one.
+//! it fails; `MAILSYNC_SEED` is that of the first one, or `new` for one that nobody had before.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -31,12 +31,12 @@ macro_rules! properties {
 
             #[test]
             fn one_half() {
-                runner::histories(stringify!($name), $cases, super::$name);
+                runner::histories(stringify!($name), 0, $cases, super::$name);
             }
 
             #[test]
             fn the_other_half() {
-                runner::histories(stringify!($name), $cases, super::$name);
+                runner::histories(stringify!($name), 1, $cases, super::$name);
             }
         })*
         const PROPERTIES: u64 = [$(stringify!($name)),*].len() as u64;

@@ -14,17 +14,29 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} must be a number, but is {text:?}")))
 }
 
-/// The seed of the first history: `MAILSYNC_SEED`, or the clock's.
+/// The seed of the first history where nobody gives another: a change is judged by the same histories as the one
+/// before it. New ones are played at night.
+const FIRST: u64 = 1_000_000;
+
+/// The seed of the first history: `MAILSYNC_SEED`, which may be `new` for one that nobody had before.
 fn seed() -> u64 {
-    let clock = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64);
-    // Short enough to be typed; parts of a property that began at the same moment still differ.
-    number("MAILSYNC_SEED").unwrap_or_else(|| clock() % 1_000_000_000_000)
+    match std::env::var("MAILSYNC_SEED").as_deref() {
+        Ok("new") => {
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            // Short enough to be typed.
+            now.map_or(0, |time| time.as_nanos() as u64) % 1_000_000_000_000
+        }
+        _ => number("MAILSYNC_SEED").unwrap_or(FIRST),
+    }
 }
 
 /// Plays histories of `cases` by `play`, which panics where one ends badly. History number n has the seed of the first
 /// one plus n, so that any of them can be played alone.
-pub fn histories(property: &str, cases: impl Strategy<Value = Case>, play: impl Fn(&Case)) {
-    let (first, count) = (seed(), number("PROPTEST_CASES").unwrap_or(EACH));
+///
+/// `part` says whose turn it is: the parts of a property play one after the other's histories.
+pub fn histories(property: &str, part: u64, cases: impl Strategy<Value = Case>, play: impl Fn(&Case)) {
+    let count = number("PROPTEST_CASES").unwrap_or(EACH);
+    let first = seed().wrapping_add(part * count);
     eprintln!("{property}: {count} histories from MAILSYNC_SEED={first} on");
     for seed in (0..count).map(|number| first.wrapping_add(number)) {
         let config = Config {
