@@ -44,7 +44,7 @@ fn a_folder_renamed_on_the_server_loses_no_message() {
 
 #[test]
 fn a_directory_renamed_here_destroys_nothing_on_the_server() {
-    let mut scene = Scene::new(Dovecot::start(), 3);
+    let scene = Scene::new(Dovecot::start(), 3);
     let mail = scene.world.home.mail();
     fs::rename(mail.join("Work"), mail.join("Job")).expect("rename a folder");
     scene.line.commands();

@@ -3,8 +3,11 @@
 use crate::scene::Scene;
 use crate::support::*;
 
+/// What is wrong, whether the server has extensions, and what becomes of its lines.
+type Lie = (&'static str, bool, fn(&str) -> Option<String>);
+
 /// A server that shows things wrongly, with all extensions or with none.
-fn lies() -> Vec<(&'static str, bool, fn(&str) -> Option<String>)> {
+fn lies() -> Vec<Lie> {
     fn without_half(line: &str) -> Option<String> {
         let number: Option<u32> = line.strip_prefix("* ").and_then(|rest| rest.split_once(" FETCH ")?.0.parse().ok());
         number.is_none_or(|number| number % 2 == 0).then(|| line.to_owned())

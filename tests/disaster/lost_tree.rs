@@ -5,8 +5,11 @@ use crate::support::*;
 use std::fs;
 use std::os::unix::fs::symlink;
 
+/// What is in its place, and how it comes there.
+type Loss = (&'static str, fn(&Scene));
+
 /// What may become of a tree that was moved away.
-fn losses() -> Vec<(&'static str, fn(&Scene))> {
+fn losses() -> Vec<Loss> {
     vec![
         ("nothing in its place", |_| ()),
         ("an empty directory, as below a mount point", |scene| {

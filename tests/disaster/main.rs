@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 #[path = "../dovecot/world.rs"]
+#[allow(dead_code, reason = "it serves the tests of another directory too")]
 mod world;
 
 mod foreign_marks;

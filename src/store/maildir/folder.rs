@@ -291,7 +291,7 @@ impl MaildirFolder {
 }
 
 fn is_empty(dir: &Path) -> bool {
-    fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none())
+    sys::list(dir).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 /// What became of a message that was to be moved.
