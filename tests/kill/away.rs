@@ -23,7 +23,8 @@ fn a_tree_that_goes_away_during_a_run_deletes_nothing() {
         let run = siege.run(None, Some(&format!("disk:{at}=run:{swap}")));
         if !away.exists() {
             assert!(at > 30, "a run passes too few points\n{}", run.output);
-            return siege.settle();
+            siege.settle();
+            return;
         }
         let next = siege.run(None, None);
         let after = siege.life.alive_there();

@@ -31,7 +31,7 @@ fn fails_at(siege: &mut Siege, point: &str, at: usize, onwards: &str) -> bool {
     let (error, text) = ERRORS[at / 2 % ERRORS.len()];
     let run = siege.run(None, Some(&format!("{point}:{at}{onwards}={error}")));
     siege.ended(&run);
-    siege.settle();
+    assert_eq!(siege.settle(), 1, "the next run does not finish the job\n{}", run.output);
     let Some(struck) = run.points.iter().filter(|name| name.starts_with(point)).nth(at - 1) else {
         assert!(at > 10, "a run passes too few points\n{}", run.output);
         return false;
