@@ -4,7 +4,7 @@
 use super::moves::{Trace, find_moves};
 use super::pair::{Failure, Look};
 use super::reconcile::{Bound, Now, Touched};
-use super::rematch::{Candidate, Trust, rematch};
+use super::rematch::{Candidate, Trust, bind_rest, rematch};
 use super::settle::find_settled;
 use crate::mail::{Appeared, Changes, Flags, FolderId, Identity, Key, PairId, Side, Sides};
 use crate::state::{Change, Intent, Row, State};
@@ -176,7 +176,11 @@ pub fn match_up(
         return Ok(first.bound);
     }
     identities.extend(folder.identify(&first.ask.remote, Depth::Content)?);
-    Ok(rematch(Sides::new(begun, &candidates(identities)), Trust::MessageId).bound)
+    let read = candidates(identities);
+    let mut bound = rematch(Sides::new(begun, &read), Trust::MessageId).bound;
+    // A move notes what is known of a message, and the content of one that was paired by its Message-ID never was.
+    bind_rest(Sides::new(begun, &read), &mut bound);
+    Ok(bound)
 }
 
 /// Binds messages that are new on both sides and are the same.

@@ -5,7 +5,7 @@
 //! both sides, with the same size. Equal messages stay as many as they are: they are bound one to one, and the rest is left over.
 
 use crate::mail::{Identity, Key, Side, Sides};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A message that may be the same as one of the other side.
 #[derive(Clone, Debug)]
@@ -107,6 +107,27 @@ fn bind_by_hash(group: &Sides<Vec<&Candidate>>, matched: &mut Matched) {
     }
 }
 
+/// Binds those local candidates whose content nobody knows, after all others have found theirs: as many remote ones must
+/// be left that have their Message-ID and size, and these must be equal.
+pub fn bind_rest(candidates: Sides<&[Candidate]>, bound: &mut Vec<Sides<Key>>) {
+    let taken = Sides::from_fn(|side| bound.iter().map(|keys| keys[side].clone()).collect::<BTreeSet<Key>>());
+    let mut groups: BTreeMap<(&str, u64), Sides<Vec<&Candidate>>> = BTreeMap::new();
+    for side in Side::BOTH {
+        for candidate in candidates[side].iter().filter(|candidate| !taken[side].contains(&candidate.key)) {
+            let Identity { message_id, size, hash, .. } = &candidate.identity;
+            if let (Some(id), Some(size), true) = (message_id, size, side == Side::Remote || hash.is_none()) {
+                groups.entry((id, *size)).or_default()[side].push(candidate);
+            }
+        }
+    }
+    for group in groups.into_values().filter(|group| group.local.len() == group.remote.len()) {
+        if group.remote.iter().all(|candidate| candidate.identity.hash == group.remote[0].identity.hash) {
+            let pairs = group.local.iter().zip(&group.remote);
+            bound.extend(pairs.map(|(local, remote)| Sides::new(local.key.clone(), remote.key.clone())));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,6 +204,26 @@ mod tests {
         assert_eq!(found(&["1 - 10 1"], &["9 - 10 -"]), (vec![], vec![], vec![9]));
         assert_eq!(found(&["1 - 10 1"], &["9 - 10 1"]).0, [(1, 9)]);
         assert_eq!(found(&["1 - 10 1"], &["9 a 10 -"]), (vec![], vec![], vec![]));
+    }
+
+    #[test]
+    fn what_nobody_has_read_is_the_one_that_is_left() {
+        let rest = |local: &[&str], remote: &[&str], bound: &[(u32, u32)]| {
+            let (local, remote) = (candidates(local), candidates(remote));
+            let mut bound: Vec<Sides<Key>> =
+                bound.iter().map(|(local, remote)| Sides::new(Key::Uid(*local), Key::Uid(*remote))).collect();
+            let before = bound.len();
+            bind_rest(Sides::new(&local, &remote), &mut bound);
+            let uid = |key: &Key| key.uid().expect("a UID");
+            bound[before..].iter().map(|keys| (uid(&keys.local), uid(&keys.remote))).collect::<Vec<_>>()
+        };
+        assert_eq!(rest(&["1 a 10 1", "2 a 10 -"], &["8 a 10 1", "9 a 10 1"], &[(1, 8)]), [(2, 9)]);
+        assert_eq!(rest(&["1 a 10 -", "2 a 10 -"], &["8 a 10 1", "9 a 10 1"], &[]), [(1, 8), (2, 9)]);
+        assert_eq!(rest(&["1 a 10 -", "2 a 10 -"], &["8 a 10 1", "9 a 10 2"], &[]), []);
+        assert_eq!(rest(&["1 a 10 -"], &["8 a 10 1", "9 a 10 1"], &[]), []);
+        assert_eq!(rest(&["1 a 10 -"], &["8 a 11 1"], &[]), []);
+        assert_eq!(rest(&["1 - 10 -"], &["8 - 10 1"], &[]), []);
+        assert_eq!(rest(&["1 a 10 2"], &["8 a 10 1"], &[]), []);
     }
 
     #[test]

@@ -63,3 +63,27 @@ fn seed_623858450414() {
         ],
     });
 }
+
+/// Equal messages moved and copied at once to a server that tells no UIDs: one whose content was never read was not found.
+#[test]
+fn seed_1002456() {
+    exchanged_sides_end_alike(&Case {
+        natures: Sides { local: Nature { email_ids: true, ..PLAIN }, remote: PLAIN },
+        way: Both,
+        history: vec![
+            Put { on: Local, into: 1, mail: 10, flags: 0 },
+            Sync,
+            Put { on: Local, into: 0, mail: 0, flags: 0 },
+            Move { on: Remote, message: 0, into: 2 },
+            Put { on: Remote, into: 2, mail: 1, flags: 0 },
+            Put { on: Remote, into: 1, mail: 11, flags: 0 },
+            Put { on: Remote, into: 2, mail: 1, flags: 0 },
+            Save { on: Remote, message: 13, into: 0 },
+            Copy { on: Remote, message: 1, into: 2 },
+            Sync,
+            Move { on: Local, message: 20, into: 2 },
+            Move { on: Local, message: 5, into: 0 },
+            Move { on: Local, message: 81, into: 0 },
+        ],
+    });
+}
