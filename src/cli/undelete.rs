@@ -155,7 +155,7 @@ fn must_be_ours(opener: &MaildirOpener, account: &str, state: &str) -> Result<()
     let why = match opener.open()?.claim(&format!("{account} {state}"))? {
         Claim::Ours => return Ok(()),
         // Of the same account before its state was lost.
-        Claim::Foreign(owner) if owner.split(' ').next() == Some(account) => return Ok(()),
+        Claim::Foreign(owner) if owner.rsplit_once(' ').is_some_and(|(name, _)| name == account) => return Ok(()),
         Claim::Foreign(_) => format!("{place} belongs to another account"),
         Claim::Unmarked => format!("{place} does not bear this account's mark (the file `.mailsync`)"),
         Claim::Missing => format!("{place} is not there"),

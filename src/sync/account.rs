@@ -11,7 +11,7 @@ use super::relocate::relocate;
 use super::{Account, Options, guard};
 use crate::mail::{FolderId, FolderName, Side, Sides, Withheld};
 use crate::state::{Backlog, Change, State, StateError};
-use crate::store::{Claim, FolderInfo, Kind, Reach, Stop, StoreError};
+use crate::store::{Claim, FolderInfo, Kind, Lock, Reach, Stop, StoreError};
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
@@ -53,6 +53,11 @@ pub fn sync_with(
     Run { account, options, observer, stop, state, tally: Mutex::default(), full: Sides::default() }.run()
 }
 
+/// The account in an owner's mark: all but the state's name at its end.
+fn name_of(owner: &str) -> &str {
+    owner.rsplit_once(' ').map_or(owner, |(name, _)| name)
+}
+
 #[derive(Default)]
 struct Tally {
     counts: Counts,
@@ -84,11 +89,17 @@ impl Run<'_> {
         let pool = Pool::new(self.account);
         let mut stores = pool.take()?;
         let pairs = self.state.folders()?;
+        // Held to the end of the run. The state's own lock knows nothing of a run that has another state.
+        let mut locks = self.lock_stores()?;
         if !self.claim(&mut stores, pairs.is_empty())? {
             return Ok(());
         }
-        // Held to the end of the run. The state's own lock knows nothing of a run that has another state.
-        let _locks = Sides::try_from_fn(|side| self.account.stores[side].lock().map_err(Failure::on(side)))?;
+        // A root that was made just now could not be locked before.
+        for side in Side::BOTH {
+            if locks[side].is_none() {
+                locks[side] = self.account.stores[side].lock().map_err(Failure::on(side))?;
+            }
+        }
         let lists = self.lists(&mut stores, pairs.is_empty())?;
         let known = self.refind(&pairs, &lists, &mut stores)?;
         let listed = Sides::new(lists.local.as_slice(), lists.remote.as_slice());
@@ -140,6 +151,10 @@ impl Run<'_> {
         let next = next.duration_since(SystemTime::now()).ok();
         self.tell(Event::Waiting { account: self.account.name.clone(), count, next });
         Ok(())
+    }
+
+    fn lock_stores(&self) -> Result<Sides<Option<Lock>>, Failure> {
+        Sides::try_from_fn(|side| self.account.stores[side].lock().map_err(Failure::on(side)))
     }
 
     pub fn tell(&self, event: Event) {
@@ -200,7 +215,7 @@ impl Run<'_> {
             let allowed = fresh || self.options.allow_delete || self.options.restore;
             let why = match stores[side].claim(&owner).map_err(Failure::on(side))? {
                 Claim::Ours => continue,
-                Claim::Foreign(theirs) if fresh && theirs.split(' ').next() == Some(&self.account.name) => None,
+                Claim::Foreign(theirs) if fresh && name_of(&theirs) == self.account.name => None,
                 Claim::Foreign(theirs) => {
                     let theirs: String = theirs.chars().filter(|c| !c.is_control()).take(80).collect();
                     Some((

@@ -8,9 +8,9 @@ use super::pair::{Failure, Look, Stores};
 use super::recognise::match_up;
 use super::rematch::Candidate;
 use super::trash::Fate;
-use crate::mail::{Flag, FlagDelta, Flags, Identity, Key, PairId, Side};
+use crate::mail::{Cursor, Flag, FlagDelta, Flags, Identity, Key, PairId, Side, Sides};
 use crate::state::{Change, Discard};
-use crate::store::{Access, Folder, Kind, Mark, NothingKnown, Reach, StoreError};
+use crate::store::{Access, Depth, Folder, Kind, Mark, NothingKnown, Reach, StoreError};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -38,7 +38,9 @@ impl Deletion<'_> {
             return Ok(());
         }
         self.context.check_stop()?;
-        let keys: Vec<Key> = self.doomed()?.into_keys().collect();
+        let mut doomed = self.doomed()?;
+        self.spare_others(folder, &mut doomed, done)?;
+        let keys: Vec<Key> = doomed.into_keys().collect();
         let failed = folder.remove(&keys).map_err(Failure::on(self.on))?;
         self.confirm(keys.len(), failed, Vec::new(), done)
     }
@@ -51,7 +53,14 @@ impl Deletion<'_> {
             return Ok(());
         }
         self.context.check_stop()?;
-        let doomed = self.doomed()?;
+        let mut doomed = self.doomed()?;
+        let expect = Some(look.cursors[on].generation);
+        let mut source = stores[on].open(&look.job.wires[on], Access::Write, expect).map_err(Failure::on(on))?;
+        self.spare_others(source.as_mut(), &mut doomed, done)?;
+        drop(source);
+        if doomed.is_empty() {
+            return Ok(());
+        }
         let mut trash = stores[on].open(into, Access::Write, None).map_err(Failure::on(on))?;
         let begun = self.context.state.discard(folder, on)?;
         let earlier = match &begun {
@@ -67,7 +76,6 @@ impl Deletion<'_> {
             let discard = Discard { generation: *generation, mark, begun: SystemTime::now() };
             self.context.state.apply(&[Change::Discard { folder, side: on, discard }])?;
         }
-        let expect = Some(look.cursors[on].generation);
         let mut source = stores[on].open(&look.job.wires[on], Access::Write, expect).map_err(Failure::on(on))?;
         let mut failed = source.remove(&there).map_err(Failure::on(on))?;
         failed.extend(carry_over(source.as_mut(), rest, &marks, into, &doomed).map_err(Failure::on(on))?);
@@ -93,6 +101,44 @@ impl Deletion<'_> {
         Ok(doomed)
     }
 
+    /// Leaves alone those that are other messages than the state says, and has the folder looked at anew: a server whose
+    /// files were put back from a backup, or that renumbers its messages, gives their numbers to new ones. A store that
+    /// lets keys be chosen never does.
+    fn spare_others(
+        &self,
+        folder: &mut dyn Folder,
+        doomed: &mut BTreeMap<Key, Doomed>,
+        done: &mut Done,
+    ) -> Result<(), Failure> {
+        let keys: Vec<Key> = doomed.keys().filter(|key| key.uid().is_some()).cloned().collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let now = folder.identify(&keys, Depth::Header).map_err(Failure::on(self.on))?;
+        let mut changes = Vec::new();
+        for (key, now) in now {
+            if !doomed.get(&key).is_some_and(|then| contradict(&then.identity, &now)) {
+                continue;
+            }
+            doomed.remove(&key);
+            let pairs = self.deletes.iter().filter(|(_, other)| *other == key);
+            changes.extend(pairs.map(|(pair, _)| Change::Forget { pair: *pair }));
+            let error = StoreError::new(Reach::Message, Kind::Reset, "delete", "it is another message than it was")
+                .with_hint("it stays where it is, and the next run looks at the whole folder anew");
+            done.problem(self.look, self.on, &key, &error);
+        }
+        if !changes.is_empty() {
+            done.pending = Sides::new(true, true);
+            let generations = self.look.cursors.as_ref().map(|cursor| cursor.generation);
+            changes.extend(Side::BOTH.map(|side| Change::Cursor {
+                folder: self.look.job.id,
+                side,
+                cursor: Cursor::start(generations[side]),
+            }));
+        }
+        self.context.commit(&changes)
+    }
+
     /// Forgets the pairs whose messages are gone now, and reports those that stayed.
     fn confirm(
         &self,
@@ -113,6 +159,12 @@ impl Deletion<'_> {
         changes.extend(ended);
         self.context.commit(&changes)
     }
+}
+
+/// Whether two messages can't be the same. A size may be a guess, and some servers have no header to show.
+fn contradict(a: &Identity, b: &Identity) -> bool {
+    let differ = |a: &Option<String>, b: &Option<String>| matches!((a, b), (Some(a), Some(b)) if a != b);
+    differ(&a.message_id, &b.message_id)
 }
 
 /// Moves messages, without the mark of being deleted: in the trash it would have them expunged by whoever comes first.

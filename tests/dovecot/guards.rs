@@ -198,3 +198,55 @@ fn what_is_held_does_not_hold_up_the_rest() {
     assert_eq!(maildir.messages("INBOX").len(), 1);
     assert_eq!(maildir.messages("Other").len(), 1);
 }
+
+/// Puts a user's mail on the server back to what it was, as from a backup.
+fn roll_back(world: &mut World, then: &std::path::Path) {
+    let home = world.dovecot.home("alice");
+    fs::remove_dir_all(&home).expect("remove what the server has");
+    copied(then, &home);
+    world.server = world.dovecot.login("alice");
+}
+
+fn copied(from: &std::path::Path, to: &std::path::Path) {
+    let status = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status().expect("run cp");
+    assert!(status.success(), "copy {} to {}", from.display(), to.display());
+}
+
+#[test]
+fn a_server_that_was_put_back_from_a_backup_gets_what_it_lost_and_loses_nothing_new() {
+    on_both_servers(|dovecot| {
+        let mut world = World::synced(dovecot, &["a", "b", "c"]);
+        let backup = world.home.path().join("backup");
+        copied(&world.dovecot.home("alice"), &backup);
+        for subject in ["d", "e"] {
+            world.server.append("INBOX", &crlf(&mail(subject)), &[], Some(1_500_000_000));
+        }
+        world.sync();
+        roll_back(&mut world, &backup);
+        // It gets the number of a message that is known here.
+        world.server.append("INBOX", &crlf(&mail("new")), &[], Some(1_500_000_000));
+        world.sync();
+        let mut subjects: Vec<String> = world.maildir().messages("INBOX").iter().map(LocalMessage::subject).collect();
+        subjects.sort();
+        assert_eq!(subjects, ["a", "b", "c", "d", "e", "new"]);
+        world.home.nothing_to_do();
+    });
+}
+
+#[test]
+fn a_number_that_is_another_message_now_is_not_deleted() {
+    let mut world = World::synced(Dovecot::start(), &["a", "b"]);
+    let backup = world.home.path().join("backup");
+    copied(&world.dovecot.home("alice"), &backup);
+    world.server.append("INBOX", &crlf(&mail("c")), &[], Some(1_500_000_000));
+    world.sync();
+    roll_back(&mut world, &backup);
+    // As many as before, so that nothing but the messages themselves tells.
+    world.server.append("INBOX", &crlf(&mail("other")), &[], Some(1_500_000_000));
+    let maildir = world.maildir();
+    maildir.remove(&maildir.message("INBOX", "c"));
+    world.home.mailsync(&["sync"]).exits(1).says("another message").done();
+    world.sync();
+    assert_eq!(maildir.message("INBOX", "other").subject(), "other");
+    world.home.nothing_to_do();
+}

@@ -22,7 +22,7 @@ pub fn look(folder: &mut ImapFolder<'_>, since: Option<&Cursor>, known: &dyn Kno
     let cursor = folder.selected.cursor();
     let stable = folder.selected.validity.is_some();
     if let Some(since) = since
-        && since.generation != cursor.generation
+        && (since.generation != cursor.generation || (stable && went_back(folder, since)))
     {
         let mut changes = listing(folder, &NothingKnown)?;
         changes.reset = true;
@@ -38,6 +38,13 @@ pub fn look(folder: &mut ImapFolder<'_>, since: Option<&Cursor>, known: &dyn Kno
         changes.notes.push("the server gives no UIDVALIDITY: deletions there can't be told for sure".to_owned());
     }
     Ok(changes)
+}
+
+/// Whether UIDs may have been given a second time: UIDNEXT never sinks (RFC 3501 section 2.3.1.1), unless the server's
+/// files were put back from a backup, or this is another mailbox with the same UIDVALIDITY.
+fn went_back(folder: &ImapFolder<'_>, since: &Cursor) -> bool {
+    let next = folder.selected.uidnext.filter(|next| *next > 0);
+    Mark::parse(&since.mark).is_some_and(|mark| next.is_some_and(|next| mark.uidnext > next))
 }
 
 /// What a FETCH of flags brought.
