@@ -1,7 +1,12 @@
 //! The seeds of the fuzz targets, which hold all that ever fell out, go through the targets themselves: those that need
 //! nothing but what the library shows to everybody.
 
-#![allow(unused_attributes, dead_code, reason = "the targets are programs of their own, and each takes what it needs")]
+#![allow(
+    unused_attributes,
+    dead_code,
+    clippy::duplicate_mod,
+    reason = "the targets are programs of their own, and each takes what it needs"
+)]
 
 #[path = "../fuzz/fuzz_targets/config.rs"]
 mod config;

@@ -79,11 +79,11 @@ pub fn explain(error: &anyhow::Error) -> End {
 fn told(error: &anyhow::Error) -> (End, String) {
     let mut text = String::new();
     let mut say = |what: &dyn fmt::Display, hint: Option<&str>| {
-        let what: String = what.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let safe = |said: &str| -> String { said.chars().map(|c| if c.is_control() { ' ' } else { c }).collect() };
         // Writing to a String can't fail.
-        let _ = writeln!(text, "mailsync: {what}");
+        let _ = writeln!(text, "mailsync: {}", safe(&what.to_string()));
         if let Some(hint) = hint {
-            let _ = writeln!(text, "hint: {hint}");
+            let _ = writeln!(text, "hint: {}", safe(hint));
         }
     };
     let end = if let Some(config) = error.downcast_ref::<ConfigError>() {
@@ -148,6 +148,13 @@ mod tests {
         let error = Err::<(), _>(store).context("main").expect_err("an error");
         let text = "mailsync: main: log in: server refused: bad password\nhint: check ~/.netrc\n".to_owned();
         assert_eq!(told(&error), (End::Auth, text));
+    }
+
+    #[test]
+    fn nothing_that_is_said_controls_the_terminal() {
+        let store = StoreError::new(Reach::Account, Kind::Disk, "open", "\u{1b}[2J").with_hint("chmod 600 'a\u{1b}b'");
+        let (_, text) = told(&Err::<(), _>(store).context("\u{7}main").expect_err("an error"));
+        assert_eq!(text, "mailsync:  main: open:  [2J\nhint: chmod 600 'a b'\n");
     }
 
     #[test]

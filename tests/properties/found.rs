@@ -87,3 +87,22 @@ fn seed_1002456() {
         ],
     });
 }
+
+/// Twice a copy was deleted before it was noted: each time it came back.
+#[test]
+fn deleted_twice_before_it_was_noted() {
+    let local = Nature { names: true, condstore: true, tell_keys: true, list_cursors: true, space: "DFPRST", ..PLAIN };
+    let failing = || Troubled { during: vec![(43, Fail { reach: Reach::Account, kind: Kind::Later })] };
+    failures_are_overcome(&Case {
+        natures: Sides { local, remote: PLAIN },
+        way: Both,
+        history: vec![
+            Put { on: Local, into: 0, mail: 8, flags: 1 },
+            failing(),
+            Put { on: Local, into: 3, mail: 7, flags: 1 },
+            Delete { on: Remote, message: 43 },
+            failing(),
+            Delete { on: Remote, message: 43 },
+        ],
+    });
+}

@@ -305,8 +305,8 @@ impl Model {
             false => 0,
         };
         let most = (there + extra + unnoted).saturating_sub(local.deleted.max(remote.deleted));
-        // One that came back in a disturbed run may have been deleted twice.
-        if self.troubled { most.max(extra) } else { most }
+        // One that came back in a disturbed run may have been deleted twice, and have come back twice.
+        if self.troubled { most.max(extra + unnoted) } else { most }
     }
 }
 

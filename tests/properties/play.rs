@@ -42,7 +42,9 @@ impl Play {
 
     /// The same, for a policy under which nobody but its source is changed by people.
     pub fn mirror(natures: Sides<Nature>, source: Side) -> Play {
-        Play { whole: true, ..Play::new(natures, Mirror(source)) }
+        let mut play = Play::new(natures, Mirror(source));
+        play.whole = true;
+        play
     }
 
     pub fn scene(&self) -> MutexGuard<'_, Scene> {
@@ -210,6 +212,13 @@ impl Play {
     pub fn is_predictable(&self) -> bool {
         let settings = self.bench.worlds.as_ref().map(World::settings);
         settings.iter().all(|(_, settings)| settings.tell_keys && settings.space == FlagSpace::all())
+    }
+}
+
+/// The worlds know the scene and the scene knows the worlds: neither would ever be dropped.
+impl Drop for Play {
+    fn drop(&mut self) {
+        self.bench.worlds.iter().for_each(|(_, world)| world.set_hook(None));
     }
 }
 

@@ -6,7 +6,6 @@ pub mod corpus;
 pub mod date;
 pub mod dovecot;
 pub mod faulty;
-pub mod history;
 pub mod home;
 pub mod imap;
 pub mod maildir;
