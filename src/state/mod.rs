@@ -6,6 +6,7 @@
 mod baseline;
 mod check;
 mod discard;
+mod doom;
 mod folder;
 mod intent;
 mod lock;
@@ -106,6 +107,10 @@ pub enum Change {
     Flags { pair: PairId, flags: Sides<Flags> },
     /// The pair is no more.
     Forget { pair: PairId },
+    /// The pair's message is about to be taken away on this side.
+    Doom { pair: PairId, side: Side },
+    /// It was not, or was and is back.
+    Spare { pair: PairId },
     /// A copy is about to begin.
     Intend { folder: FolderId, intent: Intent },
     /// A copy ended, whichever way.
@@ -230,6 +235,8 @@ impl State {
                     problem::delete_of(&transaction, *pair, Side::Remote)?;
                     baseline::delete(&transaction, *pair)?;
                 }
+                Change::Doom { pair, side } => doom::insert(&transaction, *pair, *side)?,
+                Change::Spare { pair } => doom::delete(&transaction, *pair)?,
                 Change::Intend { folder, intent } => intent::insert(&transaction, *folder, intent)?,
                 Change::Done { folder, to, source } => intent::delete(&transaction, *folder, *to, source)?,
                 Change::Discard { folder, side, discard } => discard::begin(&transaction, *folder, *side, discard)?,
@@ -237,6 +244,7 @@ impl State {
                 Change::Rekey { pair, side, key } => {
                     problem::delete_of(&transaction, *pair, *side)?;
                     baseline::set_key(&transaction, *pair, *side, key)?;
+                    doom::delete(&transaction, *pair)?;
                     problem::delete_of(&transaction, *pair, *side)?;
                 }
                 Change::Problem { folder, waiting } => problem::put(&transaction, *folder, waiting)?,

@@ -6,10 +6,11 @@
 use super::execute::{Context, Done};
 use super::pair::{Failure, Look, Stores};
 use super::recognise::match_up;
+use super::reconcile::{Now, Touched};
 use super::rematch::Candidate;
 use super::trash::Fate;
-use crate::mail::{Cursor, Flag, FlagDelta, Flags, Identity, Key, PairId, Side, Sides};
-use crate::state::{Change, Discard};
+use crate::mail::{Appeared, Cursor, Flag, FlagDelta, Flags, Identity, Key, PairId, Side, Sides};
+use crate::state::{Change, Discard, State};
 use crate::store::{Access, Depth, Folder, Kind, Mark, NothingKnown, Reach, StoreError};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant, SystemTime};
@@ -21,6 +22,32 @@ const STEP: Duration = Duration::from_millis(250);
 struct Doomed {
     identity: Identity,
     flags: Flags,
+}
+
+/// Takes what an earlier run took away, without living to note it, and what is back on the other side since, for new
+/// there: that it is gone here is nobody's wish. A Maildir may give it back its name.
+pub fn take_back(look: &mut Look, state: &State) -> Result<(), Failure> {
+    if !look.complete.local || !look.complete.remote {
+        return Ok(());
+    }
+    for (pair, on) in state.doomed(look.job.id)? {
+        let from = on.other();
+        let now = look.touched.get(&pair).map(|(touched, _)| touched.now.clone());
+        match now.map(|now| (now[on] == Now::Gone, now[from] == Now::Gone)) {
+            Some((true, false)) => {
+                let Some((Touched { keys, mut now, .. }, _)) = look.touched.remove(&pair) else { continue };
+                look.known = look.known.saturating_sub(1);
+                look.prelude.push(Change::Forget { pair });
+                if let Now::There(flags) = std::mem::replace(&mut now[from], Now::Gone) {
+                    look.new[from].push(Appeared { key: keys[from].clone(), flags, size: None });
+                }
+            }
+            // It is still to be taken away.
+            Some((_, true)) => {}
+            _ => look.prelude.push(Change::Spare { pair }),
+        }
+    }
+    Ok(())
 }
 
 /// Messages that are to be deleted in one folder, on one side.
@@ -40,6 +67,7 @@ impl Deletion<'_> {
         self.context.check_stop()?;
         let mut doomed = self.doomed()?;
         self.spare_others(folder, &mut doomed, done)?;
+        self.doom(&doomed)?;
         let keys: Vec<Key> = doomed.into_keys().collect();
         let failed = folder.remove(&keys).map_err(Failure::on(self.on))?;
         self.confirm(keys.len(), failed, Vec::new(), done)
@@ -62,11 +90,13 @@ impl Deletion<'_> {
             return Ok(());
         }
         let mut trash = stores[on].open(into, Access::Write, None).map_err(Failure::on(on))?;
-        let begun = self.context.state.discard(folder, on)?;
+        let candidates = self.doomed_before(&doomed)?;
+        let begun = self.context.state.discard(folder, on)?.filter(|_| !candidates.is_empty());
         let earlier = match &begun {
-            Some(begun) => copied_before(look, begun, &doomed, trash.as_mut()).map_err(Failure::on(on))?,
+            Some(begun) => copied_before(look, begun, &candidates, trash.as_mut()).map_err(Failure::on(on))?,
             None => Earlier::default(),
         };
+        self.doom(&doomed)?;
         let (there, rest): (Vec<Key>, Vec<Key>) = doomed.keys().cloned().partition(|key| earlier.keys.contains(key));
         let marks = trash.reserve(rest.len()).map_err(Failure::on(on))?;
         drop(trash);
@@ -99,6 +129,22 @@ impl Deletion<'_> {
             }
         }
         Ok(doomed)
+    }
+
+    /// Notes, before anything is done, that it is this run that takes them away.
+    fn doom(&self, doomed: &BTreeMap<Key, Doomed>) -> Result<(), Failure> {
+        let those = self.deletes.iter().filter(|(_, key)| doomed.contains_key(key));
+        let dooms: Vec<Change> = those.map(|(pair, _)| Change::Doom { pair: *pair, side: self.on }).collect();
+        self.context.commit(&dooms)
+    }
+
+    /// Those that an earlier run was about to take away already.
+    fn doomed_before(&self, doomed: &BTreeMap<Key, Doomed>) -> Result<Vec<Candidate>, Failure> {
+        let before: HashSet<(PairId, Side)> = self.context.state.doomed(self.look.job.id)?.into_iter().collect();
+        let again = self.deletes.iter().filter(|(pair, _)| before.contains(&(*pair, self.on)));
+        let keys: HashSet<&Key> = again.map(|(_, key)| key).collect();
+        let found = doomed.iter().filter(|(key, _)| keys.contains(key));
+        Ok(found.map(|(key, doomed)| Candidate { key: key.clone(), identity: doomed.identity.clone() }).collect())
     }
 
     /// Leaves alone those that are other messages than the state says, and has the folder looked at anew: a server whose
@@ -211,11 +257,9 @@ struct Earlier {
 fn copied_before(
     look: &Look,
     begun: &Discard,
-    doomed: &BTreeMap<Key, Doomed>,
+    candidates: &[Candidate],
     trash: &mut dyn Folder,
 ) -> Result<Earlier, StoreError> {
-    let candidates: Vec<Candidate> =
-        doomed.iter().map(|(key, doomed)| Candidate { key: key.clone(), identity: doomed.identity.clone() }).collect();
     let mut identities = HashMap::new();
     let (patience, since) = (look.job.patience, Instant::now());
     loop {
@@ -229,9 +273,9 @@ fn copied_before(
                 .with_hint("nothing is deleted before it can be seen; the next run looks again"));
         }
         let appeared = changes.appeared.into_iter().map(|appeared| appeared.key).filter(|key| *key >= begun.mark);
-        let found = match_up(&candidates, appeared.collect(), trash, &mut identities)?;
+        let found = match_up(candidates, appeared.collect(), trash, &mut identities)?;
         let age = SystemTime::now().duration_since(begun.begun).unwrap_or_default();
-        if found.len() == doomed.len() || age >= patience || since.elapsed() >= patience {
+        if found.len() == candidates.len() || age >= patience || since.elapsed() >= patience {
             return Ok(Earlier { keys: found.into_iter().map(|pair| pair.local).collect(), counts: true });
         }
         if look.job.stop.is_set() {

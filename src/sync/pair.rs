@@ -1,5 +1,6 @@
 //! One folder pair from look to outcome, and nothing else.
 
+use super::dispose::take_back;
 use super::event::Counts;
 use super::ledger::{self, Ledger};
 use super::plan::{Held, Op, Plan, Reason, What};
@@ -302,6 +303,7 @@ pub fn look(job: Job, stores: &mut Stores, state: &State, dry_run: bool) -> Resu
     for side in Side::BOTH {
         look.new[side].retain(|appeared| !resting[side].contains(&appeared.key));
     }
+    take_back(&mut look, state)?;
     bind_renamed(&mut look, &mut folders)?;
     let lost = former.pairs.iter().filter(|pair| !look.touched.contains_key(pair));
     look.prelude.extend(lost.map(|pair| Change::Forget { pair: *pair }));

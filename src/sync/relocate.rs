@@ -223,7 +223,7 @@ fn carry_out(
         target.and_then(|mut target| target.reserve(moves.len())).map_err(Failure::on(on))?
     };
     let target = looks[to].job.id;
-    let intents: Vec<Change> = moves
+    let mut begun: Vec<Change> = moves
         .iter()
         .zip(&marks)
         .map(|(moved, mark)| {
@@ -238,7 +238,9 @@ fn carry_out(
             Change::Intend { folder: target, intent }
         })
         .collect();
-    context.state.apply(&intents)?;
+    // Should the message go back to where it came from, it was not deleted there.
+    begun.extend(moves.iter().map(|moved| Change::Doom { pair: moved.pair, side: on }));
+    context.state.apply(&begun)?;
     let keys: Vec<Key> = moves.iter().map(|moved| moved.key.clone()).collect();
     let answers = {
         let generation = Some(looks[from].cursors[on].generation);

@@ -106,3 +106,28 @@ fn deleted_twice_before_it_was_noted() {
         ],
     });
 }
+
+/// A move that the other side refused became a deletion in the one folder and a copy in the other that failed; then it was moved back.
+#[test]
+fn seed_1007642() {
+    let maildir = Nature { names: true, ..PLAIN };
+    failures_are_overcome(&Case {
+        natures: Sides { local: maildir, remote: maildir },
+        way: Both,
+        history: vec![
+            Put { on: Local, into: 3, mail: 1, flags: 0 },
+            Sync,
+            Put { on: Remote, into: 2, mail: 0, flags: 0 },
+            Move { on: Remote, message: 31, into: 0 },
+            Troubled {
+                during: vec![
+                    (58, FailOn { reach: Reach::Account, kind: Kind::Refused }),
+                    (38, Fail { reach: Reach::Message, kind: Kind::Refused }),
+                ],
+            },
+            Move { on: Remote, message: 2, into: 3 },
+            Put { on: Local, into: 0, mail: 2, flags: 0 },
+            Put { on: Local, into: 0, mail: 2, flags: 0 },
+        ],
+    });
+}
