@@ -2,14 +2,14 @@
 
 mod support;
 
-use mailsync::mail::{FlagSpace, Side, Sides};
+use mailsync::mail::{FlagSpace, Key, Side, Sides};
 use mailsync::state::State;
-use mailsync::store::memory::{Action, Fault, MemorySettings, When};
+use mailsync::store::memory::{Action, Fault, MemorySettings, When, World};
 use mailsync::store::{Kind, Reach, Stop, StoreError};
 use mailsync::sync::{Options, Outcome};
 use std::sync::Arc;
 use support::faulty::{Blow, Faulty};
-use support::world::{Bench, date, delete, fill, flags, folder, mail, reflag, relocate, show, space};
+use support::world::{Bench, date, delete, fill, flags, folder, key, mail, reflag, relocate, show, space};
 
 /// Lets a run die at the first append.
 fn die_at_the_first_append(bench: &mut Bench, when: When) {
@@ -127,6 +127,113 @@ fn what_is_moved_again_before_its_move_was_noted_stays_one_message() {
             assert_eq!(show(&bench.worlds[from]), ["INBOX: b", "Other: a e", "Work: c"], "moved on {from}");
         }
     }
+}
+
+/// Puts a message back under the key that it had in INBOX.
+fn put_back(world: &World, key: &Key, message: &str) {
+    let (name, letters) = message.split_once(':').expect("NAME:letters");
+    assert!(world.put_as(&folder("INBOX"), key, &mail(name), &flags(letters), Some(date(name))));
+}
+
+#[test]
+fn what_goes_back_to_where_it_was_before_that_was_noted_is_not_deleted() {
+    for local in [MemorySettings::maildir(), MemorySettings::server(), MemorySettings::plain_server()] {
+        for action in [Action::Remove, Action::Move] {
+            let mut bench = Bench::new(local.clone(), MemorySettings::maildir());
+            fill(&bench.worlds.remote, &["INBOX: a b", "Other: e", "Work: c"]);
+            bench.settle();
+            // Here a run takes it away, and does not live to note it; there it goes back under its old name.
+            let kept = key(&bench.worlds.remote, "INBOX", "a");
+            match action {
+                Action::Move => relocate(&bench.worlds.remote, "INBOX", "a", "Work"),
+                _ => delete(&bench.worlds.remote, "INBOX", "a"),
+            }
+            die_at_the_first(action, &mut bench, When::After);
+            match action {
+                Action::Move => relocate(&bench.worlds.remote, "Work", "a", "INBOX"),
+                _ => put_back(&bench.worlds.remote, &kept, "a:F"),
+            }
+            assert_eq!(key(&bench.worlds.remote, "INBOX", "a"), kept);
+            bench.dry_run();
+            bench.settle();
+            let a = if action == Action::Move { "a" } else { "a:F" };
+            assert_eq!(show(&bench.worlds.remote), [&format!("INBOX: {a} b"), "Other: e", "Work: c"], "{action:?}");
+            // It is deleted when somebody deletes it.
+            delete(&bench.worlds.local, "INBOX", "a");
+            bench.settle();
+            assert_eq!(show(&bench.worlds.remote), ["INBOX: b", "Other: e", "Work: c"]);
+        }
+    }
+}
+
+#[test]
+fn what_was_spared_can_be_deleted_on_either_side() {
+    for side in Side::BOTH {
+        let mut bench = Bench::new(MemorySettings::maildir(), MemorySettings::maildir());
+        fill(&bench.worlds.remote, &["INBOX: a b"]);
+        bench.settle();
+        let kept = key(&bench.worlds.remote, "INBOX", "a");
+        delete(&bench.worlds.remote, "INBOX", "a");
+        // The run dies before it takes anything away.
+        die_at_the_first(Action::Remove, &mut bench, When::Before);
+        put_back(&bench.worlds.remote, &kept, "a:");
+        bench.run().did_nothing();
+        delete(&bench.worlds[side], "INBOX", "a");
+        assert_eq!(bench.run().in_step().deleted[side.other()], 1);
+        assert_eq!(show(&bench.worlds.local), ["INBOX: b"]);
+        bench.settle();
+    }
+}
+
+#[test]
+fn another_message_with_the_same_message_id_and_size_is_not_taken_for_the_one_that_went() {
+    for remote in [MemorySettings::server(), MemorySettings::plain_server()] {
+        for (from, to) in [("Work", "Work"), ("Drafts", "Drafts"), ("Drafts", "Sent")] {
+            let bench = Bench::new(MemorySettings::maildir(), remote.clone());
+            fill(&bench.worlds.remote, &[&format!("{from}: =1 a"), &format!("{to}: b")]);
+            bench.settle();
+            // A draft is edited, or sent: a letter is another.
+            delete(&bench.worlds.remote, from, "=1");
+            fill(&bench.worlds.remote, &[&format!("{to}: =2")]);
+            bench.dry_run();
+            assert_eq!(bench.run().in_step().copied.local, 1, "{from} {to}");
+            bench.in_step();
+            assert_eq!(bench.worlds.local.count_of(&mail("=1")), 0);
+            bench.settle();
+        }
+    }
+}
+
+#[test]
+fn what_is_moved_to_where_it_is_refused_stays_where_it_was() {
+    for remote in [MemorySettings::server(), MemorySettings::plain_server()] {
+        for from in Side::BOTH {
+            let bench = Bench::new(MemorySettings::maildir(), remote.clone());
+            fill(&bench.worlds[from], &["INBOX: a b", "Work: c"]);
+            bench.settle();
+            relocate(&bench.worlds[from], "INBOX", "a", "Work");
+            let (on, work) = (from.other(), folder("Work"));
+            bench.worlds[on].set_hook(Some(Arc::new(move |step| match (step.action, step.when) {
+                (Action::Move, When::Before) => refusal(),
+                (Action::Append, When::Before) if step.folder.as_ref() == Some(&work) => refusal(),
+                _ => Fault::None,
+            })));
+            for _ in 0..3 {
+                let ran = bench.run();
+                assert_eq!((ran.outcome, ran.counts.is_empty()), (Outcome::Partial, true), "{ran:?}");
+                assert_eq!(show(&bench.worlds[on]), ["INBOX: a b", "Work: c"]);
+            }
+            bench.worlds[on].set_hook(None);
+            let options = Options { retry: true, accounts_at_once: 1, ..Options::default() };
+            assert_eq!(bench.run_with(&options).in_step().moved[on], 1);
+            bench.settle();
+            assert_eq!(show(&bench.worlds[on]), ["INBOX: b", "Work: a c"]);
+        }
+    }
+}
+
+fn refusal() -> Fault {
+    Fault::Fail(StoreError::new(Reach::Message, Kind::Refused, "store", "not this one"))
 }
 
 #[test]

@@ -122,10 +122,18 @@ impl Run<'_> {
     /// Looks at the folders, decides, and acts.
     fn sync(&self, jobs: Vec<Work>, pool: &Pool<'_>, stores: Stores) -> Result<(), Failure> {
         let folders = jobs.len();
-        let (unchanged, changed): (Vec<Work>, Vec<Work>) = jobs.into_iter().partition(Work::is_unchanged);
+        let (mut unchanged, changed): (Vec<Work>, Vec<Work>) = jobs.into_iter().partition(Work::is_unchanged);
         self.tell(Event::Listed { account: self.account.name.clone(), folders, to_look_at: changed.len() });
         let mut unseen: HashSet<FolderId> = changed.iter().map(|work| work.job.id).collect();
-        let mut looks = self.look_at(changed, pool, stores)?;
+        pool.give(stores);
+        let mut looks = self.look_at(&changed, pool)?;
+        if Side::BOTH.into_iter().any(|side| looks.iter().any(|look| look.gone(side) > 0)) {
+            // What went may be what waits elsewhere to be copied.
+            let backlogs: HashSet<FolderId> = self.state.backlogs()?.iter().map(|backlog| backlog.folder).collect();
+            let waiting = unchanged.extract_if(.., |work| backlogs.contains(&work.job.id)).collect::<Vec<Work>>();
+            unseen.extend(waiting.iter().map(|work| work.job.id));
+            looks.extend(self.look_at(&waiting, pool)?);
+        }
         if self.stop.is_set() || looks.is_empty() {
             pool.close();
             return Ok(());
@@ -263,10 +271,9 @@ impl Run<'_> {
         })
     }
 
-    fn look_at(&self, changed: Vec<Work>, pool: &Pool<'_>, stores: Stores) -> Result<Vec<Look>, Failure> {
-        pool.give(stores);
+    fn look_at(&self, changed: &[Work], pool: &Pool<'_>) -> Result<Vec<Look>, Failure> {
         let extra = changed.len() / LOOKS_WORTH_A_CONNECTION;
-        let results = pool.run(&changed, 1 + extra, self.stop, |work, stores, _| match work.missing {
+        let results = pool.run(changed, 1 + extra, self.stop, |work, stores, _| match work.missing {
             Some(missing) => look_one_side(work.job.clone(), missing.other(), stores),
             None => look(work.job.clone(), stores, self.state, self.options.dry_run),
         });
@@ -297,6 +304,7 @@ impl Run<'_> {
         let mut done = Done::default();
         let moved = relocate(looks, &mut stores, &self.context(), &mut done, self.options.dry_run);
         self.add_counts(&done.counts);
+        std::mem::take(&mut done.problems).into_iter().for_each(|problem| self.problem(problem));
         for (names, failure) in moved? {
             self.fail(Some(&names), &failure);
         }

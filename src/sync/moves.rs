@@ -11,25 +11,34 @@ pub struct Trace {
     pub identity: Identity,
 }
 
-/// Pairs what vanished with what appeared: positions in the two slices. Proof is the hash of the content or EMAILID,
-/// else a Message-ID with the same size where only one message on either end has them.
-pub fn find_moves(vanished: &[Trace], appeared: &[Trace]) -> Vec<(usize, usize)> {
+/// What vanished, and what it seems to be now: positions in the slices that were given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub from: usize,
+    pub to: usize,
+    /// By the hash of the content or EMAILID; else only by a Message-ID and a size.
+    pub proven: bool,
+}
+
+/// Pairs what vanished with what appeared. Proof is the hash of the content or EMAILID; a Message-ID with the same size
+/// is a sign where only one message on either end has them.
+pub fn find_moves(vanished: &[Trace], appeared: &[Trace]) -> Vec<Found> {
     let index = Index::new(appeared);
     let lost = Index::new(vanished);
-    let mut moves: Vec<(usize, usize)> = Vec::new();
+    let mut moves: Vec<Found> = Vec::new();
     let mut taken = vec![false; appeared.len()];
     for (from, gone) in vanished.iter().enumerate() {
         let free = |at: &usize| !taken[*at] && appeared[*at].folder != gone.folder;
-        let proven = index.same_content(&gone.identity).find(free);
-        let found = proven.or_else(|| {
+        let same = index.same_content(&gone.identity).find(free);
+        let found = same.or_else(|| {
             let mut alike = index.alike(&gone.identity).filter(free);
             let only = alike.next()?;
             let rivals = lost.alike(&gone.identity).count() > 1;
             (alike.next().is_none() && !rivals && !differ(&gone.identity, &appeared[only].identity)).then_some(only)
         });
-        if let Some(at) = found {
-            taken[at] = true;
-            moves.push((from, at));
+        if let Some(to) = found {
+            taken[to] = true;
+            moves.push(Found { from, to, proven: same.is_some() });
         }
     }
     moves
@@ -91,32 +100,35 @@ mod tests {
         Trace { folder, key: Key::Uid(uid), identity }
     }
 
+    /// Where what vanished was found, and whether that is proven.
+    fn found(vanished: &[Trace], appeared: &[Trace]) -> Vec<(usize, usize, bool)> {
+        find_moves(vanished, appeared).into_iter().map(|found| (found.from, found.to, found.proven)).collect()
+    }
+
     #[test]
     fn the_same_content_in_another_folder_is_a_move() {
         let vanished = [trace(0, 1, "a", 5, Some(1)), trace(0, 2, "b", 5, Some(2))];
         let appeared = [trace(1, 7, "b", 5, Some(2)), trace(2, 8, "a", 5, Some(1))];
-        assert_eq!(find_moves(&vanished, &appeared), [(0, 1), (1, 0)]);
+        assert_eq!(found(&vanished, &appeared), [(0, 1, true), (1, 0, true)]);
     }
 
     #[test]
     fn within_one_folder_there_is_no_move() {
-        assert_eq!(find_moves(&[trace(0, 1, "a", 5, Some(1))], &[trace(0, 2, "a", 5, Some(1))]), []);
+        assert_eq!(found(&[trace(0, 1, "a", 5, Some(1))], &[trace(0, 2, "a", 5, Some(1))]), []);
     }
 
     #[test]
     fn a_message_id_and_size_are_enough_only_where_they_are_unique() {
         let gone = trace(0, 1, "a", 5, Some(1));
-        assert_eq!(find_moves(std::slice::from_ref(&gone), &[trace(1, 7, "a", 5, None)]), [(0, 0)]);
-        assert_eq!(find_moves(std::slice::from_ref(&gone), &[trace(1, 7, "a", 6, None)]), []);
-        assert_eq!(
-            find_moves(std::slice::from_ref(&gone), &[trace(1, 7, "a", 5, None), trace(1, 8, "a", 5, None)]),
-            []
-        );
-        assert_eq!(find_moves(&[gone, trace(0, 2, "a", 5, Some(3))], &[trace(1, 7, "a", 5, None)]), []);
+        assert_eq!(found(std::slice::from_ref(&gone), &[trace(1, 7, "a", 5, None)]), [(0, 0, false)]);
+        assert_eq!(found(std::slice::from_ref(&gone), &[trace(1, 7, "a", 6, None)]), []);
+        let two = [trace(1, 7, "a", 5, None), trace(1, 8, "a", 5, None)];
+        assert_eq!(found(std::slice::from_ref(&gone), &two), []);
+        assert_eq!(found(&[gone, trace(0, 2, "a", 5, Some(3))], &[trace(1, 7, "a", 5, None)]), []);
     }
 
     #[test]
     fn other_content_under_the_same_id_is_no_move() {
-        assert_eq!(find_moves(&[trace(0, 1, "a", 5, Some(1))], &[trace(1, 7, "a", 5, Some(2))]), []);
+        assert_eq!(found(&[trace(0, 1, "a", 5, Some(1))], &[trace(1, 7, "a", 5, Some(2))]), []);
     }
 }

@@ -109,6 +109,8 @@ pub struct Look {
     pub touched: BTreeMap<PairId, (Touched, Identity)>,
     /// Messages that are not known and were bound to nothing.
     pub new: Sides<Vec<Appeared>>,
+    /// Messages whose copies failed, and whose time to be tried again has not come.
+    pub resting: Sides<Vec<Key>>,
     pub bound: Vec<Bound>,
     pub ledger: Ledger,
     /// What is known of messages that no row knows.
@@ -128,6 +130,12 @@ impl Look {
     /// How many known messages are gone on `side`.
     pub fn gone(&self, side: Side) -> usize {
         self.touched.values().filter(|(touched, _)| touched.now[side] == Now::Gone).count()
+    }
+
+    /// Leaves a pair as it is: a later run sees what became of it.
+    pub fn leave(&mut self, pair: PairId) {
+        self.touched.remove(&pair);
+        self.pending = Sides::new(true, true);
     }
 
     /// Takes what is gone on `side` for lost, not deleted: what the other side still has of it is new again.
@@ -266,6 +274,7 @@ pub fn look(job: Job, stores: &mut Stores, state: &State, dry_run: bool) -> Resu
         lacking: Sides::default(),
         touched: BTreeMap::new(),
         new: Sides::default(),
+        resting: Sides::default(),
         bound: Vec::new(),
         ledger: Ledger::load(state, job.id)?,
         identities: Sides::default(),
@@ -303,6 +312,7 @@ pub fn look(job: Job, stores: &mut Stores, state: &State, dry_run: bool) -> Resu
     for side in Side::BOTH {
         look.new[side].retain(|appeared| !resting[side].contains(&appeared.key));
     }
+    look.resting = resting.map(|keys| keys.into_iter().collect());
     take_back(&mut look, state)?;
     bind_renamed(&mut look, &mut folders)?;
     let lost = former.pairs.iter().filter(|pair| !look.touched.contains_key(pair));
@@ -356,6 +366,7 @@ pub fn look_one_side(job: Job, there: Side, stores: &mut Stores) -> Result<Look,
         lacking: Sides::default(),
         touched: BTreeMap::new(),
         new: Sides::default(),
+        resting: Sides::default(),
         bound: Vec::new(),
         ledger: Ledger::default(),
         identities: Sides::default(),

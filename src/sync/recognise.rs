@@ -1,7 +1,7 @@
 //! Finds out what the messages are that no row names: copies that a broken run began, all of a folder after a new
 //! UIDVALIDITY, messages that are new on both sides, files under a new name.
 
-use super::moves::{Trace, find_moves};
+use super::moves::{Found, Trace, find_moves};
 use super::pair::{Failure, Look};
 use super::reconcile::{Bound, Now, Touched};
 use super::rematch::{Candidate, Trust, bind_rest, rematch};
@@ -248,11 +248,13 @@ pub fn bind_renamed(look: &mut Look, folders: &mut Sides<Box<dyn Folder + '_>>) 
         let gone = look.touched.values().filter(|(touched, _)| {
             look.complete[side] && touched.now[side] == Now::Gone && touched.now[side.other()] != Now::Gone
         });
-        let (vanished, pairs): (Vec<Trace>, Vec<PairId>) = gone
+        let (vanished, known): (Vec<Trace>, Vec<(PairId, Key)>) = gone
             .map(|(touched, identity)| {
-                (Trace { folder: 0, key: touched.keys[side].clone(), identity: identity.clone() }, touched.pair)
+                let trace = Trace { folder: 0, key: touched.keys[side].clone(), identity: identity.clone() };
+                (trace, (touched.pair, touched.keys[side.other()].clone()))
             })
             .unzip();
+        let (pairs, rest): (Vec<PairId>, Vec<Key>) = known.into_iter().unzip();
         if vanished.is_empty() || look.new[side].is_empty() {
             continue;
         }
@@ -265,7 +267,8 @@ pub fn bind_renamed(look: &mut Look, folders: &mut Sides<Box<dyn Folder + '_>>) 
             .filter_map(|a| Some((&a.key, look.identities[side].get(&a.key)?)))
             .map(|(key, identity)| Trace { folder: 1, key: key.clone(), identity: identity.clone() })
             .collect();
-        for (from, to) in find_moves(&vanished, &appeared) {
+        let found = prove(find_moves(&vanished, &appeared), (&vanished, &appeared), &rest, side, folders)?;
+        for Found { from, to, .. } in found {
             let (pair, key) = (pairs[from], &appeared[to].key);
             let (Some((touched, _)), Some(at)) =
                 (look.touched.get_mut(&pair), look.new[side].iter().position(|a| a.key == *key))
@@ -280,4 +283,41 @@ pub fn bind_renamed(look: &mut Look, folders: &mut Sides<Box<dyn Folder + '_>>) 
         look.new[side].sort_by(|a, b| a.key.cmp(&b.key));
     }
     Ok(())
+}
+
+/// Reads those that only seem to be the same, and leaves out those that are not: an edited draft keeps its Message-ID,
+/// and may keep its size. Many at once are no drafts, and are believed.
+fn prove(
+    found: Vec<Found>,
+    (vanished, appeared): (&[Trace], &[Trace]),
+    rest: &[Key],
+    side: Side,
+    folders: &mut Sides<Box<dyn Folder + '_>>,
+) -> Result<Vec<Found>, Failure> {
+    let (mut proven, open): (Vec<Found>, Vec<Found>) = found.into_iter().partition(|found| found.proven);
+    if open.len() > FEW {
+        proven.extend(open);
+        return Ok(proven);
+    }
+    let now = open.iter().map(|found| (&appeared[found.to].key, appeared[found.to].identity.hash));
+    let now = contents(folders[side].as_mut(), &now.collect::<Vec<_>>()).map_err(Failure::on(side))?;
+    // What the other side still has of it.
+    let then = open.iter().map(|found| (&rest[found.from], vanished[found.from].identity.hash));
+    let other = side.other();
+    let then = contents(folders[other].as_mut(), &then.collect::<Vec<_>>()).map_err(Failure::on(other))?;
+    let same = now.iter().zip(&then).map(|(now, then)| now.is_some() && now == then);
+    proven.extend(open.iter().zip(same).filter(|(_, same)| *same).map(|(found, _)| *found));
+    Ok(proven)
+}
+
+/// The hashes of messages; those that are not known are read. None where a message is gone.
+fn contents(
+    folder: &mut dyn Folder,
+    messages: &[(&Key, Option<[u8; 32]>)],
+) -> Result<Vec<Option<[u8; 32]>>, StoreError> {
+    let ask: Vec<Key> = messages.iter().filter(|(_, hash)| hash.is_none()).map(|(key, _)| (*key).clone()).collect();
+    let read = if ask.is_empty() { Vec::new() } else { folder.identify(&ask, Depth::Content)? };
+    let read: HashMap<Key, Identity> = read.into_iter().collect();
+    let hash = |key: &Key| read.get(key).and_then(|identity| identity.hash);
+    Ok(messages.iter().map(|(key, known)| known.or_else(|| hash(key))).collect())
 }

@@ -1,14 +1,14 @@
 //! Carries moves over to the other side: a message that one side moved between folders is moved there too, and not
 //! copied and deleted.
 
-use super::event::{Event, Problem};
+use super::event::Event;
 use super::execute::{Context, Done};
-use super::moves::{Trace, find_moves};
+use super::moves::{Found, Trace, find_moves};
 use super::pair::{Failure, Look, Stores, count};
 use super::reconcile::{Bound, Input, Now, reconcile};
-use crate::mail::{Appeared, Flags, FolderName, Identity, Key, PairId, Side, Sides};
+use crate::mail::{Appeared, Flags, FolderName, Identity, Key, PairId, Role, Side, Sides};
 use crate::state::{Change, Intent};
-use crate::store::{Access, Depth, Kind, Mark, Reach, StoreError};
+use crate::store::{Access, Depth, Kind, Mark, Reach};
 use std::collections::{BTreeMap, HashSet};
 use std::time::SystemTime;
 
@@ -34,8 +34,8 @@ impl Move {
     }
 }
 
-/// Finds the moves among what was seen, and makes them on the other side. What could not be moved is left as it was
-/// found: it is copied and deleted instead. With `dry_run`, only says what it would do.
+/// Finds the moves among what was seen, and makes them on the other side. What could not be moved is copied instead, and
+/// deleted by a later run, when its copy is there. With `dry_run`, only says what it would do.
 ///
 /// Folders that failed are taken out of `looks`: what became of their messages is seen by the next run. The answer
 /// has a failure and the names of the folder for each cause.
@@ -83,10 +83,13 @@ fn relocate_on(
     let on = side.other();
     for ((from, to), moves) in find(looks, side, stores, dry_run)? {
         let allowed = looks[from].job.policy.delete[on] && looks[to].job.policy.copy[on];
-        if !allowed || !looks[from].writable[on] || !looks[to].writable[on] {
+        if !allowed || !looks[from].writable[on] {
             continue;
         }
-        if dry_run {
+        // Its copy is refused as well: it would be left on one side only.
+        if !looks[to].writable[on] {
+            moves.iter().for_each(|moved| looks[from].leave(moved.pair));
+        } else if dry_run {
             announce(looks, (from, to), side, moves, context, done);
         } else {
             carry_out(looks, (from, to), side, moves, stores, context, done).map_err(broken([to, from]))?;
@@ -103,7 +106,7 @@ fn find(
     dry_run: bool,
 ) -> Result<BTreeMap<(usize, usize), Vec<Move>>, Broken> {
     let mut found: BTreeMap<(usize, usize), Vec<Move>> = BTreeMap::new();
-    let vanished: Vec<(Trace, PairId)> = looks
+    let mut vanished: Vec<(Trace, PairId)> = looks
         .iter()
         .enumerate()
         .filter(|(_, look)| look.job.policy.delete[side.other()])
@@ -116,6 +119,7 @@ fn find(
             })
         })
         .collect();
+    leave_waiting(&mut vanished, looks, side, stores, dry_run)?;
     if vanished.is_empty() || looks.iter().all(|look| look.new[side].is_empty()) {
         return Ok(found);
     }
@@ -127,7 +131,11 @@ fn find(
         appeared.extend(known.map(|(key, identity)| Trace { folder, key: key.clone(), identity: identity.clone() }));
     }
     let (gone, pairs): (Vec<Trace>, Vec<PairId>) = vanished.into_iter().unzip();
-    for (from, to) in find_moves(&gone, &appeared) {
+    for Found { from, to, proven } in find_moves(&gone, &appeared) {
+        let is_draft = looks[gone[from].folder].job.role == Some(Role::Drafts);
+        if is_draft && !proven && !is_same(&gone[from], &appeared[to], looks, side, stores, dry_run)? {
+            continue;
+        }
         let (source, target) = (&looks[gone[from].folder], &looks[appeared[to].folder]);
         let Some((touched, identity)) = source.touched.get(&pairs[from]) else { continue };
         let Some(arrived) = target.new[side].iter().find(|a| a.key == appeared[to].key) else { continue };
@@ -144,6 +152,50 @@ fn find(
     Ok(found)
 }
 
+/// Reads what only seems to be a draft that was moved: one that was edited, and sent or saved elsewhere, keeps its
+/// Message-ID, and may keep its size.
+fn is_same(
+    gone: &Trace,
+    appeared: &Trace,
+    looks: &[Look],
+    side: Side,
+    stores: &mut Stores,
+    dry_run: bool,
+) -> Result<bool, Broken> {
+    let keys = std::slice::from_ref(&appeared.key);
+    let read = ask(&looks[appeared.folder], side, keys, Depth::Content, stores, dry_run);
+    let read = read.map_err(broken([appeared.folder]))?;
+    let hash = read.into_iter().find_map(|(_, identity)| identity.hash);
+    Ok(hash.is_some() && hash == gone.identity.hash)
+}
+
+/// Leaves those alone that were moved to where their copies were refused: as long as these wait to be tried again, the
+/// other side would have none of them.
+fn leave_waiting(
+    vanished: &mut Vec<(Trace, PairId)>,
+    looks: &mut [Look],
+    side: Side,
+    stores: &mut Stores,
+    dry_run: bool,
+) -> Result<(), Broken> {
+    if vanished.is_empty() {
+        return Ok(());
+    }
+    let mut waiting: Vec<Trace> = Vec::new();
+    for (folder, look) in looks.iter().enumerate().filter(|(_, look)| !look.resting[side].is_empty()) {
+        let known = ask(look, side, &look.resting[side], Depth::Header, stores, dry_run).map_err(broken([folder]))?;
+        waiting.extend(known.into_iter().map(|(key, identity)| Trace { folder, key, identity }));
+    }
+    let gone: Vec<Trace> = vanished.iter().map(|(trace, _)| trace.clone()).collect();
+    let left: HashSet<usize> = find_moves(&gone, &waiting).into_iter().map(|found| found.from).collect();
+    for at in &left {
+        looks[gone[*at].folder].leave(vanished[*at].1);
+    }
+    let mut at = 0;
+    vanished.retain(|_| (!left.contains(&at), at += 1).0);
+    Ok(())
+}
+
 /// Asks what the new messages of a folder are. Those whose size is no vanished message's need no answer, where the
 /// store counts bytes as the wire does.
 fn identify(
@@ -154,22 +206,32 @@ fn identify(
     dry_run: bool,
 ) -> Result<(), Failure> {
     let known = &look.identities[side];
-    let ask: Vec<Key> = look.new[side]
+    let wanted: Vec<Key> = look.new[side]
         .iter()
         .filter(|a| !known.contains_key(&a.key))
         .filter(|a| a.key.name().is_some() || a.size.is_none_or(|size| sizes.contains(&size)))
         .map(|a| a.key.clone())
         .collect();
-    if ask.is_empty() {
-        return Ok(());
+    let answers = ask(look, side, &wanted, Depth::Header, stores, dry_run)?;
+    look.identities[side].extend(answers);
+    Ok(())
+}
+
+fn ask(
+    look: &Look,
+    side: Side,
+    keys: &[Key],
+    depth: Depth,
+    stores: &mut Stores,
+    dry_run: bool,
+) -> Result<Vec<(Key, Identity)>, Failure> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
     }
     let access = look.job.policy.access(side, dry_run);
     let generation = Some(look.cursors[side].generation);
     let mut folder = stores[side].open(&look.job.wires[side], access, generation).map_err(Failure::on(side))?;
-    let answers = folder.identify(&ask, Depth::Header).map_err(Failure::on(side))?;
-    drop(folder);
-    look.identities[side].extend(answers);
-    Ok(())
+    folder.identify(keys, depth).map_err(Failure::on(side))
 }
 
 /// Takes a move out of what was seen: neither is the message gone in the one folder, nor new in the other.
@@ -267,22 +329,17 @@ fn carry_out(
                 }
             }
             Err(error) if error.reach > Reach::Message => return Err(Failure { side: Some(on), error }),
-            // It is copied and deleted like any other.
+            // It is copied like any other.
             Err(error) => {
-                changes.push(done_with);
-                note(&error, looks, from, on, context);
+                changes.extend([done_with, Change::Spare { pair: moved.pair }]);
+                if error.kind != Kind::Missing {
+                    let hint = "it is copied instead, and deleted where it was by the next run";
+                    let error = if error.hint.is_none() { error.with_hint(hint) } else { error };
+                    done.problem(&looks[from], on, &moved.key, &error);
+                    looks[from].leave(moved.pair);
+                }
             }
         }
     }
     Ok(context.state.apply(&changes)?)
-}
-
-fn note(error: &StoreError, looks: &[Look], from: usize, on: Side, context: &Context<'_>) {
-    let folder = looks[from].job.names.remote.clone();
-    if error.kind == Kind::Missing {
-        return;
-    }
-    let problem = Problem::new(Some(&folder), Some(on), error);
-    let text = format!("{problem}; copied instead");
-    (context.observer)(Event::Note { account: context.account.to_owned(), folder: Some(folder), text });
 }

@@ -301,6 +301,15 @@ impl World {
         room.add(Message::new(content, date), flags, None, &settings).expect("without a mark the key is free")
     }
 
+    /// Adds a message under a key that nothing else has there, as whoever puts a file back does; whether it did.
+    pub fn put_as(&self, folder: &FolderName, key: &Key, content: &[u8], flags: &Flags, date: Option<i64>) -> bool {
+        let mark = Mark::Exact(key.clone());
+        let add = |room: &mut Room, settings: &MemorySettings| {
+            room.add(Message::new(content, date), flags, Some(&mark), settings).is_ok()
+        };
+        self.with_room(folder, add).unwrap_or(false)
+    }
+
     pub fn delete(&self, folder: &FolderName, key: &Key) -> bool {
         self.with_room(folder, |room, _| room.take(key).is_some()).unwrap_or(false)
     }
