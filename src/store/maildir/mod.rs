@@ -231,10 +231,22 @@ fn move_folder(root: &Path, from: &Path, new: &[u8]) -> Result<(), StoreError> {
         }
     }
     make_below(root, new)?;
+    // Without a `cur` it was no folder, but mail may have been delivered there all the same.
+    let news = target.join("new");
+    if news.exists() && from.join("new").exists() && sys::list(&news).map_err(failed)?.next().is_some() {
+        let cause = format!("{} holds files already", news.display());
+        let refused = StoreError::new(Reach::Folder, Kind::Refused, "rename", cause);
+        return Err(refused.with_hint("move them to where they belong, or away, then run again"));
+    }
     for part in [keywords::FILE, "tmp", "new", "cur"] {
         let (source, goal) = (from.join(part), target.join(part));
-        if source.exists() && !(goal.exists() && part != "cur") {
-            sys::rename(&source, &goal).map_err(failed)?;
+        match sys::rename(&source, &goal) {
+            Ok(()) => {}
+            // An earlier try came as far as this.
+            Err(err) if err.kind() == io::ErrorKind::NotFound && part != "cur" => {}
+            // Nothing in there is a message yet.
+            Err(err) if err.kind() == io::ErrorKind::DirectoryNotEmpty && part == "tmp" => {}
+            Err(err) => return Err(failed(err)),
         }
     }
     sync(&target)?;

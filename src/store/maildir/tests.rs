@@ -357,6 +357,30 @@ fn an_interrupted_rename_can_be_done_again() {
 }
 
 #[test]
+fn a_rename_takes_all_mail_along_whatever_is_left_in_its_way() {
+    let mut place = place(Layout::Nested);
+    let dir = place.make("A");
+    fs::write(dir.join("new/m"), "m").expect("written");
+    fs::write(dir.join("cur/n:2,a"), "n").expect("written");
+    fs::write(dir.join("dovecot-keywords"), "0 work\n").expect("written");
+    // What is left of a folder that was taken away half.
+    let left = place.root.join("B");
+    ["new", "tmp"].iter().for_each(|sub| fs::create_dir_all(left.join(sub)).expect("made"));
+    fs::write(left.join("tmp/half"), "h").expect("written");
+    fs::write(left.join("new/lost"), "l").expect("written");
+    fs::write(left.join("dovecot-keywords"), "0 play\n").expect("written");
+    let to = FolderName::parse("B").expect("a name");
+    let error = place.store.rename(b"A", &to).err().expect("refused").to_string();
+    assert!(error.contains("B/new holds files already"), "{error}");
+    assert_eq!(known_now(&mut *place.open("A")).0[&key("n")], flags("work"));
+    fs::remove_file(left.join("new/lost")).expect("removed");
+    place.store.rename(b"A", &to).expect("renamed");
+    assert_eq!(place.listed(), ["B"]);
+    let known = known_now(&mut *place.open("B")).0;
+    assert_eq!((known.len(), &known[&key("n")]), (2, &flags("work")));
+}
+
+#[test]
 fn a_folder_can_be_renamed_into_itself_and_out_again() {
     let mut place = place(Layout::Nested);
     let dir = place.make("A");
