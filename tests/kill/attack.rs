@@ -112,8 +112,10 @@ impl Siege {
         (0..=self.life.random.below(8)).for_each(|_| self.life.happen());
         for _ in 0..=self.life.random.below(3) {
             self.attack();
-            if self.life.random.below(3) == 0 {
-                self.life.happen();
+            match self.life.random.below(6) {
+                0 | 1 => self.life.happen(),
+                2 => self.life.born_and_gone(),
+                _ => {}
             }
         }
         self.settle();

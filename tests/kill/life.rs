@@ -11,6 +11,12 @@ const KEYWORDS: [&str; 2] = ["$Label1", "project-x"];
 /// From so many messages on more of them go than come.
 const CROWDED: usize = 40;
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Here,
+    There,
+}
+
 /// A message as both sides must come to hold it.
 #[derive(Clone, Debug)]
 struct Mail {
@@ -21,6 +27,8 @@ struct Mail {
     date: i64,
     /// Whether something happened to it since both sides were last in step: one thing at a time has one outcome.
     touched: bool,
+    /// The side that it came to since both sides were last in step; it is known to be on no other.
+    young: Option<Side>,
     /// Whether there may be others with the same bytes: which of them is which can't be told.
     twin: bool,
 }
@@ -59,7 +67,9 @@ impl Life {
 
     /// Both sides are in step: anything may happen to any message.
     pub fn in_step(&mut self) {
-        self.mails.iter_mut().for_each(|mail| mail.touched = false);
+        for mail in &mut self.mails {
+            (mail.touched, mail.young) = (false, None);
+        }
         self.story.clear();
     }
 
@@ -188,6 +198,7 @@ impl Life {
             flags,
             date: 1_000_000_000 + self.random.below(500_000_000) as i64,
             touched: true,
+            young: None,
             twin: false,
         };
         self.story.push(format!("{what}: {} in {}, {:?}", mail.sha256, mail.folder, mail.flags));
@@ -207,13 +218,15 @@ impl Life {
     }
 
     fn born_there(&mut self) {
-        let mail = self.bear("born there");
+        let mut mail = self.bear("born there");
+        mail.young = Some(Side::There);
         self.put_there(&mail);
         self.mails.push(mail);
     }
 
     fn born_here(&mut self) {
-        let mail = self.bear("born here");
+        let mut mail = self.bear("born here");
+        mail.young = Some(Side::Here);
         self.put_here(&mail);
         self.mails.push(mail);
     }
@@ -276,6 +289,21 @@ impl Life {
     fn deleted_here(&mut self) {
         let Some(at) = self.pick("deleted here", |mail| !mail.twin) else { return };
         self.home.maildir().remove(&self.on_disk(at));
+        self.mails.remove(at);
+    }
+
+    /// A message that just came goes from where it came to, copied or not.
+    pub fn born_and_gone(&mut self) {
+        let Some(at) = self.mails.iter().position(|mail| mail.young.is_some()) else { return };
+        let Mail { sha256, folder, young, .. } = self.mails[at].clone();
+        self.story.push(format!("gone again: {sha256} in {folder}"));
+        match young {
+            Some(Side::Here) => self.home.maildir().remove(&self.on_disk(at)),
+            _ => {
+                let uid = self.on_server(at).uid;
+                self.server.expunge(folder, &[uid]);
+            }
+        }
         self.mails.remove(at);
     }
 
