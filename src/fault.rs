@@ -119,6 +119,8 @@ impl Action {
             "EINVAL" => Action::Fail(Errno::INVAL),
             "EIO" => Action::Fail(Errno::IO),
             "ENOSPC" => Action::Fail(Errno::NOSPC),
+            "EMFILE" => Action::Fail(Errno::MFILE),
+            "ENOMEM" => Action::Fail(Errno::NOMEM),
             "EROFS" => Action::Fail(Errno::ROFS),
             "EXDEV" => Action::Fail(Errno::XDEV),
             _ => return None,

@@ -249,7 +249,8 @@ pub trait Folder {
     /// Whether it can be written to at all ([READ-ONLY], permissions).
     fn writable(&self) -> bool;
 
-    /// What tells the messages apart. Keys that are gone are left out of the answer.
+    /// What tells the messages apart. Keys that are gone are left out of the answer; of a message that is there and can't
+    /// be read [nothing is known](Identity::is_unknown).
     fn identify(&mut self, keys: &[Key], depth: Depth) -> Result<Vec<(Key, Identity)>, StoreError>;
 
     /// Delivers the messages' content in LF form. A message that is gone is left out; one that can't be read goes

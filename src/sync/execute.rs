@@ -6,7 +6,7 @@ use super::pair::{Failure, KnownIn, Look, Stores};
 use super::plan::{Op, Plan, What};
 use super::recognise::find_copies;
 use super::trash::Fate;
-use crate::mail::{FlagDelta, Flags, Identity, Key, PairId, Side, Sides};
+use crate::mail::{Appeared, FlagDelta, Flags, Identity, Key, PairId, Side, Sides};
 use crate::state::{Change, Intent, State, Waiting};
 use crate::store::{
     Draft, Fetched, Folder, Kind, Mark, Outgoing, Reach, Receive, Stop, StoreError, draft::draft_error,
@@ -95,6 +95,11 @@ pub fn execute(
     for side in Side::BOTH {
         done.pending[side] |= look.pending[side];
     }
+    for side in Side::BOTH {
+        for Appeared { key, flags, .. } in &look.unread[side] {
+            done.failed_copy(look, side, key, flags, &unread(key));
+        }
+    }
     for held in &plan.held {
         done.pending[held.on.other()] = true;
         // The message that stays may have other flags by now, which nobody took note of.
@@ -115,6 +120,13 @@ pub fn execute(
         .collect();
     context.state.apply(&cursors)?;
     Ok(())
+}
+
+fn unread(key: &Key) -> StoreError {
+    let kind = if key.uid().is_some() { Kind::Refused } else { Kind::Disk };
+    let text = "it can't be read, and may be one of those that are new on the other side";
+    StoreError::new(Reach::Message, kind, "compare", text)
+        .with_hint("these wait for the next run, which tries it again")
 }
 
 fn carry_out(

@@ -111,6 +111,8 @@ pub struct Look {
     pub new: Sides<Vec<Appeared>>,
     /// Messages whose copies failed, and whose time to be tried again has not come.
     pub resting: Sides<Vec<Key>>,
+    /// New messages that can't be read, while others are new on the other side that may be the same.
+    pub unread: Sides<Vec<Appeared>>,
     pub bound: Vec<Bound>,
     pub ledger: Ledger,
     /// What is known of messages that no row knows.
@@ -275,6 +277,7 @@ pub fn look(job: Job, stores: &mut Stores, state: &State, dry_run: bool) -> Resu
         touched: BTreeMap::new(),
         new: Sides::default(),
         resting: Sides::default(),
+        unread: Sides::default(),
         bound: Vec::new(),
         ledger: Ledger::load(state, job.id)?,
         identities: Sides::default(),
@@ -367,6 +370,7 @@ pub fn look_one_side(job: Job, there: Side, stores: &mut Stores) -> Result<Look,
         touched: BTreeMap::new(),
         new: Sides::default(),
         resting: Sides::default(),
+        unread: Sides::default(),
         bound: Vec::new(),
         ledger: Ledger::default(),
         identities: Sides::default(),

@@ -238,7 +238,24 @@ pub fn bind_new(look: &mut Look, folders: &mut Sides<Box<dyn Folder + '_>>, form
     for side in Side::BOTH {
         look.new[side] = std::mem::take(&mut taken[side]).into_values().collect();
     }
+    hold_unread(look);
     Ok(())
+}
+
+/// What can't be read may be what is new on the other side: neither is copied, lest there be two of it. That is for one
+/// run: a message which is in the ledger already, and still can't be read, holds nothing up.
+fn hold_unread(look: &mut Look) {
+    for side in Side::BOTH {
+        let (known, entries) = (&look.identities[side], &look.ledger.copies[side]);
+        let is_unread = |appeared: &mut Appeared| {
+            known.get(&appeared.key).is_some_and(Identity::is_unknown) && !entries.contains_key(&appeared.key)
+        };
+        look.unread[side] = look.new[side].extract_if(.., is_unread).collect();
+    }
+    for side in Side::BOTH.into_iter().filter(|side| !look.unread[side.other()].is_empty()) {
+        look.pending[side] |= !look.new[side].is_empty();
+        look.new[side].clear();
+    }
 }
 
 /// Gives known messages their new keys where one vanished and the same appeared in the same folder: a program gave a

@@ -87,3 +87,32 @@ fn a_first_sync_that_is_killed_is_ended_by_the_next() {
 fn a_first_sync_on_a_full_disk_is_ended_by_the_next() {
     end_at_each("ENOSPC", step(4));
 }
+
+#[test]
+fn what_could_not_be_read_once_is_not_doubled() {
+    let dovecot = Dovecot::start();
+    let mut server = dovecot.login("alice");
+    server.create(FOLDERS[1]);
+    for at in 0..3 {
+        server.append("INBOX", &crlf(&mail(&format!("first {at}"))), &[], Some(1_500_000_000));
+    }
+    let there = rows(&mut server);
+    for errno in ["EIO", "EACCES", "EMFILE", "ENOMEM", "ENOSPC"] {
+        for at in 1..=7 {
+            let home = Home::new();
+            home.account(&dovecot, "alice", "");
+            home.maildir().create("INBOX");
+            for at in 1..3 {
+                home.maildir().save("INBOX", &mail(&format!("first {at}")), "", Some(1_500_000_000));
+            }
+            let how = format!("disk.open:{at}={errno}");
+            let out = home.command(&["sync"]).env("MAILSYNC_FAULT", &how).output().expect("run mailsync");
+            assert!(out.status.code() < Some(2), "{how}: {}", String::from_utf8_lossy(&out.stderr));
+            assert_eq!(rows(&mut server), there, "{how}: the server was changed");
+            home.sync();
+            home.nothing_to_do();
+            expect_in_step(&home, &there, &how);
+            assert_eq!(rows(&mut server), there, "{how}: the server was changed");
+        }
+    }
+}

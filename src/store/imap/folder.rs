@@ -292,7 +292,7 @@ impl Sink for Measuring {
 }
 
 /// Size, Message-ID and EMAILID of messages, without their content. Where the server refuses a set, it is halved until
-/// it is clear which message is to blame; that one has no identity.
+/// it is clear which message is to blame; nothing is known of that one.
 fn headers(conn: &mut Conn, uids: &UidSet) -> Result<Vec<(Key, Identity)>, StoreError> {
     let item = email_id_item(conn);
     let mut found: BTreeMap<u32, (bool, Identity)> = BTreeMap::new();
@@ -332,6 +332,9 @@ fn headers(conn: &mut Conn, uids: &UidSet) -> Result<Vec<(Key, Identity)>, Store
             let length = if all.len() > 1 { all.len().div_ceil(2) } else { return Vec::new() };
             all.chunks(length).map(|half| half.iter().copied().collect::<UidSet>()).collect()
         };
+        for uid in refused.iter().filter(|at| sets[**at].len() == 1).flat_map(|at| sets[*at].iter()) {
+            found.entry(uid).or_default().0 = true;
+        }
         sets = refused.into_iter().flat_map(halves).collect();
     }
     let answered = found.into_iter().filter(|(_, (asked, _))| *asked);

@@ -28,3 +28,9 @@ pub(super) fn hits_all(error: &io::Error) -> bool {
         Some(Errno::NOSPC | Errno::DQUOT | Errno::ROFS | Errno::ACCESS | Errno::PERM | Errno::MFILE | Errno::NFILE)
     )
 }
+
+/// Whether a file that can't be read is to blame itself, and not what would hit the next one just as well.
+pub(super) fn is_own(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, None | Some(Errno::ACCESS | Errno::PERM | Errno::IO | Errno::LOOP | Errno::NXIO | Errno::OVERFLOW))
+}

@@ -2,7 +2,7 @@
 
 use super::bin::Bin;
 use super::deliver::{self, rename_new, stage, sync_dir};
-use super::error::{disk, hits_all};
+use super::error::{disk, hits_all, is_own};
 use super::filename::{parse, unique};
 use super::keywords::Keywords;
 use super::look::look;
@@ -358,8 +358,12 @@ impl Folder for MaildirFolder {
         for key in keys {
             let read =
                 |folder: &mut Self, entry: &Entry| Draft::from_file(open_plain(&entry.path(&folder.dir))?).identity();
-            if let Some(Ok(identity)) = self.chase(key, read)? {
-                found.push((key.clone(), identity));
+            match self.chase(key, read)? {
+                None => {}
+                Some(Ok(identity)) => found.push((key.clone(), identity)),
+                Some(Err(err)) if err.kind() == io::ErrorKind::NotFound => {}
+                Some(Err(err)) if is_own(&err) => found.push((key.clone(), Identity::default())),
+                Some(Err(err)) => return Err(disk(Reach::Folder, "read", &self.shown(key), err)),
             }
         }
         Ok(found)
