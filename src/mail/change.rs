@@ -100,13 +100,6 @@ pub struct Identity {
     pub hash: Option<[u8; 32]>,
 }
 
-impl Identity {
-    /// Whether nothing is known: the message could not be read.
-    pub fn is_unknown(&self) -> bool {
-        *self == Identity::default()
-    }
-}
-
 /// What is known of it, the hash by its first digits.
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

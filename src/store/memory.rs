@@ -10,8 +10,8 @@ mod world;
 pub use world::{Action, Fault, Hook, Keys, MemorySettings, Seen, Snapshot, Step, Stored, When, World};
 
 use super::{
-    Access, Claim, Depth, Draft, Fetched, Folder, FolderInfo, Kind, Known, Mark, Opener, Outgoing, Reach, Receive,
-    Store, StoreError, StoreFacts,
+    Access, Claim, Depth, Draft, Fetched, Folder, FolderInfo, Identified, Kind, Known, Mark, Opener, Outgoing, Reach,
+    Receive, Store, StoreError, StoreFacts,
 };
 use crate::mail::{Appeared, Changes, Cursor, FlagDelta, FlagSpace, FolderName, Identity, Key};
 use room::{Message, Room, missing, refused};
@@ -271,7 +271,7 @@ impl Folder for MemoryFolder<'_> {
         self.writable
     }
 
-    fn identify(&mut self, keys: &[Key], depth: Depth) -> Result<Vec<(Key, Identity)>, StoreError> {
+    fn identify(&mut self, keys: &[Key], depth: Depth) -> Result<Identified, StoreError> {
         self.step(Action::Identify, None, |room, settings| {
             let whole = depth == Depth::Content || settings.keys == Keys::Names;
             let identity = |message: &Message| Identity {
@@ -280,7 +280,7 @@ impl Folder for MemoryFolder<'_> {
                 ..message.identity.clone()
             };
             let found = keys.iter().filter_map(|key| room.messages.get(key).map(|m| (key.clone(), identity(m))));
-            Ok(found.collect())
+            Ok(Identified { known: found.collect(), unread: Vec::new() })
         })
     }
 

@@ -249,9 +249,8 @@ pub trait Folder {
     /// Whether it can be written to at all ([READ-ONLY], permissions).
     fn writable(&self) -> bool;
 
-    /// What tells the messages apart. Keys that are gone are left out of the answer; of a message that is there and can't
-    /// be read [nothing is known](Identity::is_unknown).
-    fn identify(&mut self, keys: &[Key], depth: Depth) -> Result<Vec<(Key, Identity)>, StoreError>;
+    /// What tells the messages apart. Keys that are gone are left out of the answer.
+    fn identify(&mut self, keys: &[Key], depth: Depth) -> Result<Identified, StoreError>;
 
     /// Delivers the messages' content in LF form. A message that is gone is left out; one that can't be read goes
     /// to [`Receive::failed`].
@@ -298,6 +297,14 @@ pub enum Reach {
     Connection,
     /// This account.
     Account,
+}
+
+/// What messages are.
+#[derive(Debug, Default)]
+pub struct Identified {
+    pub known: Vec<(Key, Identity)>,
+    /// Messages that are there and can't be read, and why.
+    pub unread: Vec<(Key, StoreError)>,
 }
 
 /// What kind of failure it is: for hints and exit codes.

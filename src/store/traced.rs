@@ -1,10 +1,10 @@
 //! A store that tells what it is asked to do and what came of it: for troubleshooting. Wraps any other.
 
 use super::{
-    Access, Claim, Depth, Draft, Folder, FolderInfo, Known, Lock, Mark, Opener, Outgoing, Receive, Store, StoreError,
-    StoreFacts,
+    Access, Claim, Depth, Draft, Folder, FolderInfo, Identified, Known, Lock, Mark, Opener, Outgoing, Receive, Store,
+    StoreError, StoreFacts,
 };
-use crate::mail::{Changes, Cursor, FlagDelta, FlagSpace, FolderName, Identity, Key};
+use crate::mail::{Changes, Cursor, FlagDelta, FlagSpace, FolderName, Key};
 use std::sync::Arc;
 
 /// Takes the lines.
@@ -193,9 +193,13 @@ impl Folder for TracedFolder<'_> {
         self.inner.writable()
     }
 
-    fn identify(&mut self, keys: &[Key], depth: Depth) -> Result<Vec<(Key, Identity)>, StoreError> {
+    fn identify(&mut self, keys: &[Key], depth: Depth) -> Result<Identified, StoreError> {
         let result = self.inner.identify(keys, depth);
-        self.said(|| format!("identify {} by {depth:?}", keys.len()), result, |found| format!("{} found", found.len()))
+        self.said(
+            || format!("identify {} by {depth:?}", keys.len()),
+            result,
+            |found| format!("{} found, {} unreadable", found.known.len(), found.unread.len()),
+        )
     }
 
     fn fetch(&mut self, keys: &[Key], to: &mut dyn Receive) -> Result<(), StoreError> {

@@ -162,7 +162,7 @@ impl Deletion<'_> {
         }
         let now = folder.identify(&keys, Depth::Header).map_err(Failure::on(self.on))?;
         let mut changes = Vec::new();
-        for (key, now) in now {
+        for (key, now) in now.known {
             if !doomed.get(&key).is_some_and(|then| contradict(&then.identity, &now)) {
                 continue;
             }

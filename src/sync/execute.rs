@@ -96,8 +96,10 @@ pub fn execute(
         done.pending[side] |= look.pending[side];
     }
     for side in Side::BOTH {
-        for Appeared { key, flags, .. } in &look.unread[side] {
-            done.failed_copy(look, side, key, flags, &unread(key));
+        for (Appeared { key, flags, .. }, error) in std::mem::take(&mut look.unread[side]) {
+            let hint = "what is new on the other side waits for the next run: this may be one of those";
+            let error = if error.hint.is_none() { error.with_hint(hint) } else { error };
+            done.failed_copy(look, side, &key, &flags, &error);
         }
     }
     for held in &plan.held {
@@ -120,13 +122,6 @@ pub fn execute(
         .collect();
     context.state.apply(&cursors)?;
     Ok(())
-}
-
-fn unread(key: &Key) -> StoreError {
-    let kind = if key.uid().is_some() { Kind::Refused } else { Kind::Disk };
-    let text = "it can't be read, and may be one of those that are new on the other side";
-    StoreError::new(Reach::Message, kind, "compare", text)
-        .with_hint("these wait for the next run, which tries it again")
 }
 
 fn carry_out(

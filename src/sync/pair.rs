@@ -112,7 +112,7 @@ pub struct Look {
     /// Messages whose copies failed, and whose time to be tried again has not come.
     pub resting: Sides<Vec<Key>>,
     /// New messages that can't be read, while others are new on the other side that may be the same.
-    pub unread: Sides<Vec<Appeared>>,
+    pub unread: Sides<Vec<(Appeared, StoreError)>>,
     pub bound: Vec<Bound>,
     pub ledger: Ledger,
     /// What is known of messages that no row knows.

@@ -166,7 +166,7 @@ pub fn match_up(
     }
     keys.sort();
     let wanted: Vec<Key> = keys.iter().filter(|key| !identities.contains_key(key)).cloned().collect();
-    identities.extend(folder.identify(&wanted, Depth::Header)?);
+    identities.extend(folder.identify(&wanted, Depth::Header)?.known);
     let candidates = |identities: &HashMap<Key, Identity>| -> Vec<Candidate> {
         let known = keys.iter().filter_map(|key| Some((key, identities.get(key)?)));
         known.map(|(key, identity)| Candidate { key: key.clone(), identity: identity.clone() }).collect()
@@ -175,7 +175,7 @@ pub fn match_up(
     if first.ask.remote.is_empty() {
         return Ok(first.bound);
     }
-    identities.extend(folder.identify(&first.ask.remote, Depth::Content)?);
+    identities.extend(folder.identify(&first.ask.remote, Depth::Content)?.known);
     let read = candidates(identities);
     let mut bound = rematch(Sides::new(begun, &read), Trust::MessageId).bound;
     // A move notes what is known of a message, and the content of one that was paired by its Message-ID never was.
@@ -188,12 +188,14 @@ pub fn bind_new(look: &mut Look, folders: &mut Sides<Box<dyn Folder + '_>>, form
     if look.new.local.is_empty() || look.new.remote.is_empty() {
         return Ok(());
     }
+    let mut unread = Sides::<HashMap<Key, StoreError>>::default();
     for side in Side::BOTH {
         let known = &look.identities[side];
         let ask: Vec<Key> =
             look.new[side].iter().map(|a| &a.key).filter(|key| !known.contains_key(key)).cloned().collect();
         let answers = folders[side].identify(&ask, Depth::Header).map_err(Failure::on(side))?;
-        look.identities[side].extend(answers);
+        look.identities[side].extend(answers.known);
+        unread[side].extend(answers.unread);
     }
     let candidates = |look: &Look, side: Side| -> Vec<Candidate> {
         let known = look.new[side].iter().filter_map(|a| Some((&a.key, look.identities[side].get(&a.key)?)));
@@ -210,7 +212,8 @@ pub fn bind_new(look: &mut Look, folders: &mut Sides<Box<dyn Folder + '_>>, form
     if !matched.ask.local.is_empty() || !matched.ask.remote.is_empty() {
         for side in Side::BOTH {
             let answers = folders[side].identify(&matched.ask[side], Depth::Content).map_err(Failure::on(side))?;
-            look.identities[side].extend(answers);
+            look.identities[side].extend(answers.known);
+            unread[side].extend(answers.unread);
         }
         let (local, remote) = (candidates(look, Side::Local), candidates(look, Side::Remote));
         matched = rematch(Sides::new(&local, &remote), trust);
@@ -238,19 +241,21 @@ pub fn bind_new(look: &mut Look, folders: &mut Sides<Box<dyn Folder + '_>>, form
     for side in Side::BOTH {
         look.new[side] = std::mem::take(&mut taken[side]).into_values().collect();
     }
-    hold_unread(look);
+    hold_unread(look, unread);
     Ok(())
 }
 
 /// What can't be read may be what is new on the other side: neither is copied, lest there be two of it. That is for one
 /// run: a message which is in the ledger already, and still can't be read, holds nothing up.
-fn hold_unread(look: &mut Look) {
+fn hold_unread(look: &mut Look, mut unread: Sides<HashMap<Key, StoreError>>) {
     for side in Side::BOTH {
-        let (known, entries) = (&look.identities[side], &look.ledger.copies[side]);
-        let is_unread = |appeared: &mut Appeared| {
-            known.get(&appeared.key).is_some_and(Identity::is_unknown) && !entries.contains_key(&appeared.key)
-        };
-        look.unread[side] = look.new[side].extract_if(.., is_unread).collect();
+        unread[side].retain(|key, _| !look.ledger.copies[side].contains_key(key));
+        for appeared in std::mem::take(&mut look.new[side]) {
+            match unread[side].remove(&appeared.key) {
+                Some(error) => look.unread[side].push((appeared, error)),
+                None => look.new[side].push(appeared),
+            }
+        }
     }
     for side in Side::BOTH.into_iter().filter(|side| !look.unread[side.other()].is_empty()) {
         look.pending[side] |= !look.new[side].is_empty();
@@ -278,7 +283,7 @@ pub fn bind_renamed(look: &mut Look, folders: &mut Sides<Box<dyn Folder + '_>>) 
         let known = &look.identities[side];
         let ask = look.new[side].iter().map(|a| &a.key).filter(|key| !known.contains_key(key)).cloned();
         let answers = folders[side].identify(&ask.collect::<Vec<Key>>(), Depth::Header).map_err(Failure::on(side))?;
-        look.identities[side].extend(answers);
+        look.identities[side].extend(answers.known);
         let appeared: Vec<Trace> = look.new[side]
             .iter()
             .filter_map(|a| Some((&a.key, look.identities[side].get(&a.key)?)))
@@ -333,7 +338,7 @@ fn contents(
     messages: &[(&Key, Option<[u8; 32]>)],
 ) -> Result<Vec<Option<[u8; 32]>>, StoreError> {
     let ask: Vec<Key> = messages.iter().filter(|(_, hash)| hash.is_none()).map(|(key, _)| (*key).clone()).collect();
-    let read = if ask.is_empty() { Vec::new() } else { folder.identify(&ask, Depth::Content)? };
+    let read = if ask.is_empty() { Vec::new() } else { folder.identify(&ask, Depth::Content)?.known };
     let read: HashMap<Key, Identity> = read.into_iter().collect();
     let hash = |key: &Key| read.get(key).and_then(|identity| identity.hash);
     Ok(messages.iter().map(|(key, known)| known.or_else(|| hash(key))).collect())

@@ -89,7 +89,7 @@ impl Run<'_> {
             let there: HashMap<Key, Identity> = match there.iter().all(|key| matches!(key, Key::Name(_))) {
                 // Nothing but the name is asked of a file.
                 true => there.into_iter().map(|key| (key, Identity::default())).collect(),
-                false => folder.identify(&there, Depth::Header).map_err(Failure::on(side))?.into_iter().collect(),
+                false => folder.identify(&there, Depth::Header).map_err(Failure::on(side))?.known.into_iter().collect(),
             };
             if is_same(&known, &there) {
                 found.push(Renamed { id: *id, at: suspect.at });

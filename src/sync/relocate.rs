@@ -231,7 +231,7 @@ fn ask(
     let access = look.job.policy.access(side, dry_run);
     let generation = Some(look.cursors[side].generation);
     let mut folder = stores[side].open(&look.job.wires[side], access, generation).map_err(Failure::on(side))?;
-    folder.identify(keys, depth).map_err(Failure::on(side))
+    Ok(folder.identify(keys, depth).map_err(Failure::on(side))?.known)
 }
 
 /// Takes a move out of what was seen: neither is the message gone in the one folder, nor new in the other.

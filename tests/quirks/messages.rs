@@ -301,6 +301,9 @@ fn a_message_whose_header_is_refused_has_no_identity_and_hides_no_other() {
     let script = script("", 2, "", &steps);
     let mut store = connect(&script);
     let found = inbox(&mut store).identify(&uids(&[5, 6]), Depth::Header).expect("identified");
+    let (key, error) = &found.unread[0];
+    assert!(*key == Key::Uid(6) && error.to_string().contains("Server error"), "{found:?}");
+    let found = found.known;
     assert_eq!(found.iter().map(|(key, identity)| (key, identity.size)).collect::<Vec<_>>(), [(&Key::Uid(5), Some(9))]);
     drop(store);
     script.finish();
@@ -369,7 +372,7 @@ fn names_of_content_are_asked_for_where_the_server_has_them() {
         );
         let script = script(capability, 1, "", &steps);
         let mut store = connect(&script);
-        let found = inbox(&mut store).identify(&uids(&[5, 6]), Depth::Header).expect("identified");
+        let found = inbox(&mut store).identify(&uids(&[5, 6]), Depth::Header).expect("identified").known;
         assert_eq!(found.len(), 1);
         let identity = &found[0].1;
         assert_eq!((identity.size, identity.message_id.as_deref()), (Some(9), Some("<a>")));

@@ -12,7 +12,7 @@ use super::wire::{Command, SET_MAX};
 use crate::mail::{Changes, Cursor, FlagDelta, FlagSpace, Identity, Key};
 use crate::store::draft::{Meter, draft_error, message_id};
 use crate::store::{
-    Access, Depth, Draft, Fetched, Folder, Kind, Known, Mark, Outgoing, Reach, Receive, StoreError, sys,
+    Access, Depth, Draft, Fetched, Folder, Identified, Kind, Known, Mark, Outgoing, Reach, Receive, StoreError, sys,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
@@ -148,11 +148,11 @@ impl Folder for ImapFolder<'_> {
         self.selected.writable
     }
 
-    fn identify(&mut self, keys: &[Key], depth: Depth) -> Result<Vec<(Key, Identity)>, StoreError> {
+    fn identify(&mut self, keys: &[Key], depth: Depth) -> Result<Identified, StoreError> {
         match depth {
             Depth::Header => headers(self.conn, &uids(keys)),
             Depth::Content => {
-                let mut sink = Measuring { found: Vec::new() };
+                let mut sink = Measuring::default();
                 let wanted: Vec<u32> = keys.iter().filter_map(Key::uid).collect();
                 let sizes = &self.sizes;
                 download(self.conn, &wanted, |uid| size_of(sizes, uid), &mut sink)?;
@@ -264,8 +264,9 @@ impl Sink for Delivering<'_> {
 }
 
 /// Reads messages and keeps nothing but what they are.
+#[derive(Default)]
 struct Measuring {
-    found: Vec<(Key, Identity)>,
+    found: Identified,
 }
 
 impl Sink for Measuring {
@@ -281,21 +282,22 @@ impl Sink for Measuring {
     }
 
     fn finish(&mut self, uid: u32, meter: Meter, along: Along) -> Result<(), StoreError> {
-        self.found.push((Key::Uid(uid), Identity { email_id: along.email_id, ..meter.identity() }));
+        self.found.known.push((Key::Uid(uid), Identity { email_id: along.email_id, ..meter.identity() }));
         Ok(())
     }
 
-    /// What can't be read has no identity.
-    fn failed(&mut self, _: u32, _: StoreError) -> Result<(), StoreError> {
+    fn failed(&mut self, uid: u32, error: StoreError) -> Result<(), StoreError> {
+        self.found.unread.push((Key::Uid(uid), error));
         Ok(())
     }
 }
 
 /// Size, Message-ID and EMAILID of messages, without their content. Where the server refuses a set, it is halved until
-/// it is clear which message is to blame; nothing is known of that one.
-fn headers(conn: &mut Conn, uids: &UidSet) -> Result<Vec<(Key, Identity)>, StoreError> {
+/// it is clear which message is to blame.
+fn headers(conn: &mut Conn, uids: &UidSet) -> Result<Identified, StoreError> {
     let item = email_id_item(conn);
     let mut found: BTreeMap<u32, (bool, Identity)> = BTreeMap::new();
+    let mut unread: Vec<(Key, StoreError)> = Vec::new();
     let mut sets = vec![uids.clone()];
     while !sets.is_empty() {
         let ask = |set: String| {
@@ -325,20 +327,23 @@ fn headers(conn: &mut Conn, uids: &UidSet) -> Result<Vec<(Key, Identity)>, Store
             if error.reach > Reach::Message {
                 return Err(error);
             }
-            refused.insert(at);
+            match sets[at].len() {
+                1 => unread.extend(sets[at].iter().map(|uid| (Key::Uid(uid), error.clone()))),
+                _ => drop(refused.insert(at)),
+            }
         }
         let halves = |at: usize| {
             let all: Vec<u32> = sets[at].iter().collect();
-            let length = if all.len() > 1 { all.len().div_ceil(2) } else { return Vec::new() };
-            all.chunks(length).map(|half| half.iter().copied().collect::<UidSet>()).collect()
+            all.chunks(all.len().div_ceil(2)).map(|half| half.iter().copied().collect::<UidSet>()).collect::<Vec<_>>()
         };
-        for uid in refused.iter().filter(|at| sets[**at].len() == 1).flat_map(|at| sets[*at].iter()) {
-            found.entry(uid).or_default().0 = true;
-        }
         sets = refused.into_iter().flat_map(halves).collect();
     }
-    let answered = found.into_iter().filter(|(_, (asked, _))| *asked);
-    Ok(answered.map(|(uid, (_, identity))| (Key::Uid(uid), identity)).collect())
+    let answered = |uid: u32| found.get(&uid).is_some_and(|(asked, _)| *asked);
+    // A server may refuse, and have sent it all the same.
+    unread.retain(|(key, _)| !key.uid().is_some_and(answered));
+    let known = found.into_iter().filter(|(_, (asked, _))| *asked);
+    let known = known.map(|(uid, (_, identity))| (Key::Uid(uid), identity)).collect();
+    Ok(Identified { known, unread })
 }
 
 /// An open file that nobody else can find: it goes with its last user.

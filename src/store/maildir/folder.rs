@@ -7,9 +7,9 @@ use super::filename::{parse, unique};
 use super::keywords::Keywords;
 use super::look::look;
 use super::scan::{Entry, Index, Now, Stamps, Sub, file_path, open_plain};
-use crate::mail::{Changes, Cursor, Flag, FlagDelta, FlagSpace, Flags, FolderName, Identity, Key};
+use crate::mail::{Changes, Cursor, Flag, FlagDelta, FlagSpace, Flags, FolderName, Key};
 use crate::store::{
-    Access, Depth, Draft, Fetched, Folder, Kind, Known, Mark, Outgoing, Reach, Receive, StoreError, sys,
+    Access, Depth, Draft, Fetched, Folder, Identified, Kind, Known, Mark, Outgoing, Reach, Receive, StoreError, sys,
 };
 use std::fs;
 use std::io;
@@ -353,17 +353,23 @@ impl Folder for MaildirFolder {
 
     /// Reads every file, so that the hash comes at either depth. A file that can't be read is left out;
     /// [`Folder::fetch`] says why.
-    fn identify(&mut self, keys: &[Key], _depth: Depth) -> Result<Vec<(Key, Identity)>, StoreError> {
-        let mut found = Vec::with_capacity(keys.len());
+    fn identify(&mut self, keys: &[Key], _depth: Depth) -> Result<Identified, StoreError> {
+        let mut found = Identified::default();
         for key in keys {
             let read =
                 |folder: &mut Self, entry: &Entry| Draft::from_file(open_plain(&entry.path(&folder.dir))?).identity();
             match self.chase(key, read)? {
                 None => {}
-                Some(Ok(identity)) => found.push((key.clone(), identity)),
+                Some(Ok(identity)) => found.known.push((key.clone(), identity)),
                 Some(Err(err)) if err.kind() == io::ErrorKind::NotFound => {}
-                Some(Err(err)) if is_own(&err) => found.push((key.clone(), Identity::default())),
-                Some(Err(err)) => return Err(disk(Reach::Folder, "read", &self.shown(key), err)),
+                Some(Err(err)) => {
+                    let reach = if is_own(&err) { Reach::Message } else { Reach::Folder };
+                    let error = disk(reach, "read", &self.shown(key), err);
+                    if reach > Reach::Message {
+                        return Err(error);
+                    }
+                    found.unread.push((key.clone(), error));
+                }
             }
         }
         Ok(found)

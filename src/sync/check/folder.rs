@@ -240,7 +240,7 @@ impl Checking<'_, '_> {
     fn identify(&mut self, side: Side, keys: &[Key], depth: Depth) -> Result<HashMap<Key, Identity>, Failure> {
         self.go_on()?;
         let found = self.folders[side].identify(keys, depth).map_err(Failure::on(side))?;
-        Ok(found.into_iter().filter(|(_, identity)| !identity.is_unknown()).collect())
+        Ok(found.known.into_iter().collect())
     }
 
     fn depth(&self) -> Depth {
