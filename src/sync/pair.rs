@@ -311,13 +311,14 @@ pub fn look(job: Job, stores: &mut Stores, state: &State, dry_run: bool) -> Resu
         false if look.job.intents => resume(&mut look, &mut folders, state, dry_run)?,
         false => {}
     }
+    take_back(&mut look, state)?;
+    // Before equal messages that are new on the other side can claim what has only another name.
+    bind_renamed(&mut look, &mut folders)?;
     bind_new(&mut look, &mut folders, &former)?;
     for side in Side::BOTH {
         look.new[side].retain(|appeared| !resting[side].contains(&appeared.key));
     }
     look.resting = resting.map(|keys| keys.into_iter().collect());
-    take_back(&mut look, state)?;
-    bind_renamed(&mut look, &mut folders)?;
     let lost = former.pairs.iter().filter(|pair| !look.touched.contains_key(pair));
     look.prelude.extend(lost.map(|pair| Change::Forget { pair: *pair }));
     // Whatever comes of this run, the keys that it stores must not be taken for those of another generation.

@@ -131,3 +131,22 @@ fn seed_1007642() {
         ],
     });
 }
+
+/// An older state does not know a file's new name; an equal message on the other side took it, and its own was deleted.
+#[test]
+fn seed_50022229() {
+    disasters_lose_and_double_nothing(&Case {
+        natures: Sides { local: PLAIN, remote: Nature { names: true, ..PLAIN } },
+        way: Both,
+        history: vec![
+            Put { on: Local, into: 2, mail: 6, flags: 0 },
+            Sync,
+            Rekey { on: Remote, message: 0 },
+            Sync,
+            Sync,
+            OlderState { which: 9 },
+            Put { on: Local, into: 2, mail: 6, flags: 0 },
+            Put { on: Local, into: 0, mail: 0, flags: 0 },
+        ],
+    });
+}
