@@ -6,7 +6,7 @@ use super::execute::{Context, Done};
 use super::moves::{Found, Trace, find_moves};
 use super::pair::{Failure, Look, Stores, count};
 use super::reconcile::{Bound, Input, Now, reconcile};
-use crate::mail::{Appeared, Flags, FolderName, Identity, Key, PairId, Role, Side, Sides};
+use crate::mail::{Appeared, Cursor, Flags, FolderName, Identity, Key, PairId, Role, Side, Sides};
 use crate::state::{Change, Intent};
 use crate::store::{Access, Depth, Kind, Mark, Reach};
 use std::collections::{BTreeMap, HashSet};
@@ -324,8 +324,14 @@ fn carry_out(
                     looks[to].identities[side].insert(bound.keys[side].clone(), moved.identity);
                     looks[to].bound.push(bound);
                 } else {
-                    looks[to].unsettled = true;
-                    looks[to].pending[side] = true;
+                    let look = &mut looks[to];
+                    look.unsettled = true;
+                    look.pending[side] = true;
+                    // What flags it has now shows by the next listing, and the cursor is past one that waited.
+                    if look.ledger.copies[side].contains_key(&moved.arrived.key) {
+                        let (folder, cursor) = (look.job.id, Cursor::start(look.cursors[side].generation));
+                        look.prelude.push(Change::Cursor { folder, side, cursor });
+                    }
                 }
             }
             Err(error) if error.reach > Reach::Message => return Err(Failure { side: Some(on), error }),

@@ -150,3 +150,24 @@ fn seed_50022229() {
         ],
     });
 }
+
+/// One of two equal messages waited to be copied, and was found to be the other one, which had been moved: it has other
+/// flags.
+#[test]
+fn seed_50004250() {
+    let refused = |at| (at, Fail { reach: Reach::Message, kind: Kind::Refused });
+    failures_are_overcome(&Case {
+        natures: Sides { local: PLAIN, remote: Nature { condstore: true, ..PLAIN } },
+        way: Both,
+        history: vec![
+            Put { on: Remote, into: 1, mail: 8, flags: 0 },
+            Put { on: Local, into: 0, mail: 0, flags: 0 },
+            Put { on: Remote, into: 0, mail: 8, flags: 1 },
+            Troubled { during: vec![(37, Fail { reach: Reach::Account, kind: Kind::Refused })] },
+            Save { on: Remote, message: 44, into: 1 },
+            Troubled { during: vec![refused(29), refused(34)] },
+            Put { on: Local, into: 0, mail: 0, flags: 0 },
+            Troubled { during: vec![(0, meanwhile(Put { on: Local, into: 0, mail: 0, flags: 0 }))] },
+        ],
+    });
+}

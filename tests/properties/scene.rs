@@ -132,11 +132,12 @@ impl Scene {
     }
 }
 
-/// A failure as the contract allows it: what is refused of a single message has no effect, and only what concerns
-/// messages one by one is refused of a single one.
+/// A failure as the contract allows it: what is refused of a single message, or for want of room, has no effect, and only
+/// what concerns messages one by one is refused of a single one.
 fn failure(step: &Step, reach: Reach, kind: Kind) -> Fault {
     use Action::{Append, Fetch, Move, Remove, SetFlags};
     let reach = match (reach, step.action, step.when) {
+        (Reach::Folder, Append, When::After) if kind == Kind::Later => return Fault::None,
         (Reach::Message, Append | Move, When::After) => return Fault::None,
         (Reach::Message, Append | Fetch | Move | Remove | SetFlags, _) => Reach::Message,
         (Reach::Message, ..) => Reach::Folder,
