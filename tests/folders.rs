@@ -2,14 +2,15 @@
 
 mod support;
 
-use mailsync::mail::{FolderName, Key, Side, Sides};
+use mailsync::mail::{FolderName, Key, Role, Side, Sides};
 use mailsync::store::memory::{Action, Fault, MemorySettings, When, World};
 use mailsync::store::{Kind, Reach, StoreError};
-use mailsync::sync::{Counts, Options, Outcome, Policy};
+use mailsync::sync::rules::{Filter, Pattern, Rules};
+use mailsync::sync::{Account, Counts, Options, Outcome, Policy};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use support::faulty::{Blow, Faulty};
-use support::world::{Bench, Ran, delete, fill, folder, reflag, show};
+use support::world::{Bench, Ran, delete, fill, folder, reflag, run_all, show};
 
 fn with_objects() -> MemorySettings {
     MemorySettings { objects: true, ..MemorySettings::server() }
@@ -345,6 +346,67 @@ fn many_folders_that_vanish_at_once_stay() {
     let allowed = Options { allow_delete: true, accounts_at_once: 1, ..Options::default() };
     assert_eq!(bench.run_with(&allowed).counts.folders_deleted, Sides::new(3, 0));
     assert_eq!(show(&bench.worlds.local), ["INBOX: i"]);
+}
+
+/// A run with rules that the bench does not have.
+fn run_by(bench: &Bench, rules: Rules) -> Ran {
+    let account = Account { rules, ..bench.account("main") };
+    let options = Options { accounts_at_once: 1, ..Options::default() };
+    let (report, told) = run_all(vec![account], &options, &bench.stop);
+    let (_, outcome, counts) = report.accounts[0];
+    Ran { outcome, counts, told }
+}
+
+#[test]
+fn the_mode_of_a_folder_by_its_role_holds_when_it_is_gone() {
+    let mut bench =
+        synced(MemorySettings::maildir(), MemorySettings::server(), &["Old: a:S b c", "Other: e", "Work: f"]);
+    bench.delete_folders = true;
+    bench.worlds.remote.describe(&folder("Old"), Some(Role::Archive), None, true);
+    bench.run().did_nothing();
+    bench.worlds.remote.remove_folder(&folder("Old"));
+    let archive = Policy { delete: Sides::new(false, false), ..Policy::only(Side::Local) };
+    let by_role = Pattern::parse("role:archive").expect("a pattern");
+    for _ in 0..2 {
+        let ran = run_by(&bench, Rules { policies: vec![(by_role.clone(), archive)], ..Rules::default() });
+        assert!(ran.in_step().is_empty(), "{ran:?}");
+        assert_eq!(show(&bench.worlds.local), WITH);
+    }
+}
+
+#[test]
+fn a_folder_that_the_rules_leave_out_stays_untold_when_it_is_gone() {
+    for propagate in [false, true] {
+        let mut bench = departed(MemorySettings::server());
+        bench.delete_folders = propagate;
+        // The three that are left out are no sign that the server lost what it had.
+        bench.worlds.remote.remove_folder(&folder("Work"));
+        let filters = ["Old", "Work"].map(|name| Filter::parse(false, name).expect("a filter")).to_vec();
+        for _ in 0..2 {
+            let ran = run_by(&bench, Rules { filters: filters.clone(), ..Rules::default() });
+            assert!(ran.in_step().is_empty() && ran.told.is_empty(), "{ran:?}");
+            assert_eq!(show(&bench.worlds.local), WITH);
+        }
+    }
+}
+
+#[test]
+fn folders_that_the_rules_leave_out_do_not_count_among_those_that_are_gone() {
+    let bench = synced(MemorySettings::maildir(), MemorySettings::server(), &["A: a", "B: b", "C: c", "D: d", "E: e"]);
+    let bench = Bench { delete_folders: true, ..bench };
+    ["A", "B", "C", "D"].iter().for_each(|name| bench.worlds.remote.remove_folder(&folder(name)));
+    let left_out = |names: &[&str]| {
+        let filter = |name: &&str| Filter::parse(false, name).expect("a filter");
+        Rules { filters: names.iter().map(filter).collect(), ..Rules::default() }
+    };
+    // One of three that take part is gone; of four, two.
+    let ran = run_by(&bench, left_out(&["A", "B", "C"]));
+    assert_eq!((ran.outcome, ran.counts.folders_deleted.local), (Outcome::InStep, 1), "{ran:?}");
+    assert_eq!(show(&bench.worlds.local), ["A: a", "B: b", "C: c", "E: e", "INBOX: i"]);
+    // Those that are left out do not hide that all the others but one are gone.
+    bench.worlds.remote.remove_folder(&folder("E"));
+    let ran = run_by(&bench, left_out(&["A", "B"]));
+    assert!(ran.outcome == Outcome::Partial && ran.counts.is_empty(), "{ran:?}");
 }
 
 #[test]
