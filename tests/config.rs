@@ -401,6 +401,11 @@ fn a_second_server_has_the_keys_of_the_first() {
     assert!(matches!(&config.expect("a config").accounts[0].local, Local::Imap(imap) if imap.host == "i"));
     let same = complaints("[account.a]\nremote = { host = \"h\" }\nlocal = { type = \"imap\", host = \"H\" }\n");
     assert_eq!(same, ["config.toml:3:9: both sides of account `a` are the same server and user"]);
+    let propagated = complaints(
+        "[account.a]\nremote = { host = \"h\" }\nlocal = { type = \"imap\", host = \"i\" }\nfolders.delete = \"propagate\"\n",
+    );
+    let needs = "config.toml:4:18: `delete = \"propagate\"` needs a Maildir as the `local` of account `a`";
+    assert_eq!(propagated[0], needs);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `[account.NAME]` and its two sides.
 
 use super::error::Problem;
-use super::folders::{self, Folders};
+use super::folders::{self, FolderDeletion, Folders};
 use super::reader::{self, Reader, Section};
 use super::server::{self, Imap, Password};
 use super::tree::{At, Located, Node, Value};
@@ -133,6 +133,15 @@ fn read(reader: &mut Reader, name: &Located<String>, node: &Node, above: Default
     {
         reader.complain(&local.at, format!("both sides of account `{}` are the same server and user", name.value));
     }
+    if let (Some(Local::Imap(_)), FolderDeletion::Propagate) = (&local, folders.delete) {
+        let at = section.get("folders").and_then(|node| entry(node, "delete")).map_or(&section.at, |node| &node.at);
+        let what = format!("`delete = \"propagate\"` needs a Maildir as the `local` of account `{}`", name.value);
+        reader.complain_with(
+            at,
+            what,
+            "only there what is deleted with a folder is kept; leave it out, or say \"keep\"",
+        );
+    }
     Some(Account {
         name: name.value.clone(),
         at: name.at.clone(),
@@ -176,14 +185,18 @@ fn check_name(name: &str) -> Result<(), String> {
 
 /// The type that a side's table names.
 fn kind(node: &Node) -> Option<(&str, &At)> {
+    match entry(node, "type")? {
+        Node { value: Value::Text(kind), at } => Some((kind, at)),
+        Node { at, .. } => Some(("", at)),
+    }
+}
+
+/// The value of a key of a table.
+fn entry<'a>(node: &'a Node, key: &str) -> Option<&'a Node> {
     let Value::Table(entries) = &node.value else {
         return None;
     };
-    match entries.iter().find(|(key, _)| key.value == "type") {
-        Some((_, Node { value: Value::Text(kind), at })) => Some((kind, at)),
-        Some((_, Node { at, .. })) => Some(("", at)),
-        None => None,
-    }
+    entries.iter().find(|(found, _)| found.value == key).map(|(_, node)| node)
 }
 
 fn remote(reader: &mut Reader, node: &Node) -> Option<Imap> {

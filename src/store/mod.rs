@@ -139,6 +139,12 @@ pub trait Store: Send {
     /// it holds a message, or anything else, it fails and the folder is as it was. One that is not there is success.
     fn delete(&mut self, wire: &[u8]) -> Result<(), StoreError>;
 
+    /// Fails where [`Store::delete`] would refuse the folder, were it empty, as far as that can be known.
+    fn may_delete(&mut self, wire: &[u8]) -> Result<(), StoreError> {
+        let _ = wire;
+        Ok(())
+    }
+
     /// Whether what [`Folder::remove`] takes out of a folder stays elsewhere in the store, so that only a move to the
     /// trash deletes it: Gmail's folders are labels.
     fn archives_removed(&mut self) -> Result<bool, StoreError> {

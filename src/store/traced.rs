@@ -116,6 +116,10 @@ impl Store for TracedStore {
         said(&self.tell, || format!("{}: delete the folder", shown(wire)), result, |()| String::new())
     }
 
+    fn may_delete(&mut self, wire: &[u8]) -> Result<(), StoreError> {
+        self.inner.may_delete(wire)
+    }
+
     fn archives_removed(&mut self) -> Result<bool, StoreError> {
         self.inner.archives_removed()
     }

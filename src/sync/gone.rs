@@ -135,6 +135,9 @@ impl Run<'_> {
         if let Some(why) = refuse_departed(&facts) {
             return Ok(Some(why));
         }
+        drop(folder);
+        // Not emptied first, and then found to be one that stays.
+        stores[on].may_delete(wire).map_err(Failure::on(on))?;
         let keys: Vec<Key> = self.state.keys(pair.id, on)?.into_iter().map(|(key, _)| key).collect();
         let keys: Vec<Key> = keys.into_iter().filter(|key| !vanished.contains(key)).collect();
         let mut counts = Counts::default();
@@ -147,6 +150,7 @@ impl Run<'_> {
             self.add_counts(&counts);
             return Ok(None);
         }
+        let mut folder = stores[on].open(wire, access, expect).map_err(Failure::on(on))?;
         let failed = folder.remove(&keys).map_err(Failure::on(on))?;
         drop(folder);
         if let Some((key, error)) = failed.into_iter().next() {

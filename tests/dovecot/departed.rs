@@ -57,6 +57,22 @@ fn a_folder_deleted_on_the_server_goes_here_too_where_that_is_wanted() {
 }
 
 #[test]
+fn a_folder_with_files_of_others_is_not_emptied_either() {
+    let mut world = synced(Dovecot::start(), PROPAGATE);
+    world.server.delete_folder("Other");
+    let foreign = world.home.mail().join("Other/.mbsyncstate");
+    fs::write(&foreign, "of another program").expect("written");
+    let before = world.maildir().snapshot();
+    for args in [&["sync", "-n"][..], &["sync"], &["sync"]] {
+        world.home.mailsync(args).exits(1).says("Other").says(".mbsyncstate").says("move it away").done();
+        assert_eq!(world.maildir().snapshot(), before);
+    }
+    fs::remove_file(foreign).expect("removed");
+    world.sync();
+    assert!(!world.home.mail().join("Other").exists());
+}
+
+#[test]
 fn the_folders_inside_stay() {
     on_both_servers(|dovecot| {
         let mut world = synced(dovecot, PROPAGATE);

@@ -198,6 +198,11 @@ impl Store for MaildirStore {
         let root = self.root("delete")?;
         remove::folder(root, &folder_dir(root, wire, "delete")?)
     }
+
+    fn may_delete(&mut self, wire: &[u8]) -> Result<(), StoreError> {
+        let root = self.root("delete")?;
+        remove::removable(root, &folder_dir(root, wire, "delete")?).map(drop)
+    }
 }
 
 /// The directory that `wire` names; fails where it can't be one of ours.

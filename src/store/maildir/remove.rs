@@ -13,14 +13,10 @@ const UID_LIST: [&str; 2] = ["dovecot-uidlist", "dovecot-uidvalidity"];
 /// Removes the folder in `dir`; where anything is in it that is neither ours nor an index, fails and leaves it whole.
 /// Folders inside it stay.
 pub(super) fn folder(root: &Path, dir: &Path) -> Result<(), StoreError> {
-    let refused = |cause: String| Err(StoreError::new(Reach::Folder, Kind::Refused, "delete", cause));
     if !dir.join("cur").is_dir() {
         return Ok(());
     }
-    if dir == root || dir.is_symlink() {
-        return refused("it is the root, or a link to a directory elsewhere".to_owned());
-    }
-    let own = own_files(dir)?;
+    let own = removable(root, dir)?;
     let mut removed = Vec::new();
     // `cur` last: without it a directory is no folder, and a message that arrives meanwhile would not be seen.
     for sub in ["tmp", "new", "cur"] {
@@ -31,7 +27,7 @@ pub(super) fn folder(root: &Path, dir: &Path) -> Result<(), StoreError> {
             Err(err) => {
                 removed.iter().try_for_each(|path| make_dir(path).map(drop))?;
                 return match err.kind() {
-                    io::ErrorKind::DirectoryNotEmpty => refused(format!("{} is not empty", path.display())),
+                    io::ErrorKind::DirectoryNotEmpty => Err(refused(format!("{} is not empty", path.display()))),
                     _ => Err(disk(Reach::Folder, "delete", &path, err)),
                 };
             }
@@ -51,6 +47,18 @@ pub(super) fn folder(root: &Path, dir: &Path) -> Result<(), StoreError> {
     }
 }
 
+fn refused(cause: String) -> StoreError {
+    StoreError::new(Reach::Folder, Kind::Refused, "delete", cause)
+}
+
+/// The files that go with the folder; fails where it can't be removed even if it holds no message.
+pub(super) fn removable(root: &Path, dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    match dir == root || dir.is_symlink() {
+        true => Err(refused("it is the root, or a link to a directory elsewhere".to_owned())),
+        false => own_files(dir),
+    }
+}
+
 /// The files that go with the folder. A file of any other kind is somebody's.
 fn own_files(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let failed = |err: io::Error| disk(Reach::Folder, "delete", dir, err);
@@ -65,8 +73,7 @@ fn own_files(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
             kind if kind.is_dir() => {}
             _ => {
                 let cause = format!("{} is in it, which is no message and no index", entry.path().display());
-                let told = StoreError::new(Reach::Folder, Kind::Refused, "delete", cause);
-                return Err(told.with_hint("move it away, or remove the folder by hand"));
+                return Err(refused(cause).with_hint("move it away, or remove the folder by hand"));
             }
         }
     }
