@@ -63,6 +63,22 @@ fn an_older_state_is_brought_up_with_all_that_it_knows() {
 }
 
 #[test]
+fn a_run_that_changes_nothing_leaves_an_older_state_as_it_is() {
+    let home = tempfile::tempdir().expect("a directory");
+    let path = oldest(home.path());
+    Connection::open(&path).and_then(|db| db.pragma_update(None, "journal_mode", "wal")).expect("a log");
+    let before = std::fs::read(&path).expect("the state");
+    let state = State::open_dry(&path).expect("an older state");
+    assert_eq!(state.id(), "an id");
+    assert_eq!(state.keys(FolderId(7), Side::Remote).expect("keys")[0].0, Key::Uid(42));
+    assert!(state.doomed(FolderId(7)).expect("what only today's layout has").is_empty());
+    drop(state);
+    assert!(std::fs::read(&path).expect("the state") == before, "it was changed");
+    drop(State::open(&path).expect("an older state"));
+    assert!(std::fs::read(&path).expect("the state") != before);
+}
+
+#[test]
 fn a_newer_state_is_refused_and_left_as_it_is() {
     let home = tempfile::tempdir().expect("a directory");
     let path = oldest(home.path());

@@ -166,13 +166,19 @@ impl State {
         State::prepare(Connection::open(path)?, Some(lock), path)
     }
 
-    /// Opens the state for a run that changes nothing: a state in memory where there is none yet.
+    /// Opens the state for a run that changes nothing: a state in memory where there is none yet, and a copy in memory of
+    /// one of an older layout, which the mailsync that wrote it can go on with.
     pub fn open_dry(path: &Path) -> Result<State, StateError> {
         if !path.exists() {
             return State::prepare(Connection::open_in_memory()?, None, path);
         }
         let lock = lock::take(path)?;
-        State::prepare(Connection::open(path)?, Some(lock), path)
+        let mut connection = Connection::open(path)?;
+        let failed = |err| StateError::sqlite(format!("open the state {}", path.display()), err);
+        if (1..VERSION).contains(&version(&connection).map_err(failed)?) {
+            connection = memory::copy_of(&mut connection).map_err(failed)?;
+        }
+        State::prepare(connection, Some(lock), path)
     }
 
     fn prepare(connection: Connection, lock: Option<File>, path: &Path) -> Result<State, StateError> {
@@ -185,8 +191,7 @@ impl State {
         // Else every statement that names an indexed column is compiled anew for each value: it asks for one message.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(failed)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
-        match version {
+        match version(&connection).map_err(failed)? {
             0 => committing(|| create(&connection).map_err(failed))?,
             VERSION => {}
             older @ 1..VERSION => committing(|| upgrade(&connection, older).map_err(failed))?,
@@ -270,6 +275,11 @@ impl State {
         // A thread that panicked in here left a transaction that was rolled back: the connection is sound.
         self.connection.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
+}
+
+/// Which layout a state has; 0 where it has none yet.
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
 /// Commits, between a point before and one after it.
