@@ -454,3 +454,68 @@ fn after_a_lost_connection_deletions_wait_for_the_next_run() {
     }
     assert!(lost > 0, "no connection was lost in an append");
 }
+
+/// A Maildir whose folders are read whole.
+fn read_whole() -> MemorySettings {
+    MemorySettings { condstore: false, list_cursors: false, ..MemorySettings::maildir() }
+}
+
+/// A Maildir that was put back from a backup, while the state went on.
+fn put_back_older(bench: &mut Bench, change: impl Fn(&Bench)) {
+    let older = bench.worlds.local.fork();
+    change(bench);
+    bench.settle();
+    bench.worlds.local = older;
+}
+
+#[test]
+fn an_older_copy_of_a_maildir_deletes_nothing() {
+    let changes: [fn(&Bench); 2] = [
+        |bench| fill(&bench.worlds.remote, &["INBOX: new", "Work: more"]),
+        |bench| fill(&bench.worlds.local, &["INBOX: new"]),
+    ];
+    for change in changes {
+        let mut bench = Bench::new(read_whole(), MemorySettings::server());
+        fill(&bench.worlds.remote, &["INBOX: a b c", "Work: e"]);
+        bench.settle();
+        put_back_older(&mut bench, change);
+        let before = bench.worlds.as_ref().map(show);
+        for _ in 0..2 {
+            let ran = bench.run();
+            assert!(ran.counts.is_empty() && ran.outcome == Outcome::Partial, "{ran:?}");
+            assert!(ran.told[0].contains("older copy"), "{ran:?}");
+            assert_eq!(bench.worlds.as_ref().map(show), before);
+        }
+        // A run that was cut off brings nothing back, and nothing is deleted after it either.
+        let mut cut = bench.fork();
+        cut.worlds.local.set_hook(Some(Arc::new(|step| match step.action {
+            Action::Append | Action::Move => Fault::Crash,
+            _ => Fault::None,
+        })));
+        let restore = Options { restore: true, accounts_at_once: 1, ..Options::default() };
+        assert_ne!(cut.run_with(&restore).outcome, Outcome::InStep);
+        cut.worlds.local.set_hook(None);
+        cut.stop = Stop::new();
+        assert!(cut.run().counts.is_empty());
+        for bench in [&cut, &bench] {
+            assert_eq!(bench.run_with(&restore).in_step().deleted, Sides::default());
+            bench.in_step();
+            bench.settle();
+            let everything: usize =
+                ["a", "b", "c", "e"].iter().map(|name| bench.worlds.remote.count_of(&mail(name))).sum();
+            assert_eq!(everything, 4);
+        }
+    }
+}
+
+#[test]
+fn an_older_copy_of_a_maildir_is_believed_where_that_is_said() {
+    let mut bench = Bench::new(read_whole(), MemorySettings::server());
+    fill(&bench.worlds.remote, &["INBOX: a b c"]);
+    bench.settle();
+    put_back_older(&mut bench, |bench| fill(&bench.worlds.remote, &["INBOX: new"]));
+    let believe = Options { allow_delete: true, accounts_at_once: 1, ..Options::default() };
+    assert_eq!(bench.run_with(&believe).in_step().deleted.remote, 1);
+    bench.settle();
+    assert_eq!(show(&bench.worlds.remote), ["INBOX: a b c"]);
+}

@@ -23,7 +23,7 @@ use crate::fault::point;
 use crate::mail::{Cursor, Flags, FolderId, FolderName, Identity, Key, PairId, Role, Side, Sides, Withheld};
 use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSql, ToSqlOutput, Value, ValueRef};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use std::fmt;
 use std::fs::File;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -135,6 +135,8 @@ pub enum Change {
     Problem { folder: FolderId, waiting: Waiting },
     /// Nothing is left to be tried with this message.
     Solved { folder: FolderId, side: Side, key: Key },
+    /// This side bears the mark of this turn.
+    Turn { side: Side, turn: u64 },
     /// The folder pair and all that is known of it is forgotten.
     ForgetFolder { folder: FolderId },
 }
@@ -210,6 +212,14 @@ impl State {
         &self.id
     }
 
+    /// The turn whose mark a side bears; 0 before the first.
+    pub fn turn(&self, side: Side) -> Result<u64, StateError> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached("SELECT value FROM meta WHERE name = ?")?;
+        let found: Option<String> = statement.query_row([turn_of(side)], |row| row.get(0)).optional()?;
+        Ok(found.and_then(|turn| turn.parse().ok()).unwrap_or(0))
+    }
+
     /// The same state, which tells of every change that it commits.
     pub fn told_to(self, tell: Option<Tell>) -> State {
         State { tell, ..self }
@@ -261,6 +271,10 @@ impl State {
                 }
                 Change::Object { folder, side, object } => folder::set_object(&transaction, *folder, *side, object)?,
                 Change::Role { folder, role } => folder::set_role(&transaction, *folder, *role)?,
+                Change::Turn { side, turn } => {
+                    let sql = "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)";
+                    transaction.execute(sql, [turn_of(*side), turn.to_string()])?;
+                }
                 Change::ForgetFolder { folder } => folder::delete(&transaction, *folder)?,
             }
         }
@@ -347,6 +361,11 @@ fn name_of(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<FolderNam
     let text = row.get_ref(column)?.as_str()?;
     FolderName::parse(text)
         .ok_or_else(|| rusqlite::Error::InvalidColumnType(column, text.to_owned(), rusqlite::types::Type::Text))
+}
+
+/// What a side's turn is called.
+fn turn_of(side: Side) -> String {
+    format!("{}_turn", side_word(side))
 }
 
 /// The word that begins a side's columns.

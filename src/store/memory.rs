@@ -79,12 +79,16 @@ impl Store for MemoryStore {
         Ok(self.world.claim_for(owner))
     }
 
-    fn mark(&mut self, owner: &str) -> Result<(), StoreError> {
+    fn mark(&mut self, owner: &str, turn: u64) -> Result<(), StoreError> {
         self.step(Action::Mark, None, |inner| {
             inner.claim = None;
-            inner.owner = Some(owner.to_owned());
+            (inner.owner, inner.turn) = (Some(owner.to_owned()), turn);
             Ok(())
         })
+    }
+
+    fn turn(&mut self) -> Result<Option<u64>, StoreError> {
+        Ok(self.world.turn())
     }
 
     fn list(&mut self) -> Result<Vec<FolderInfo>, StoreError> {

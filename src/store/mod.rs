@@ -113,8 +113,12 @@ pub trait Store: Send {
     /// Says whether this is the store that `owner` marked. Changes nothing.
     fn claim(&mut self, owner: &str) -> Result<Claim, StoreError>;
 
-    /// Marks the store as `owner`'s, making its root if need be.
-    fn mark(&mut self, owner: &str) -> Result<(), StoreError>;
+    /// Marks the store as `owner`'s, making its root if need be. `turn` grows with what is stored, and tells a store from
+    /// an older copy of it.
+    fn mark(&mut self, owner: &str, turn: u64) -> Result<(), StoreError>;
+
+    /// The turn of the last mark, 0 where it names none; `None` where the store bears no marks.
+    fn turn(&mut self) -> Result<Option<u64>, StoreError>;
 
     /// Lists every folder, those that can't be selected too, or fails: a list that may be incomplete is an error.
     /// The store's own doubts about one folder go into [`FolderInfo::problem`]. Cursors are given where they cost

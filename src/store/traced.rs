@@ -72,9 +72,13 @@ impl Store for TracedStore {
         said(&self.tell, || "claim".to_owned(), result, |claim| format!("{claim:?}"))
     }
 
-    fn mark(&mut self, owner: &str) -> Result<(), StoreError> {
-        let result = self.inner.mark(owner);
-        said(&self.tell, || format!("mark as {owner}"), result, |()| String::new())
+    fn mark(&mut self, owner: &str, turn: u64) -> Result<(), StoreError> {
+        let result = self.inner.mark(owner, turn);
+        said(&self.tell, || format!("mark as {owner}, turn {turn}"), result, |()| String::new())
+    }
+
+    fn turn(&mut self) -> Result<Option<u64>, StoreError> {
+        self.inner.turn()
     }
 
     fn list(&mut self) -> Result<Vec<FolderInfo>, StoreError> {

@@ -14,7 +14,7 @@ use crate::state::{Backlog, Change, State, StateError};
 use crate::store::{Claim, FolderInfo, Kind, Lock, Reach, Stop, StoreError};
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 /// So few messages are not worth another connection.
@@ -50,7 +50,18 @@ pub fn sync_with(
     observer: &Observer,
     stop: &Stop,
 ) -> (Outcome, Counts) {
-    Run { account, options, observer, stop, state, tally: Mutex::default(), full: Sides::default() }.run()
+    Run {
+        account,
+        options,
+        observer,
+        stop,
+        state,
+        tally: Mutex::default(),
+        full: Sides::default(),
+        lacking: Sides::default(),
+        broken: AtomicBool::default(),
+    }
+    .run()
 }
 
 /// The account in an owner's mark: all but the state's name at its end.
@@ -73,6 +84,10 @@ pub(super) struct Run<'a> {
     tally: Mutex<Tally>,
     /// Sides that have no room left for more mail.
     full: Sides<AtomicBool>,
+    /// Sides that are not as the state knows them, and that are brought back to it.
+    lacking: Sides<AtomicBool>,
+    /// Whether anything failed that concerns more than a message.
+    broken: AtomicBool,
 }
 
 impl Run<'_> {
@@ -135,9 +150,11 @@ impl Run<'_> {
             looks.extend(self.look_at(&waiting, pool)?);
         }
         if self.stop.is_set() || looks.is_empty() {
+            self.end_restoring(pool)?;
             pool.close();
             return Ok(());
         }
+        self.take_turn(&looks, pool)?;
         self.relocate(&mut looks, pool)?;
         unseen.retain(|folder| looks.iter().all(|look| look.job.id != *folder));
         let doubt = self.doubt(&looks, &unchanged, &unseen)?;
@@ -145,6 +162,7 @@ impl Run<'_> {
         if !self.options.dry_run {
             self.execute(planned, pool, &doubt);
         }
+        self.end_restoring(pool)?;
         pool.close();
         Ok(())
     }
@@ -180,6 +198,7 @@ impl Run<'_> {
 
     /// Reports a failure. An interruption is the user's own doing and is not reported as one.
     pub fn fail(&self, names: Option<&Sides<FolderName>>, failure: &Failure) {
+        self.broken.store(true, Ordering::Relaxed);
         let outcome = match (failure.error.kind, failure.error.reach) {
             (Kind::Stopped, _) => return,
             (Kind::Auth, _) => Outcome::AuthFailed,
@@ -215,14 +234,69 @@ impl Run<'_> {
         self.tell(Event::Held { account: self.account.name.clone(), folder: folder.cloned(), held });
     }
 
+    fn owner(&self) -> String {
+        format!("{} {}", self.account.name, self.state.id())
+    }
+
+    /// Begins a turn where something is to be stored: a copy of a side that was made before is known to be older.
+    fn take_turn(&self, looks: &[Look], pool: &Pool<'_>) -> Result<(), Failure> {
+        let stores = |look: &Look| !(look.new.local.is_empty() && look.new.remote.is_empty() && look.bound.is_empty());
+        if self.options.dry_run || self.is_lacking() || !looks.iter().any(stores) {
+            return Ok(());
+        }
+        // A side to which nothing may be done is the user's own affair.
+        self.mark(|side| self.account.policy.changes(side), 1, pool)
+    }
+
+    /// What a side lacked is there again, if nothing failed on the way.
+    fn end_restoring(&self, pool: &Pool<'_>) -> Result<(), Failure> {
+        let whole = !self.broken.load(Ordering::Relaxed) && self.options.only.is_empty() && !self.options.only_waiting;
+        match self.is_lacking() && whole && !self.options.dry_run && !self.stop.is_set() {
+            true => self.mark(|side| self.lacking[side].load(Ordering::Relaxed), 0, pool),
+            false => Ok(()),
+        }
+    }
+
+    /// Marks sides with a turn that is `further` than the last one, if they are of those that bear marks.
+    fn mark(&self, wanted: impl Fn(Side) -> bool, further: u64, pool: &Pool<'_>) -> Result<(), Failure> {
+        let mut stores = pool.take()?;
+        for side in Side::BOTH.into_iter().filter(|side| wanted(*side)) {
+            let Some(there) = stores[side].turn().map_err(Failure::on(side))? else { continue };
+            let turn = self.state.turn(side)?.max(there).saturating_add(further);
+            match stores[side].mark(&self.owner(), turn) {
+                // Not before the mark is there: one that was left behind is older.
+                Ok(()) => self.state.apply(&[Change::Turn { side, turn }])?,
+                Err(error) => self.fail(None, &Failure { side: Some(side), error: error.reaching(Reach::Folder) }),
+            }
+        }
+        pool.give(stores);
+        Ok(())
+    }
+
+    fn is_lacking(&self) -> bool {
+        self.lacking.iter().any(|(_, lacking)| lacking.load(Ordering::Relaxed))
+    }
+
     /// Makes sure that both stores are the ones the state knows. `fresh` says that it knows nothing yet.
     fn claim(&self, stores: &mut Stores, fresh: bool) -> Result<bool, Failure> {
-        let owner = format!("{} {}", self.account.name, self.state.id());
+        let owner = self.owner();
         for side in Side::BOTH {
+            let turn = self.state.turn(side)?;
             let place = self.account.stores[side].place();
             let allowed = fresh || self.options.allow_delete || self.options.restore;
             let why = match stores[side].claim(&owner).map_err(Failure::on(side))? {
-                Claim::Ours => continue,
+                Claim::Ours => {
+                    let there = stores[side].turn().map_err(Failure::on(side))?;
+                    match there.is_none_or(|there| there >= turn) {
+                        true => continue,
+                        false if allowed => None,
+                        false => Some((
+                            format!("{place} is an older copy of what was synced: it lacks what came since"),
+                            "to download again what it lacks, run once with --restore; to delete on the server what \
+                             is not in it, run once with --allow-delete",
+                        )),
+                    }
+                }
                 Claim::Foreign(theirs) if fresh && name_of(&theirs) == self.account.name => None,
                 Claim::Foreign(theirs) => {
                     let theirs: String = theirs.chars().filter(|c| !c.is_control()).take(80).collect();
@@ -247,8 +321,16 @@ impl Run<'_> {
                 )),
             };
             match why {
-                None if self.options.dry_run => {}
-                None => stores[side].mark(&owner).map_err(Failure::on(side))?,
+                None => {
+                    let restored = self.options.restore && !fresh;
+                    self.lacking[side].store(restored, Ordering::Relaxed);
+                    if !self.options.dry_run {
+                        // It is an older copy until all that it lacks is there again, or is known to be wanted.
+                        self.state.apply(&[Change::Turn { side, turn: turn.max(1) }])?;
+                        let turn = if restored { 0 } else { turn.max(1) };
+                        stores[side].mark(&owner, turn).map_err(Failure::on(side))?;
+                    }
+                }
                 Some((why, hint)) => {
                     let reason = Reason::Unavailable(why);
                     let held =
@@ -321,6 +403,10 @@ impl Run<'_> {
     ) -> Result<Sides<Option<Reason>>, Failure> {
         let mut doubt = Sides::default();
         for side in Side::BOTH {
+            if self.lacking[side].load(Ordering::Relaxed) {
+                doubt[side] = Some(Reason::Unavailable("it is not what was synced last".to_owned()));
+                continue;
+            }
             let mut folders: Vec<(usize, usize)> = looks.iter().map(|look| (look.known, look.gone(side))).collect();
             if folders.iter().all(|(_, gone)| *gone == 0) {
                 continue;

@@ -112,7 +112,7 @@ impl Subject {
     fn store(&self) -> Box<dyn Store> {
         let mut store = self.opener.open().expect("opened");
         if self.bears_marks {
-            store.mark("the suite").expect("marked");
+            store.mark("the suite", 1).expect("marked");
         }
         store
     }
@@ -313,7 +313,7 @@ pub fn an_owner_finds_its_mark(subject: &Subject) {
         return;
     }
     assert!(matches!(store.claim("me").expect("asked"), Claim::Unmarked | Claim::Missing));
-    store.mark("me").expect("marked");
+    store.mark("me", 1).expect("marked");
     assert_eq!(store.claim("me").expect("asked"), Claim::Ours);
     let mut second = subject.opener.open().expect("opened");
     assert_eq!(second.claim("you").expect("asked"), Claim::Foreign("me".to_owned()));

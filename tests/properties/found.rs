@@ -171,3 +171,28 @@ fn seed_50004250() {
         ],
     });
 }
+
+/// A file was moved away and back while a run took it away on the other side: the next one finds it, an older state doesn't.
+#[test]
+fn seed_50025621() {
+    let local = Nature { names: true, ..PLAIN };
+    all_of_it_at_once_is_no_harm(&Case {
+        natures: Sides { local, remote: PLAIN },
+        way: Both,
+        history: vec![
+            Troubled { during: vec![(0, meanwhile(Put { on: Local, into: 1, mail: 0, flags: 0 }))] },
+            Put { on: Local, into: 2, mail: 0, flags: 0 },
+            Sync,
+            Troubled { during: vec![(0, meanwhile(Put { on: Local, into: 0, mail: 0, flags: 0 }))] },
+            Delete { on: Local, message: 15 },
+            Move { on: Local, message: 32, into: 3 },
+            Troubled {
+                during: vec![
+                    (25, meanwhile(Move { on: Local, message: 68, into: 2 })),
+                    (0, meanwhile(Put { on: Local, into: 0, mail: 0, flags: 0 })),
+                ],
+            },
+            OlderState { which: 0 },
+        ],
+    });
+}

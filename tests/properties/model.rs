@@ -190,8 +190,8 @@ impl Model {
         self.note(name, on, |tally| tally.taken += 1);
         let tally = self.tally(name);
         let (taken, mut gone) = (tally[on].taken, tally[on.other()].gone());
-        if self.troubled {
-            // What a run moved and could not take note of looks like people's doing, once they have moved it back.
+        if self.aged {
+            // What a run took away looks like people's doing to an older state, once they have moved it back.
             gone += tally[on.other()].taken;
         }
         assert!(taken <= gone, "{name}: {taken} times deleted or moved on {on}, which {gone} can explain: {tally:?}");
@@ -224,7 +224,7 @@ impl Model {
             let counts = now.as_ref().map(|now| now.get(name).map_or(0, Vec::len));
             let tally = self.tally(name);
             let before = self.agreed.as_ref().map(|agreed| agreed.get(name).map_or(0, Vec::len));
-            let least = least(before.local.max(before.remote), &tally);
+            let least = self.least(before.local.max(before.remote), &tally);
             // What was deleted or moved on one side may not have been on the other yet.
             let waiting = tally.local.gone().max(tally.remote.gone());
             let most = self.most(name, before.local.max(before.remote), &tally) + waiting;
@@ -241,7 +241,7 @@ impl Model {
             let tally = self.tally(name);
             let before = self.agreed.local.get(name).unwrap_or(&nothing).len();
             let count = now.local.get(name).unwrap_or(&nothing).len();
-            let (least, most) = (least(before, &tally), self.most(name, before, &tally));
+            let (least, most) = (self.least(before, &tally), self.most(name, before, &tally));
             assert!((least..=most).contains(&count), "{count} times {name}, not {least} to {most}: {tally:?}");
             // Equal messages can't be told apart once the state is lost, nor where a server does not say what became of
             // them in a move: they may exchange their flags.
@@ -287,6 +287,14 @@ impl Model {
                 }
             }
         }
+    }
+
+    /// How often a message must be there at least. What a file was moved away and back, a run took away on the other side
+    /// in between: to an older state, somebody deleted it there.
+    fn least(&self, before: usize, tally: &Sides<Tally>) -> usize {
+        let Sides { local, remote } = tally;
+        let back = local.moved.min(remote.taken) + remote.moved.min(local.taken);
+        least(before, tally).saturating_sub(if self.aged { back } else { 0 })
     }
 
     /// How often a message may be there at most. What one side moved and the other moved elsewhere or deleted may stay.

@@ -227,8 +227,12 @@ impl Store for ImapStore {
         Ok(Claim::Ours)
     }
 
-    fn mark(&mut self, _: &str) -> Result<(), StoreError> {
+    fn mark(&mut self, _: &str, _: u64) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    fn turn(&mut self) -> Result<Option<u64>, StoreError> {
+        Ok(None)
     }
 
     fn list(&mut self) -> Result<Vec<FolderInfo>, StoreError> {

@@ -11,8 +11,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 const FILE: &str = ".mailsync";
-/// The owner is in the first line, and no longer than this.
+/// The owner is in the first line, the turn in the second; both are within so many bytes.
 const LIMIT: u64 = 4096;
+const TURN: &str = "turn ";
 
 /// Reads the root's marker.
 pub(super) fn claim(root: &Path, owner: &str) -> Result<Claim, StoreError> {
@@ -24,26 +25,37 @@ pub(super) fn claim(root: &Path, owner: &str) -> Result<Claim, StoreError> {
         }
         Err(err) => return Err(disk(Reach::Account, "look for the Maildir", root, err)),
     }
-    let path = root.join(FILE);
-    let mut text = Vec::new();
-    let read = match open_plain(&path) {
-        Ok(file) => file.take(LIMIT).read_to_end(&mut text),
-        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Claim::Unmarked),
-        Err(err) => Err(err),
-    };
-    read.map_err(|err| disk(Reach::Account, "read the owner's mark", &path, err))?;
-    let text = String::from_utf8_lossy(&text);
+    let Some(text) = read(root)? else { return Ok(Claim::Unmarked) };
     let marked = one_line(text.lines().next().unwrap_or_default());
     Ok(if marked == one_line(owner) { Claim::Ours } else { Claim::Foreign(marked) })
 }
 
+/// The turn that the root's marker names; 0 where there is none.
+pub(super) fn turn(root: &Path) -> Result<u64, StoreError> {
+    let text = read(root)?.unwrap_or_default();
+    let named = text.lines().nth(1).and_then(|line| line.strip_prefix(TURN));
+    Ok(named.and_then(|number| number.trim().parse().ok()).unwrap_or(0))
+}
+
+fn read(root: &Path) -> Result<Option<String>, StoreError> {
+    let path = root.join(FILE);
+    let mut text = Vec::new();
+    let read = match open_plain(&path) {
+        Ok(file) => file.take(LIMIT).read_to_end(&mut text),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(err) => Err(err),
+    };
+    read.map_err(|err| disk(Reach::Account, "read the owner's mark", &path, err))?;
+    Ok(Some(String::from_utf8_lossy(&text).into_owned()))
+}
+
 /// Writes the root's marker, replacing one that is there.
-pub(super) fn mark(root: &Path, owner: &str) -> Result<(), StoreError> {
+pub(super) fn mark(root: &Path, owner: &str, turn: u64) -> Result<(), StoreError> {
     let (path, new) = (root.join(FILE), root.join(format!("{FILE}.{}", unique())));
     let write = || -> io::Result<()> {
         let mut file = sys::open(OpenOptions::new().write(true).create_new(true).mode(0o600), &new)?;
         sys::set_mode(&file, 0o600)?;
-        sys::write_all(&mut file, text(owner).as_bytes())?;
+        sys::write_all(&mut file, text(owner, turn).as_bytes())?;
         sys::sync(&file)?;
         sys::rename(&new, &path)?;
         sys::sync_dir(root)
@@ -81,12 +93,13 @@ pub(super) fn lock(root: &Path) -> Result<Option<Lock>, StoreError> {
     }
 }
 
-fn text(owner: &str) -> String {
+fn text(owner: &str, turn: u64) -> String {
     format!(
-        "{}\n\n\
-         The first line says which account mailsync keeps in step with this Maildir.\n\
-         Without it an empty directory, say one where nothing is mounted, could be taken\n\
-         for a mailbox whose messages were all deleted. Please leave this file here.\n",
+        "{}\n{TURN}{turn}\n\n\
+         The first line says which account mailsync keeps in step with this Maildir,\n\
+         the second tells it from an older copy of it. Without them an empty directory,\n\
+         say one where nothing is mounted, could be taken for a mailbox whose messages\n\
+         were all deleted. Please leave this file here.\n",
         one_line(owner)
     )
 }
@@ -105,7 +118,9 @@ mod tests {
     fn a_marker_tells_whose_maildir_it_is() {
         let dir = tempfile::tempdir().expect("a directory");
         assert_eq!(claim(dir.path(), "work").expect("read"), Claim::Unmarked);
-        mark(dir.path(), "work\n1234").expect("marked");
+        assert_eq!(turn(dir.path()).expect("read"), 0);
+        mark(dir.path(), "work\n1234", 7).expect("marked");
+        assert_eq!(turn(dir.path()).expect("read"), 7);
         assert_eq!(claim(dir.path(), "work\n1234").expect("read"), Claim::Ours);
         assert_eq!(claim(dir.path(), "home").expect("read"), Claim::Foreign("work 1234".to_owned()));
         assert_eq!(fs::metadata(dir.path().join(FILE)).expect("there").permissions().mode() & 0o777, 0o600);

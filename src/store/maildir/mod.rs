@@ -133,9 +133,13 @@ impl Store for MaildirStore {
         marker::claim(&self.settings.root, owner)
     }
 
-    fn mark(&mut self, owner: &str) -> Result<(), StoreError> {
+    fn mark(&mut self, owner: &str, turn: u64) -> Result<(), StoreError> {
         make_dirs(&self.settings.root)?;
-        marker::mark(&self.settings.root, owner)
+        marker::mark(&self.settings.root, owner, turn)
+    }
+
+    fn turn(&mut self) -> Result<Option<u64>, StoreError> {
+        marker::turn(&self.settings.root).map(Some)
     }
 
     fn list(&mut self) -> Result<Vec<FolderInfo>, StoreError> {

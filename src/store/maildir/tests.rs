@@ -37,7 +37,7 @@ fn place(layout: Layout) -> Place {
     let root = keep.path().join("a/Mail");
     let mut store =
         MaildirOpener::new(MaildirSettings { layout, ..MaildirSettings::new(&root) }).open().expect("opened");
-    store.mark("me").expect("marked");
+    store.mark("me", 1).expect("marked");
     Place { _keep: keep, root, store }
 }
 

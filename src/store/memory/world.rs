@@ -179,6 +179,7 @@ pub(super) struct Inner {
     pub(super) settings: MemorySettings,
     pub(super) rooms: BTreeMap<FolderName, Room>,
     pub(super) owner: Option<String>,
+    pub(super) turn: u64,
     /// What is claimed whatever `owner` says.
     pub(super) claim: Option<Claim>,
     made: u64,
@@ -194,6 +195,7 @@ impl World {
             settings,
             rooms: BTreeMap::new(),
             owner: None,
+            turn: 0,
             claim: None,
             made: 0,
             hook: None,
@@ -238,6 +240,11 @@ impl World {
     /// Makes the store claim this whatever its mark, until it is marked again; `None` for what its mark says.
     pub fn set_claim(&self, claim: Option<Claim>) {
         self.lock().claim = claim;
+    }
+
+    pub(super) fn turn(&self) -> Option<u64> {
+        let inner = self.lock();
+        Some(inner.turn).filter(|_| inner.settings.marks)
     }
 
     pub fn owner(&self) -> Option<String> {
