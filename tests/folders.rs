@@ -2,14 +2,15 @@
 
 mod support;
 
-use mailsync::mail::{FolderName, Key, Side, Sides};
+use mailsync::mail::{FolderName, Key, Role, Side, Sides};
 use mailsync::store::memory::{Action, Fault, MemorySettings, When, World};
 use mailsync::store::{Kind, Reach, StoreError};
-use mailsync::sync::{Counts, Options, Outcome, Policy};
+use mailsync::sync::rules::{Pattern, Rules};
+use mailsync::sync::{Account, Counts, Options, Outcome, Policy};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use support::faulty::{Blow, Faulty};
-use support::world::{Bench, Ran, delete, fill, folder, reflag, show};
+use support::world::{Bench, Ran, delete, fill, folder, reflag, run_all, show};
 
 fn with_objects() -> MemorySettings {
     MemorySettings { objects: true, ..MemorySettings::server() }
@@ -345,6 +346,32 @@ fn many_folders_that_vanish_at_once_stay() {
     let allowed = Options { allow_delete: true, accounts_at_once: 1, ..Options::default() };
     assert_eq!(bench.run_with(&allowed).counts.folders_deleted, Sides::new(3, 0));
     assert_eq!(show(&bench.worlds.local), ["INBOX: i"]);
+}
+
+/// A run with rules that the bench does not have.
+fn run_by(bench: &Bench, rules: Rules) -> Ran {
+    let account = Account { rules, ..bench.account("main") };
+    let options = Options { accounts_at_once: 1, ..Options::default() };
+    let (report, told) = run_all(vec![account], &options, &bench.stop);
+    let (_, outcome, counts) = report.accounts[0];
+    Ran { outcome, counts, told }
+}
+
+#[test]
+fn the_mode_of_a_folder_by_its_role_holds_when_it_is_gone() {
+    let mut bench =
+        synced(MemorySettings::maildir(), MemorySettings::server(), &["Old: a:S b c", "Other: e", "Work: f"]);
+    bench.delete_folders = true;
+    bench.worlds.remote.describe(&folder("Old"), Some(Role::Archive), None, true);
+    bench.run().did_nothing();
+    bench.worlds.remote.remove_folder(&folder("Old"));
+    let archive = Policy { delete: Sides::new(false, false), ..Policy::only(Side::Local) };
+    let by_role = Pattern::parse("role:archive").expect("a pattern");
+    for _ in 0..2 {
+        let ran = run_by(&bench, Rules { policies: vec![(by_role.clone(), archive)], ..Rules::default() });
+        assert!(ran.in_step().is_empty(), "{ran:?}");
+        assert_eq!(show(&bench.worlds.local), WITH);
+    }
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub struct Paired {
     pub id: FolderId,
     pub wires: Sides<Vec<u8>>,
     pub names: Sides<FolderName>,
+    /// What the remote folder was for when it was last listed.
+    pub role: Option<Role>,
     /// The sides on which it got another name since; `wires` and `names` have the new one.
     pub moved: Sides<bool>,
 }
@@ -185,10 +187,12 @@ impl<'a> Planner<'a> {
 
     fn remote_entry(&mut self, at: usize) -> Entry {
         let info = &self.lists.remote[at];
-        let role = self.roles[at];
+        let known = self.known.iter().find(|pair| pair.wires.remote == info.wire);
+        // Of a folder of which a container is left, the server may no longer say what it was for.
+        let former = known.filter(|_| !info.selectable).and_then(|pair| pair.role);
+        let role = self.roles[at].or(former);
         let verdict = self.rules.verdict(&info.name, role, info.subscribed, self.exchange);
         let mut local = self.rules.local_name(&info.name, role);
-        let known = self.known.iter().find(|pair| pair.wires.remote == info.wire);
         let follows = known.filter(|pair| self.follows_local(pair, role) && verdict.selected);
         if let Some(pair) = follows {
             local = Some(pair.names.local.clone());
@@ -320,6 +324,7 @@ impl<'a> Planner<'a> {
 
     /// Pairs whose remote folder is no more.
     fn forgotten_remotes(&mut self) {
+        let listed: Vec<Role> = self.roles.iter().flatten().copied().collect();
         for pair in self.known {
             if self.lists.remote.iter().any(|info| info.wire == pair.wires.remote) {
                 continue;
@@ -327,13 +332,16 @@ impl<'a> Planner<'a> {
             let local = self.local_by_wire.get(pair.wires.local.as_slice()).copied();
             let local = local.filter(|at| !self.taken.contains(at));
             self.taken.extend(local);
+            // No list has it any more: it is for what it was for.
+            let role = self.rules.role(&pair.names.remote, pair.role, &listed);
+            let verdict = self.rules.verdict(&pair.names.remote, role, None, self.exchange);
             self.plan.entries.push(Entry {
                 status: if local.is_some() { Status::Gone(Side::Remote) } else { Status::Forget },
                 names: Sides::new(Some(pair.names.local.clone()), Some(pair.names.remote.clone())),
                 at: Sides::new(local, None),
                 known: Some(pair.id),
-                role: None,
-                verdict: self.rules.verdict(&pair.names.remote, None, None, self.exchange),
+                role,
+                verdict,
             });
         }
     }
@@ -420,6 +428,7 @@ mod tests {
             id: FolderId(id),
             wires: Sides::new(local.as_bytes().to_vec(), remote.as_bytes().to_vec()),
             names: Sides::new(name(local), name(remote)),
+            role: None,
             moved: Sides::default(),
         }
     }
@@ -477,6 +486,23 @@ mod tests {
         let known = [paired(1, "a", "a"), paired(2, "b", "b"), paired(3, "c", "c")];
         let found = plan(&["b"], &["a"], &Rules::default(), &known);
         assert_eq!(found, ["a=a Gone(Local)", "b=b Gone(Remote)", "c=c Forget"]);
+    }
+
+    #[test]
+    fn a_folder_that_is_gone_is_for_what_it_was_for() {
+        let archive = Paired { role: Some(Role::Archive), ..paired(1, "Old", "Old") };
+        for remote in [list(&[]), list(&["-Old"])] {
+            let local = list(&["Old"]);
+            let lists = Sides::new(local.as_slice(), remote.as_slice());
+            let rules = Rules::default();
+            let plan = plan_folders(lists, &rules, std::slice::from_ref(&archive), &Policy::default());
+            let [entry] = plan.entries.as_slice() else { panic!("{plan:?}") };
+            assert_eq!((&entry.status, entry.role), (&Status::Gone(Side::Remote), Some(Role::Archive)));
+            // What the config says of it now counts for more.
+            let rules = Rules { roles: vec![(Role::Sent, "Old".to_owned())], ..rules };
+            let plan = plan_folders(lists, &rules, std::slice::from_ref(&archive), &Policy::default());
+            assert_eq!(plan.entries[0].role, Some(Role::Sent));
+        }
     }
 
     #[test]

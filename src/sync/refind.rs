@@ -112,6 +112,6 @@ fn former(pair: &Pair, side: Side) -> Former<'_> {
 impl From<&Pair> for Paired {
     fn from(pair: &Pair) -> Paired {
         let (id, wires, names) = (pair.id, pair.wires.clone(), pair.names.clone());
-        Paired { id, wires, names, moved: Sides::default() }
+        Paired { id, wires, names, role: pair.role, moved: Sides::default() }
     }
 }

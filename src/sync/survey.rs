@@ -134,6 +134,7 @@ fn read_pairs(state: &Path) -> Result<Vec<Paired>, StateError> {
             id: FolderId(at as i64),
             wires: row.wires,
             names: row.names,
+            role: row.role,
             moved: Sides::default(),
         })
         .collect())

@@ -138,7 +138,7 @@ impl Checking<'_> {
     fn plan(&mut self, lists: &Sides<Vec<FolderInfo>>, pairs: &[Pair]) -> FolderPlan {
         let paired = |pair: &Pair| {
             let (wires, names) = (pair.wires.clone(), pair.names.clone());
-            Paired { id: pair.id, wires, names, moved: Sides::default() }
+            Paired { id: pair.id, wires, names, role: pair.role, moved: Sides::default() }
         };
         let known: Vec<Paired> = pairs.iter().map(paired).collect();
         let listed = Sides::new(lists.local.as_slice(), lists.remote.as_slice());
