@@ -5,7 +5,7 @@ mod support;
 use mailsync::mail::{FolderName, Key, Role, Side, Sides};
 use mailsync::store::memory::{Action, Fault, MemorySettings, When, World};
 use mailsync::store::{Kind, Reach, StoreError};
-use mailsync::sync::rules::{Pattern, Rules};
+use mailsync::sync::rules::{Filter, Pattern, Rules};
 use mailsync::sync::{Account, Counts, Options, Outcome, Policy};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -372,6 +372,42 @@ fn the_mode_of_a_folder_by_its_role_holds_when_it_is_gone() {
         assert!(ran.in_step().is_empty(), "{ran:?}");
         assert_eq!(show(&bench.worlds.local), WITH);
     }
+}
+
+#[test]
+fn a_folder_that_the_rules_leave_out_stays_untold_when_it_is_gone() {
+    for propagate in [false, true] {
+        let mut bench = departed(MemorySettings::server());
+        bench.delete_folders = propagate;
+        // The three that are left out are no sign that the server lost what it had.
+        bench.worlds.remote.remove_folder(&folder("Work"));
+        let filters = ["Old", "Work"].map(|name| Filter::parse(false, name).expect("a filter")).to_vec();
+        for _ in 0..2 {
+            let ran = run_by(&bench, Rules { filters: filters.clone(), ..Rules::default() });
+            assert!(ran.in_step().is_empty() && ran.told.is_empty(), "{ran:?}");
+            assert_eq!(show(&bench.worlds.local), WITH);
+        }
+    }
+}
+
+#[test]
+fn folders_that_the_rules_leave_out_do_not_count_among_those_that_are_gone() {
+    let folders = ["A: a", "B: b", "C: c", "D: d", "E: e"];
+    let mut bench = synced(MemorySettings::maildir(), MemorySettings::server(), &folders);
+    bench.delete_folders = true;
+    ["A", "B", "C", "D"].iter().for_each(|name| assert!(bench.worlds.remote.remove_folder(&folder(name))));
+    let left_out = |names: &[&str]| {
+        let filter = |name: &&str| Filter::parse(false, name).expect("a filter");
+        Rules { filters: names.iter().map(filter).collect(), ..Rules::default() }
+    };
+    // One of three that take part is gone; of four, two.
+    let ran = run_by(&bench, left_out(&["A", "B", "C"]));
+    assert_eq!((ran.outcome, ran.counts.folders_deleted.local), (Outcome::InStep, 1), "{ran:?}");
+    assert_eq!(show(&bench.worlds.local), ["A: a", "B: b", "C: c", "E: e", "INBOX: i"]);
+    // Those that are left out do not hide that all the others but one are gone.
+    bench.worlds.remote.remove_folder(&folder("E"));
+    let ran = run_by(&bench, left_out(&["A", "B"]));
+    assert!(ran.outcome == Outcome::Partial && ran.counts.is_empty(), "{ran:?}");
 }
 
 #[test]

@@ -336,7 +336,11 @@ impl<'a> Planner<'a> {
             let role = self.rules.role(&pair.names.remote, pair.role, &listed);
             let verdict = self.rules.verdict(&pair.names.remote, role, None, self.exchange);
             self.plan.entries.push(Entry {
-                status: if local.is_some() { Status::Gone(Side::Remote) } else { Status::Forget },
+                status: match local {
+                    None => Status::Forget,
+                    Some(_) if !verdict.selected => Status::Excluded,
+                    Some(_) => Status::Gone(Side::Remote),
+                },
                 names: Sides::new(Some(pair.names.local.clone()), Some(pair.names.remote.clone())),
                 at: Sides::new(local, None),
                 known: Some(pair.id),
@@ -479,6 +483,9 @@ mod tests {
         let rules = Rules { filters: vec![Filter::parse(false, "Old").expect("a filter")], ..Rules::default() };
         assert_eq!(plan(&["Old"], &["Old"], &rules, &[]), ["Old=Old Excluded"]);
         assert_eq!(plan(&["Old"], &[], &rules, &[]), ["Old=Old Excluded"]);
+        let known = [paired(1, "Old", "Old")];
+        assert_eq!(plan(&["Old"], &[], &rules, &known), ["Old=Old Excluded"]);
+        assert_eq!(plan(&[], &[], &rules, &known), ["Old=Old Forget"]);
     }
 
     #[test]

@@ -16,15 +16,18 @@ pub(super) struct Folders<'a> {
     pub lists: &'a Sides<Vec<FolderInfo>>,
     /// Whether INBOX is listed.
     inbox: Sides<bool>,
-    /// Known folders that are gone, and all that were known.
+    /// Known folders that take part: those that are gone, and all.
     gone: Sides<usize>,
     of: usize,
 }
 
 impl<'a> Folders<'a> {
-    pub fn count(entries: &[Entry], lists: &'a Sides<Vec<FolderInfo>>, pairs: &[Pair]) -> Folders<'a> {
+    pub fn count(entries: &[Entry], lists: &'a Sides<Vec<FolderInfo>>) -> Folders<'a> {
         let mut gone = Sides::default();
-        for entry in entries {
+        let mut of = 0;
+        // Nothing is done to those that the rules leave out: they neither hold the others nor hide how many went.
+        for entry in entries.iter().filter(|entry| entry.known.is_some() && entry.verdict.selected) {
+            of += 1;
             match entry.status {
                 Status::Gone(side) => gone[side] += 1,
                 Status::Forget => gone = Sides::new(gone.local + 1, gone.remote + 1),
@@ -32,7 +35,7 @@ impl<'a> Folders<'a> {
             }
         }
         let inbox = lists.as_ref().map(|list| list.iter().any(|info| info.name.is_inbox() && info.selectable));
-        Folders { lists, inbox, gone, of: pairs.len() }
+        Folders { lists, inbox, gone, of }
     }
 }
 

@@ -36,7 +36,7 @@ impl Run<'_> {
         let waits = |entry: &Entry| {
             !self.options.only_waiting || backlogs.iter().any(|backlog| Some(backlog.folder) == entry.known)
         };
-        let folders = Folders::count(&plan.entries, lists, pairs);
+        let folders = Folders::count(&plan.entries, lists);
         let entries = plan.entries.into_iter().enumerate();
         let entries: Vec<(usize, Entry)> =
             entries.filter(|(_, entry)| self.wanted(entry, &mut matched) && waits(entry)).collect();
