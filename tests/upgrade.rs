@@ -1,10 +1,16 @@
 //! States of older layouts: brought to today's, with all that they know; those of newer ones are refused.
 
-use mailsync::mail::{FolderId, Key, Side};
-use mailsync::state::State;
+mod support;
+
+use mailsync::mail::{FolderId, FolderName, Key, Side};
+use mailsync::state::{Change, State};
+use mailsync::store::memory::MemorySettings;
+use mailsync::store::{Claim, Stop};
+use mailsync::sync::check::{Options, check};
 use rusqlite::Connection;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use support::world::{Bench, delete, fill};
 
 const OLDEST: &str = include_str!("upgrade/schema-1.sql");
 
@@ -60,6 +66,97 @@ fn an_older_state_is_brought_up_with_all_that_it_knows() {
     drop(State::open(&fresh).expect("a new state"));
     assert_eq!(layout(&path), layout(&fresh));
     drop(State::open(&path).expect("the same state again"));
+}
+
+/// Every file in a directory but the locks, which say who ran last.
+fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let entries = std::fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("an entry").path());
+    let files = entries.filter(|path| path.extension().is_none_or(|end| end != "lock"));
+    files.map(|path| (path.clone(), std::fs::read(path).expect("a file"))).collect()
+}
+
+/// Copies a database as a run leaves it that is killed: with its log, and without the log's index.
+fn as_killed(database: &Path, to: &Path) {
+    for end in ["", "-wal"] {
+        let of = |path: &Path| PathBuf::from(format!("{}{end}", path.display()));
+        std::fs::copy(of(database), of(to)).expect("copied");
+    }
+}
+
+#[test]
+fn an_older_state_that_is_only_looked_at_stays_as_it_is() {
+    let home = tempfile::tempdir().expect("a directory");
+    let path = oldest(home.path());
+    let logged = home.path().join("a log's? #1 100%.db");
+    let writer = Connection::open(&path).expect("a database");
+    writer.execute_batch("PRAGMA journal_mode = WAL; UPDATE meta SET value = 'in the log'").expect("written");
+    as_killed(&path, &logged);
+    drop(writer);
+    for (path, id) in [(&path, "in the log"), (&logged, "in the log")] {
+        let before = files(home.path());
+        let state = State::open_dry(path).expect("an older state");
+        assert_eq!(state.id(), id);
+        assert_eq!(state.folders().expect("folders")[0].held.remote.count, 25);
+        assert_eq!(state.keys(FolderId(7), Side::Remote).expect("keys")[0].0, Key::Uid(42));
+        assert_eq!(state.intents(FolderId(7)).expect("intents").len(), 1);
+        assert_eq!(files(home.path()), before, "while it is open");
+        drop(state);
+        assert_eq!(files(home.path()), before);
+    }
+}
+
+#[test]
+fn a_dry_run_and_a_check_leave_every_file_of_the_state_as_it_is() {
+    let start = Bench::new(MemorySettings::maildir(), MemorySettings::server());
+    fill(&start.worlds.remote, &["INBOX: a b:S c", "Work: e f"]);
+    start.settle();
+    let older = tempfile::tempdir().expect("a directory");
+    let older = oldest(older.path());
+    for (what, today) in [("today's", true), ("older", false)] {
+        for killed in [false, true] {
+            let bench = start.fork();
+            let dir = bench.state().parent().expect("a directory").to_owned();
+            if !today {
+                std::fs::copy(&older, bench.state()).expect("copied");
+                bench.worlds.iter().for_each(|(_, world)| world.set_claim(Some(Claim::Ours)));
+            }
+            if killed {
+                let source = dir.join("source");
+                std::fs::rename(bench.state(), &source).expect("renamed");
+                let writer = Connection::open(&source).expect("a database");
+                let last = "PRAGMA journal_mode = WAL; INSERT INTO meta VALUES ('last', 'commit')";
+                writer.execute_batch(last).expect("written");
+                as_killed(&source, &bench.state());
+                drop(writer);
+            }
+            delete(&bench.worlds.remote, "INBOX", "a");
+            let before = files(&dir);
+            let at = format!("{what}, killed: {killed}");
+            let ran = bench.dry_run();
+            assert_eq!(files(&dir), before, "dry run, {at}");
+            let found = check(&bench.account("main"), &Options::default(), &Stop::new());
+            assert_eq!(files(&dir), before, "check, {at}");
+            assert!(found.problems.is_empty(), "{at}: {found:?}");
+            if today {
+                assert_eq!(ran.counts.deleted.local, 1, "{at}: {ran:?}");
+                assert_eq!(bench.run().counts, ran.counts, "{at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_state_that_is_only_looked_at_takes_no_change() {
+    let home = tempfile::tempdir().expect("a directory");
+    let path = home.path().join("state.db");
+    drop(State::open(&path).expect("a state"));
+    let before = files(home.path());
+    let state = State::open_dry(&path).expect("the state");
+    let name = FolderName::parse("x").expect("a name");
+    let rename = Change::Rename { folder: FolderId(1), side: Side::Local, wire: b"x".to_vec(), name };
+    state.apply(&[rename]).expect_err("nothing may be written");
+    drop(state);
+    assert_eq!(files(home.path()), before);
 }
 
 #[test]

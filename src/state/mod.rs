@@ -7,6 +7,7 @@ mod baseline;
 mod check;
 mod discard;
 mod doom;
+mod dry;
 mod folder;
 mod intent;
 mod lock;
@@ -168,42 +169,24 @@ impl State {
         State::prepare(Connection::open(path)?, Some(lock), path)
     }
 
-    /// Opens the state for a run that changes nothing: a state in memory where there is none yet, and a copy in memory of
-    /// one of an older layout, which the mailsync that wrote it can go on with.
-    pub fn open_dry(path: &Path) -> Result<State, StateError> {
-        if !path.exists() {
-            return State::prepare(Connection::open_in_memory()?, None, path);
-        }
-        let lock = lock::take(path)?;
-        let mut connection = Connection::open(path)?;
-        let failed = |err| StateError::sqlite(format!("open the state {}", path.display()), err);
-        if (1..VERSION).contains(&version(&connection).map_err(failed)?) {
-            connection = memory::copy_of(&mut connection).map_err(failed)?;
-        }
-        State::prepare(connection, Some(lock), path)
-    }
-
     fn prepare(connection: Connection, lock: Option<File>, path: &Path) -> Result<State, StateError> {
         let action = || format!("open the state {}", path.display());
         let failed = |err: rusqlite::Error| StateError::sqlite(action(), err);
-        connection.busy_timeout(Duration::from_secs(10)).map_err(failed)?;
-        connection
-            .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;")
-            .map_err(failed)?;
-        // Else every statement that names an indexed column is compiled anew for each value: it asks for one message.
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(failed)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        match version(&connection).map_err(failed)? {
+        settings(&connection).map_err(failed)?;
+        connection.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;").map_err(failed)?;
+        let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
+        match version {
             0 => committing(|| create(&connection).map_err(failed))?,
             VERSION => {}
             older @ 1..VERSION => committing(|| upgrade(&connection, older).map_err(failed))?,
-            newer => {
-                let cause = format!("layout {newer} is of a newer mailsync than this one, which knows {VERSION}");
-                return Err(StateError::Useless { action: action(), cause });
-            }
+            version => return Err(newer(action(), version)),
         }
-        let id =
-            connection.query_row("SELECT value FROM meta WHERE name = 'id'", [], |row| row.get(0)).map_err(failed)?;
+        State::over(connection, lock).map_err(failed)
+    }
+
+    /// The state in a database of today's layout.
+    fn over(connection: Connection, lock: Option<File>) -> rusqlite::Result<State> {
+        let id = connection.query_row("SELECT value FROM meta WHERE name = 'id'", [], |row| row.get(0))?;
         Ok(State { connection: Mutex::new(connection), id, tell: None, _lock: lock })
     }
 
@@ -291,9 +274,20 @@ impl State {
     }
 }
 
-/// Which layout a state has; 0 where it has none yet.
-fn version(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+/// How every connection to a state is set up.
+fn settings(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(Duration::from_secs(10))?;
+    connection.execute_batch("PRAGMA foreign_keys=ON;")?;
+    // Else every statement that names an indexed column is compiled anew for each value: it asks for one message.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(())
+}
+
+/// The state has a layout of which nothing is known here.
+fn newer(action: String, version: i64) -> StateError {
+    let cause = format!("layout {version} is of a newer mailsync than this one, which knows {VERSION}");
+    StateError::Useless { action, cause }
 }
 
 /// Commits, between a point before and one after it.
