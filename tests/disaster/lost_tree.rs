@@ -4,6 +4,8 @@ use crate::scene::{Scene, away};
 use crate::support::*;
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
 
 /// What is in its place, and how it comes there.
 type Loss = (&'static str, fn(&Scene));
@@ -58,6 +60,37 @@ fn a_tree_that_is_lost_is_brought_back_when_that_is_asked_for() {
         scene.is_over();
         assert_eq!(scene.world.maildir().messages("INBOX").len(), 5);
     }
+}
+
+#[test]
+fn an_older_copy_of_the_tree_deletes_nothing_there() {
+    let mut scene = Scene::new(Dovecot::start(), 5);
+    let backup = scene.world.home.path().join("backup");
+    let copy = |from: &Path, to: &Path| {
+        let done = Command::new("cp").arg("-a").arg(from).arg(to).status().expect("run cp");
+        assert!(done.success(), "the copy failed");
+    };
+    copy(&scene.world.home.mail(), &backup);
+    for at in 0..3 {
+        scene.world.server.append("INBOX", &crlf(&mail(&format!("later {at}"))), &["\\Seen"], Some(1_500_000_000));
+    }
+    scene.world.maildir().save("Work", &mail("later here"), "S", Some(1_500_000_000));
+    scene.world.sync();
+    for args in [&["sync", "--restore", "-f", "Work"][..], &["sync", "--restore"]] {
+        fs::remove_dir_all(scene.world.home.mail()).expect("remove the tree");
+        copy(&backup, &scene.world.home.mail());
+        for args in [&["sync"][..], &["sync", "-n"], &["sync", "-f", "INBOX"]] {
+            scene.holds(args).says("older copy").says("--restore").done();
+        }
+        scene.world.home.mailsync(&["check"]).exits(1).says("older copy").done();
+        scene.harmless(args).exits(0).done();
+        if args.contains(&"-f") {
+            scene.holds(&["sync"]).says("older copy").done();
+        }
+    }
+    scene.is_over();
+    assert_eq!(scene.world.maildir().messages("INBOX").len(), 8);
+    assert_eq!(scene.world.maildir().messages("Work").len(), 4);
 }
 
 #[test]

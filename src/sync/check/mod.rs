@@ -121,7 +121,12 @@ impl Checking<'_> {
         for side in Side::BOTH {
             let place = self.account.stores[side].place();
             let why = match stores[side].claim(&owner).map_err(Failure::on(side))? {
-                Claim::Ours => continue,
+                Claim::Ours => match stores[side].turn().map_err(Failure::on(side))? {
+                    Some(there) if there < self.state.turn(side)? => {
+                        format!("{place} is an older copy of what was synced: it lacks what came since")
+                    }
+                    _ => continue,
+                },
                 _ if fresh => continue,
                 Claim::Missing => format!("{place} is not there, although it was synced before"),
                 Claim::Unmarked => format!("{place} does not bear this account's mark (the file `.mailsync`)"),
