@@ -370,7 +370,7 @@ fn a_rename_takes_all_mail_along_whatever_is_left_in_its_way() {
     fs::write(left.join("new/lost"), "l").expect("written");
     fs::write(left.join("dovecot-keywords"), "0 play\n").expect("written");
     let to = FolderName::parse("B").expect("a name");
-    let error = place.store.rename(b"A", &to).err().expect("refused").to_string();
+    let error = place.store.rename(b"A", &to).expect_err("refused").to_string();
     assert!(error.contains("B/new holds files already"), "{error}");
     assert_eq!(known_now(&mut *place.open("A")).0[&key("n")], flags("work"));
     fs::remove_file(left.join("new/lost")).expect("removed");
