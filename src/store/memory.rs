@@ -87,6 +87,13 @@ impl Store for MemoryStore {
         })
     }
 
+    fn advance(&mut self, owner: &str, turn: u64) -> Result<(), StoreError> {
+        match self.world.claim_for(owner) {
+            Claim::Ours => self.mark(owner, turn),
+            _ => Err(missing("mark", "the root")),
+        }
+    }
+
     fn turn(&mut self) -> Result<Option<u64>, StoreError> {
         Ok(self.world.turn())
     }

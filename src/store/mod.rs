@@ -117,6 +117,9 @@ pub trait Store: Send {
     /// an older copy of it.
     fn mark(&mut self, owner: &str, turn: u64) -> Result<(), StoreError>;
 
+    /// Marks the store anew with a later turn, if it bears the owner's mark now; fails where it does not.
+    fn advance(&mut self, owner: &str, turn: u64) -> Result<(), StoreError>;
+
     /// The turn of the last mark, 0 where it names none; `None` where the store bears no marks.
     fn turn(&mut self) -> Result<Option<u64>, StoreError>;
 

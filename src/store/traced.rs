@@ -77,6 +77,11 @@ impl Store for TracedStore {
         said(&self.tell, || format!("mark as {owner}, turn {turn}"), result, |()| String::new())
     }
 
+    fn advance(&mut self, owner: &str, turn: u64) -> Result<(), StoreError> {
+        let result = self.inner.advance(owner, turn);
+        said(&self.tell, || format!("mark as {owner}, now turn {turn}"), result, |()| String::new())
+    }
+
     fn turn(&mut self) -> Result<Option<u64>, StoreError> {
         self.inner.turn()
     }

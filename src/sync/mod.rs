@@ -25,6 +25,7 @@
 
 mod account;
 pub mod check;
+mod claim;
 mod dispose;
 pub mod event;
 pub mod execute;

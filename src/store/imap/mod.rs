@@ -231,6 +231,10 @@ impl Store for ImapStore {
         Ok(())
     }
 
+    fn advance(&mut self, _: &str, _: u64) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn turn(&mut self) -> Result<Option<u64>, StoreError> {
         Ok(None)
     }

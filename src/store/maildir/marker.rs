@@ -51,20 +51,46 @@ fn read(root: &Path) -> Result<Option<String>, StoreError> {
 
 /// Writes the root's marker, replacing one that is there.
 pub(super) fn mark(root: &Path, owner: &str, turn: u64) -> Result<(), StoreError> {
+    write(root, owner, turn, || Ok(()))
+}
+
+/// Replaces the root's marker by a later one of the same owner.
+pub(super) fn advance(root: &Path, owner: &str, turn: u64) -> Result<(), StoreError> {
+    // Asked for when the new one is in the root already: should another root be in its place now, it can't get there.
+    write(root, owner, turn, || match claim(root, owner)? {
+        Claim::Ours => Ok(()),
+        _ => {
+            let cause = format!("{} is not the tree any more that it was when the run began", root.display());
+            let error = StoreError::new(Reach::Account, Kind::Missing, "write the owner's mark", cause);
+            Err(error.with_hint("was it unmounted or moved meanwhile? put it back, then run again"))
+        }
+    })
+}
+
+fn write(
+    root: &Path,
+    owner: &str,
+    turn: u64,
+    check: impl FnOnce() -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
     let (path, new) = (root.join(FILE), root.join(format!("{FILE}.{}", unique())));
-    let write = || -> io::Result<()> {
+    let failed = |err| disk(Reach::Account, "write the owner's mark", &path, err);
+    let stage = || -> io::Result<()> {
         let mut file = sys::open(OpenOptions::new().write(true).create_new(true).mode(0o600), &new)?;
         sys::set_mode(&file, 0o600)?;
         sys::write_all(&mut file, text(owner, turn).as_bytes())?;
-        sys::sync(&file)?;
+        sys::sync(&file)
+    };
+    let replace = || -> io::Result<()> {
         sys::rename(&new, &path)?;
         sys::sync_dir(root)
     };
-    write().map_err(|err| {
+    let done = stage().map_err(failed).and_then(|()| check()).and_then(|()| replace().map_err(failed));
+    if done.is_err() {
         // What is left of a failed attempt says nothing: only the marker's own name counts.
         let _ = sys::remove_file(&new);
-        disk(Reach::Account, "write the owner's mark", &path, err)
-    })
+    }
+    done
 }
 
 /// Locks the root itself, so that nothing has to be left in it. Where its file system knows no locks on directories,
@@ -123,6 +149,10 @@ mod tests {
         assert_eq!(turn(dir.path()).expect("read"), 7);
         assert_eq!(claim(dir.path(), "work\n1234").expect("read"), Claim::Ours);
         assert_eq!(claim(dir.path(), "home").expect("read"), Claim::Foreign("work 1234".to_owned()));
+        advance(dir.path(), "work\n1234", 8).expect("marked anew");
+        assert_eq!(turn(dir.path()).expect("read"), 8);
+        assert_eq!(advance(dir.path(), "home", 9).expect_err("another's").kind, Kind::Missing);
+        assert_eq!(turn(dir.path()).expect("read"), 8);
         assert_eq!(fs::metadata(dir.path().join(FILE)).expect("there").permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 1);
     }

@@ -138,6 +138,10 @@ impl Store for MaildirStore {
         marker::mark(&self.settings.root, owner, turn)
     }
 
+    fn advance(&mut self, owner: &str, turn: u64) -> Result<(), StoreError> {
+        marker::advance(&self.settings.root, owner, turn)
+    }
+
     fn turn(&mut self) -> Result<Option<u64>, StoreError> {
         marker::turn(&self.settings.root).map(Some)
     }
