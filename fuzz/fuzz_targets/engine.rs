@@ -32,6 +32,9 @@ fuzz_target!(|input: &[u8]| {
     let Some([local, remote, spaces, way]) = groups.next() else { return };
     let natures = Sides::new(nature(local, spaces % 16), nature(remote, spaces / 16));
     let history: Vec<Act> = std::iter::from_fn(|| act(&mut groups)).take(ACTS).collect();
+    if std::env::var_os("MAILSYNC_HISTORY").is_some() {
+        eprintln!("{natures:?}\n{:?}\n{history:#?}", policy(way));
+    }
     Play::new(natures, policy(way)).play(&history);
 });
 

@@ -295,11 +295,14 @@ pub fn look(job: Job, stores: &mut Stores, state: &State, dry_run: bool) -> Resu
         let shown = (changes.appeared.len() + look.known + look.ledger.copies[side].len()) as u64;
         !changes.complete && changes.count.is_none_or(|count| shown < count)
     });
+    let reset = changes.local.reset || changes.remote.reset;
+    if let Some(side) = Side::BOTH.into_iter().find(|side| reset && look.lacking[*side]) {
+        return Err(unpairable(side, "the other side's messages all have new numbers (UIDVALIDITY)"));
+    }
     for side in Side::BOTH {
         look.notes.extend(std::mem::take(&mut changes[side].notes).into_iter().map(|note| (side, note)));
     }
     let resting = ledger::attend(&mut look, &mut changes);
-    let reset = changes.local.reset || changes.remote.reset;
     let former = if reset { unbind(&mut look, state, &mut changes)? } else { Former::default() };
     touch(&mut look, state, &mut changes)?;
     for side in Side::BOTH {
@@ -331,12 +334,17 @@ pub fn look(job: Job, stores: &mut Stores, state: &State, dry_run: bool) -> Resu
 /// Fails where a listing can't be worked with.
 fn check(side: Side, changes: Changes) -> Result<Changes, Failure> {
     if changes.reset && !changes.complete {
-        let text = "all its messages have new numbers (UIDVALIDITY), and its listing was incomplete";
-        let error = StoreError::new(Reach::Folder, Kind::Protocol, "look", text)
-            .with_hint("nothing is copied or deleted on the strength of it; the next run looks again");
-        return Err(Failure { side: Some(side), error });
+        return Err(unpairable(side, "all its messages have new numbers (UIDVALIDITY)"));
     }
     Ok(changes)
+}
+
+/// What is not listed can't be paired anew: it would be copied a second time.
+fn unpairable(side: Side, why: &str) -> Failure {
+    let text = format!("{why}, and its listing was incomplete");
+    let error = StoreError::new(Reach::Folder, Kind::Protocol, "look", text)
+        .with_hint("nothing is copied or deleted on the strength of it; the next run looks again");
+    Failure { side: Some(side), error }
 }
 
 /// Turns changes of known messages into rows that are touched.

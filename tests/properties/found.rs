@@ -196,3 +196,12 @@ fn seed_50025621() {
         ],
     });
 }
+
+/// A copy of which nobody knew where it was, under new numbers, was not listed on the side that it came from: it became two.
+#[test]
+fn unlisted_while_the_other_side_is_paired_anew() {
+    let put = Put { on: Remote, into: 2, mail: 2, flags: 1 };
+    let blind = |on| Blind { on, folder: 2 };
+    let renumber = NewValidity { on: Local, folder: 2 };
+    two_way(&plain(vec![MakeFolder { on: Local, folder: 2 }, Sync, put, blind(Local), renumber, blind(Remote)]));
+}
