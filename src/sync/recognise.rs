@@ -86,6 +86,8 @@ pub fn resume(
                     look.new[from].remove(source);
                     look.pending[from] = true;
                 }
+                // The copy may only be hidden, and its source have gone since.
+                (None, None) if !look.complete[to] => look.pending[to] = true,
                 // Nor is the copy sent back, as long as its source may only be hidden.
                 (Some(key), None) if !look.complete[from] => {
                     look.new[to].retain(|appeared| appeared.key != key);

@@ -205,3 +205,17 @@ fn unlisted_while_the_other_side_is_paired_anew() {
     let renumber = NewValidity { on: Local, folder: 2 };
     two_way(&plain(vec![MakeFolder { on: Local, folder: 2 }, Sync, put, blind(Local), renumber, blind(Remote)]));
 }
+
+/// A copy that was not to be seen yet was forgotten when its source went elsewhere: it came back as a second one.
+#[test]
+fn seed_70001864() {
+    let blind = || Blind { on: Local, folder: 2 };
+    failures_are_overcome(&plain(vec![
+        Put { on: Remote, into: 2, mail: 0, flags: 0 },
+        Troubled { during: vec![(5, Fail { reach: Reach::Message, kind: Kind::Refused })] },
+        blind(),
+        Move { on: Remote, message: 0, into: 0 },
+        blind(),
+        Put { on: Local, into: 0, mail: 1, flags: 0 },
+    ]));
+}
