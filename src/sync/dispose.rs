@@ -27,9 +27,6 @@ struct Doomed {
 /// Takes what an earlier run took away, without living to note it, and what is back on the other side since, for new
 /// there: that it is gone here is nobody's wish. A Maildir may give it back its name.
 pub fn take_back(look: &mut Look, state: &State) -> Result<(), Failure> {
-    if !look.complete.local || !look.complete.remote {
-        return Ok(());
-    }
     for (pair, on) in state.doomed(look.job.id)? {
         let from = on.other();
         let now = look.touched.get(&pair).map(|(touched, _)| touched.now.clone());
@@ -44,6 +41,8 @@ pub fn take_back(look: &mut Look, state: &State) -> Result<(), Failure> {
             }
             // It is still to be taken away.
             Some((_, true)) => {}
+            // It may be gone, and only not be listed as such.
+            _ if !look.complete[on] => {}
             _ => look.prelude.push(Change::Spare { pair }),
         }
     }

@@ -219,3 +219,24 @@ fn seed_70001864() {
         Put { on: Local, into: 0, mail: 1, flags: 0 },
     ]));
 }
+
+/// A file was moved back while a run took it away on the other side, and its folder was not listed whole after that.
+#[test]
+fn seed_70006745() {
+    let refused = |at| (at, Fail { reach: Reach::Message, kind: Kind::Refused });
+    let there = |at, message, into| (at, meanwhile(Move { on: Local, message, into }));
+    let maildir = Nature { names: true, ..PLAIN };
+    failures_are_overcome(&Case {
+        natures: Sides { local: maildir, remote: maildir },
+        way: Both,
+        history: vec![
+            Put { on: Local, into: 2, mail: 10, flags: 0 },
+            Put { on: Local, into: 2, mail: 0, flags: 0 },
+            Put { on: Local, into: 2, mail: 0, flags: 0 },
+            Troubled { during: vec![there(50, 3, 1), refused(10)] },
+            Put { on: Remote, into: 3, mail: 0, flags: 0 },
+            Troubled { during: vec![refused(55), there(31, 29, 2), refused(17)] },
+            Blind { on: Local, folder: 2 },
+        ],
+    });
+}
