@@ -148,12 +148,29 @@ pub fn find_copies(
         for pair in match_up(&begun, above, folder, identities)? {
             found.insert(pair.local, pair.remote);
         }
+        put_in_order(intents, &mut found);
     }
     let place = |intent: &Intent| match intent.exact {
         true => there.contains(&intent.mark).then(|| intent.mark.clone()),
         false => found.get(&intent.source).filter(|key| **key >= intent.mark).cloned(),
     };
     Ok(intents.iter().map(place).collect())
+}
+
+/// Which of equal copies belongs to which intent can't be told, but that none is below its mark.
+fn put_in_order(intents: &[Intent], found: &mut HashMap<Key, Key>) {
+    let mut alike: HashMap<[u8; 32], Vec<&Intent>> = HashMap::new();
+    for intent in intents.iter().filter(|intent| found.contains_key(&intent.source)) {
+        if let Some(hash) = intent.identity.hash {
+            alike.entry(hash).or_default().push(intent);
+        }
+    }
+    for mut group in alike.into_values().filter(|group| group.len() > 1) {
+        let mut keys: Vec<Key> = group.iter().filter_map(|intent| found.get(&intent.source).cloned()).collect();
+        keys.sort();
+        group.sort_by(|a, b| a.mark.cmp(&b.mark));
+        found.extend(group.into_iter().map(|intent| intent.source.clone()).zip(keys));
+    }
 }
 
 /// Matches what is known (`local` of the result) with messages of a folder (`remote` of the result).

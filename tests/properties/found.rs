@@ -240,3 +240,29 @@ fn seed_70006745() {
         ],
     });
 }
+
+/// Equal messages were moved into one folder from two others: each was looked for where the other one was.
+#[test]
+fn seed_70017886() {
+    let put = |on, into, mail| Put { on, into, mail, flags: 0 };
+    let troubled = |at, act| Troubled { during: vec![(at, meanwhile(act))] };
+    let local = Nature { names: true, condstore: true, list_cursors: true, ..PLAIN };
+    other_writers_during_a_run_are_no_harm(&Case {
+        natures: Sides { local, remote: Nature { email_ids: true, ..PLAIN } },
+        way: Both,
+        history: vec![
+            troubled(0, put(Local, 1, 8)),
+            Move { on: Remote, message: 0, into: 3 },
+            troubled(0, put(Remote, 3, 3)),
+            put(Local, 1, 3),
+            put(Local, 2, 0),
+            troubled(0, put(Local, 0, 0)),
+            Sync,
+            put(Remote, 0, 0),
+            troubled(1, Move { on: Local, message: 64, into: 2 }),
+            Delete { on: Local, message: 48 },
+            Delete { on: Local, message: 35 },
+            Save { on: Local, message: 14, into: 2 },
+        ],
+    });
+}
