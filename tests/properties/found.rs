@@ -266,3 +266,19 @@ fn seed_70017886() {
         ],
     });
 }
+
+/// Deleted before its copy was noted, which then was not listed: it came back.
+#[test]
+fn deleted_before_its_copy_was_seen() {
+    let local = Nature { names: true, condstore: true, tell_keys: true, list_cursors: true, ..PLAIN };
+    two_way(&Case {
+        natures: Sides { local, remote: PLAIN },
+        way: Both,
+        history: vec![
+            Put { on: Local, into: 0, mail: 0, flags: 0 },
+            Troubled { during: vec![(44, Killed)] },
+            Delete { on: Local, message: 16 },
+            Blind { on: Remote, folder: 0 },
+        ],
+    });
+}
