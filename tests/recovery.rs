@@ -6,6 +6,7 @@ use mailsync::mail::{FlagSpace, Key, Side, Sides};
 use mailsync::state::State;
 use mailsync::store::memory::{Action, Fault, MemorySettings, When, World};
 use mailsync::store::{Kind, Reach, Stop, StoreError};
+use mailsync::sync::rules::Pattern;
 use mailsync::sync::{Options, Outcome};
 use std::sync::Arc;
 use support::faulty::{Blow, Faulty};
@@ -519,6 +520,9 @@ fn an_older_copy_of_a_maildir_is_believed_where_that_is_said() {
     bench.settle();
     put_back_older(&mut bench, |bench| fill(&bench.worlds.remote, &["INBOX: new"]));
     let believe = Options { allow_delete: true, accounts_at_once: 1, ..Options::default() };
+    // What is said of one folder is not said of the others.
+    let one = Options { only: vec![Pattern::parse("Work").expect("a pattern")], ..believe.clone() };
+    assert!(bench.run_with(&one).counts.is_empty() && bench.run().counts.is_empty());
     assert_eq!(bench.run_with(&believe).in_step().deleted.remote, 1);
     bench.settle();
     assert_eq!(show(&bench.worlds.remote), ["INBOX: a b c"]);

@@ -107,9 +107,11 @@ impl Run<'_> {
                     let restored = self.options.restore && !fresh;
                     self.lacking[side].store(restored, Ordering::Relaxed);
                     if !self.options.dry_run {
-                        // It is an older copy until all that it lacks is there again, or is known to be wanted.
+                        // It is an older copy until all that it lacks is there again, or is said not to be wanted: what
+                        // is said of some folders is not said of the others.
+                        let older = restored || !(fresh || self.options.only.is_empty());
                         self.state.apply(&[Change::Turn { side, turn: turn.max(1) }])?;
-                        let turn = if restored { 0 } else { turn.max(1) };
+                        let turn = if older { 0 } else { turn.max(1) };
                         stores[side].mark(&owner, turn).map_err(Failure::on(side))?;
                     }
                 }
