@@ -6,7 +6,7 @@ use super::pair::{Failure, Look};
 use super::reconcile::{Bound, Now, Touched};
 use super::rematch::{Candidate, Trust, bind_rest, rematch};
 use super::settle::find_settled;
-use crate::mail::{Appeared, Changes, Flags, FolderId, Identity, Key, PairId, Side, Sides};
+use crate::mail::{Appeared, Changes, Cursor, Flags, FolderId, Identity, Key, PairId, Side, Sides};
 use crate::state::{Change, Intent, Row, State};
 use crate::store::{Depth, Folder, StoreError};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -117,7 +117,10 @@ fn orphan(look: &mut Look, intent: Intent, key: Key, state: &State, dry_run: boo
         true => PairId(-1 - look.touched.len() as i64),
         false => {
             let (keys, flags, identity) = (keys.clone(), base.clone(), identity.clone());
-            state.apply(&[Change::Bind { folder, keys, flags, identity }, done(folder, intent)])?;
+            // The cursor of its source's side may be past its end: should this run end here, it must show again.
+            let (side, generation) = (to.other(), look.cursors[to.other()].generation);
+            let start = Change::Cursor { folder, side, cursor: Cursor::start(generation) };
+            state.apply(&[Change::Bind { folder, keys, flags, identity }, done(folder, intent), start])?;
             let Some(row) = state.pairs_of(folder, to, &key)?.pop() else { return Ok(()) };
             row.id
         }

@@ -282,3 +282,21 @@ fn deleted_before_its_copy_was_seen() {
         ],
     });
 }
+
+/// The same, and the run that found its copy was killed: it stayed on one side, and that was taken for in step.
+#[test]
+fn deleted_before_its_copy_was_seen_by_a_run_that_was_killed() {
+    let killed = |at| Troubled { during: vec![(at, Killed)] };
+    let local = Nature { names: true, condstore: true, ..PLAIN };
+    two_way(&Case {
+        natures: Sides { local, remote: PLAIN },
+        way: Both,
+        history: vec![
+            Put { on: Local, into: 0, mail: 0, flags: 0 },
+            killed(44),
+            Delete { on: Local, message: 240 },
+            Blind { on: Remote, folder: 0 },
+            killed(17),
+        ],
+    });
+}
