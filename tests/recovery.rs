@@ -527,3 +527,26 @@ fn an_older_copy_of_a_maildir_is_believed_where_that_is_said() {
     bench.settle();
     assert_eq!(show(&bench.worlds.remote), ["INBOX: a b c"]);
 }
+
+#[test]
+fn a_folder_that_never_could_be_synced_keeps_nobody_from_bringing_the_others_back() {
+    let mut bench = Bench::new(read_whole(), MemorySettings::server());
+    fill(&bench.worlds.remote, &["Bad: x", "INBOX: a b c"]);
+    let bad = folder("Bad");
+    bench.worlds.remote.set_hook(Some(Arc::new(move |step| match (step.action, &step.folder) {
+        (Action::Open, Some(of)) if *of == bad => {
+            Fault::Fail(StoreError::new(Reach::Folder, Kind::Refused, "select", "not this one"))
+        }
+        _ => Fault::None,
+    })));
+    bench.run();
+    let older = bench.worlds.local.fork();
+    fill(&bench.worlds.remote, &["INBOX: new"]);
+    assert_eq!(bench.run().counts.copied.local, 1);
+    bench.worlds.local = older;
+    assert!(bench.run().told[0].contains("older copy"));
+    let restore = Options { restore: true, accounts_at_once: 1, ..Options::default() };
+    assert_eq!(bench.run_with(&restore).counts.copied.local, 1);
+    let ran = bench.run();
+    assert!(ran.counts.is_empty() && ran.told.iter().all(|told| told.contains("not this one")), "{ran:?}");
+}

@@ -81,7 +81,7 @@ pub(super) struct Run<'a> {
     full: Sides<AtomicBool>,
     /// Sides that are not as the state knows them, and that are brought back to it.
     pub lacking: Sides<AtomicBool>,
-    /// Whether anything failed that concerns more than a message.
+    /// Whether anything failed that concerns more than a message, where messages are known.
     pub broken: AtomicBool,
 }
 
@@ -193,7 +193,9 @@ impl Run<'_> {
 
     /// Reports a failure. An interruption is the user's own doing and is not reported as one.
     pub fn fail(&self, names: Option<&Sides<FolderName>>, failure: &Failure) {
-        self.broken.store(true, Ordering::Relaxed);
+        if names.is_none_or(|names| self.is_known(names)) {
+            self.broken.store(true, Ordering::Relaxed);
+        }
         let outcome = match (failure.error.kind, failure.error.reach) {
             (Kind::Stopped, _) => return,
             (Kind::Auth, _) => Outcome::AuthFailed,
@@ -209,6 +211,18 @@ impl Run<'_> {
             problem.action = format!("{}: {}", self.account.stores[side].place(), problem.action);
         }
         self.tell(Event::Problem { account: self.account.name.clone(), problem });
+    }
+
+    /// Whether the state knows messages of a folder.
+    fn is_known(&self, names: &Sides<FolderName>) -> bool {
+        let known = || -> Result<bool, StateError> {
+            match self.state.folders()?.iter().find(|pair| pair.names.remote == names.remote) {
+                Some(pair) => Ok(self.state.count(pair.id)? > 0),
+                None => Ok(false),
+            }
+        };
+        // What can't be asked may well be.
+        known().unwrap_or(true)
     }
 
     pub fn problem(&self, problem: Problem) {
