@@ -11,7 +11,7 @@ mod wirelog;
 mod tests;
 
 pub use tls::{Pin, TlsMode, TlsSettings};
-pub use transport::Transport;
+pub use transport::{Transport, Waited};
 pub use wirelog::{Mask, NOT_SHOWN, WireLog};
 
 use std::fmt;

@@ -108,7 +108,7 @@ fn changed_since(folder: &mut ImapFolder<'_>, modseq: u64, known: &dyn Known) ->
     let mut seen = Seen::default();
     let mut failure = None;
     let mut listed: Vec<(u32, Flags)> = Vec::new();
-    let result = folder.conn.wire().run_ok(&command, &mut |response| match response {
+    let result = folder.conn.run_ok(&command, &mut |response| match response {
         Response::Fetch(Fetch { uid: Some(uid), flags: Some(names), .. }) => listed.push((uid, flags_of(&names))),
         Response::Vanished { uids, .. } => seen.vanished.push(uids),
         _ => {}
@@ -178,7 +178,7 @@ fn missing(
 fn all_uids(folder: &mut ImapFolder<'_>) -> Result<Option<UidSet>, StoreError> {
     let text = if folder.conn.caps().has("ESEARCH") { " RETURN (ALL) ALL" } else { " ALL" };
     let mut ranges: Vec<(u32, u32)> = Vec::new();
-    let result = folder.conn.wire().run_ok(&Command::new("UID SEARCH").text(text), &mut |response| match response {
+    let result = folder.conn.run_ok(&Command::new("UID SEARCH").text(text), &mut |response| match response {
         Response::Search { numbers, .. } => ranges.extend(numbers.into_iter().map(|uid| (uid, uid))),
         Response::Esearch(found) => ranges.extend(found.all.iter().flat_map(|set| set.ranges().to_vec())),
         _ => {}
@@ -265,7 +265,7 @@ fn list_once(folder: &mut ImapFolder<'_>, known: &dyn Known) -> Result<(Changes,
     let size = if comparison.known.is_empty() { " RFC822.SIZE" } else { "" };
     if folder.conn.exists() > 0 {
         let command = Command::new("UID FETCH").text(format!(" 1:* (UID FLAGS{size})"));
-        let result = folder.conn.wire().run_ok(&command, &mut |response| {
+        let result = folder.conn.run_ok(&command, &mut |response| {
             if let Response::Fetch(Fetch { uid: Some(uid), flags: Some(names), size, .. }) = response {
                 comparison.take(uid, &names, size);
             }
@@ -325,7 +325,7 @@ fn with_sizes(folder: &mut ImapFolder<'_>, mut appeared: Vec<Appeared>) -> Resul
         .map(|set| Command::new("UID FETCH").text(format!(" {set} (UID RFC822.SIZE)")))
         .collect();
     let mut sizes: Vec<(u32, u64)> = Vec::new();
-    let ended = folder.conn.wire().run_all(&commands, &mut |response| {
+    let ended = folder.conn.run_all(&commands, &mut |response| {
         if let Response::Fetch(Fetch { uid: Some(uid), size: Some(size), .. }) = response {
             sizes.push((uid, size));
         }

@@ -1,30 +1,49 @@
 //! The one connection type: what the rest of the IMAP store sees of a server.
 //!
-//! [`Conn`] owns the line, the crate's session and the counter of our tags. Our engine borrows all of it, so that the
-//! two can't talk at once.
+//! A [`Conn`] is one user of a line; several may share it, each with a mailbox of its own (see [`turn`](super::turn)).
+//! Our engine and the crate's session borrow the line for a turn each, so that no two of them can talk at once.
 
 use super::caps::Caps;
 use super::error::ImapError;
 use super::facade::Handle;
 use super::login::LoggedIn;
 use super::names::{Astring, Naming};
+use super::select::{Learned, Selected};
 use super::session::{Done, Session};
-use super::token::{Response, Status};
-use super::wire::{Command, Wire};
+use super::token::{Response, Status, StatusKind};
+use super::turn::{Flight, Lane, Turn, Turns};
+use super::wire::{Command, Tag, WINDOW, Wire, changes_something, may};
+use crate::net::Stop;
 use crate::store::{Reach, StoreError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// A connection that is logged in.
-pub struct Conn {
+/// A line that is logged in, and all who use it.
+struct Shared {
     handle: Handle,
-    session: Session,
-    tags: u32,
+    session: Mutex<Session>,
+    turns: Turns,
+}
+
+/// One user of a connection that is logged in.
+pub struct Conn {
+    shared: Arc<Shared>,
+    lane: Lane,
     caps: Caps,
     send_id: bool,
     /// Whether the first flight (ID, ENABLE, NAMESPACE) is still to be sent.
     fresh: bool,
     setup: Setup,
-    /// Whether a mailbox is selected.
-    selected: bool,
+    /// The mailbox that this user has open.
+    open: Option<Open>,
+    /// How many messages it had when something was last heard of it.
+    exists: u32,
+}
+
+/// A mailbox that a user has open.
+#[derive(Clone, Debug)]
+struct Open {
+    select: Command,
+    validity: Option<u32>,
 }
 
 /// What the first flight brought.
@@ -68,14 +87,177 @@ pub fn during(action: &str) -> impl Fn(ImapError) -> StoreError {
 }
 
 impl Conn {
-    pub fn new(logged_in: LoggedIn, send_id: bool) -> Conn {
-        let LoggedIn { handle, session, tags, caps } = logged_in;
-        Conn { handle, session, tags, caps, send_id, fresh: true, setup: Setup::default(), selected: false }
+    pub fn new(logged_in: LoggedIn, send_id: bool, stop: &Stop) -> Conn {
+        let LoggedIn { handle, session, caps } = logged_in;
+        let turns = Turns::new(stop.clone());
+        let lane = turns.lane();
+        let shared = Arc::new(Shared { handle, session: Mutex::new(session), turns });
+        Conn { shared, lane, caps, send_id, fresh: true, setup: Setup::default(), open: None, exists: 0 }
     }
 
-    /// The line for commands of our own.
-    pub fn wire(&mut self) -> Wire<'_> {
-        Wire::new(self.handle.line(), &mut self.tags)
+    /// Another user of the same line; `None` where it is not ready for one.
+    pub fn another(&self) -> Option<Conn> {
+        let shares = !self.fresh && !self.is_broken();
+        shares.then(|| Conn {
+            shared: self.shared.clone(),
+            lane: self.shared.turns.lane(),
+            caps: self.caps.clone(),
+            send_id: self.send_id,
+            fresh: false,
+            setup: self.setup.clone(),
+            open: None,
+            exists: 0,
+        })
+    }
+
+    /// Whether nobody else uses the line.
+    pub fn is_last(&self) -> bool {
+        Arc::strong_count(&self.shared) == 1
+    }
+
+    /// Whether the line is of no use any more.
+    pub fn is_broken(&self) -> bool {
+        self.shared.turns.is_broken()
+    }
+
+    /// Lets no command through that changes anything on the server.
+    pub fn set_read_only(&mut self, read_only: bool) {
+        self.shared.handle.line().read_only = read_only;
+    }
+
+    fn take(&self, flight: Flight) -> Result<(Wire<'_>, Option<Tag>, Vec<Tag>), ImapError> {
+        let handle = &self.shared.handle;
+        let (turn, sent) = self.shared.turns.take(flight, || handle.line())?;
+        let unanswered = sent.tags.len() + usize::from(sent.select.is_some());
+        Ok((Wire::in_turn(handle.line(), turn, unanswered), sent.select, sent.tags))
+    }
+
+    /// Nothing sent before the turn has come, and nobody else's command until it ends.
+    fn exclusive(&self) -> Flight {
+        Flight { lane: self.lane, select: None, anew: false, commands: Vec::new(), closed: false }
+    }
+
+    /// The line for as long as nothing but the crate uses it.
+    fn alone(&self) -> Result<Turn<'_>, ImapError> {
+        let handle = &self.shared.handle;
+        self.shared.turns.take(self.exclusive(), || handle.line()).map(|(turn, _)| turn)
+    }
+
+    /// The line for commands of our own, with our mailbox selected if there is one.
+    pub fn wire(&mut self) -> Result<Wire<'_>, ImapError> {
+        let (mut wire, ..) = self.take(self.exclusive())?;
+        let turns = &self.shared.turns;
+        if let Some(open) = &self.open
+            && turns.selected() != Some(self.lane)
+        {
+            turns.set_selected(None);
+            let tag = wire.send(&open.select)?;
+            open.check(&mut wire, tag)?;
+            turns.set_selected(Some(self.lane));
+        }
+        Ok(wire)
+    }
+
+    /// The line once the answers to these commands are next to be read. They are sent as soon as can be: behind what
+    /// others send, and before what others read. With `whole` nothing more is sent in this turn, and others may send what
+    /// comes next. Only so many were sent as tags are given; the caller sends the rest.
+    pub fn ahead(&mut self, commands: &[Command], whole: bool) -> Result<(Wire<'_>, Vec<Tag>), ImapError> {
+        let literals = self.caps.literals();
+        let select = self.open.as_ref().map(|open| open.select.clone());
+        let flows = commands.iter().chain(&select).all(|command| command.flows(literals));
+        if !flows || commands.iter().any(|command| changes_something(command.name)) {
+            return Ok((self.wire()?, Vec::new()));
+        }
+        let first = commands[..commands.len().min(WINDOW)].to_vec();
+        let closed = whole && first.len() == commands.len();
+        let (mut wire, selecting, tags) =
+            self.take(Flight { lane: self.lane, select, anew: false, commands: first, closed })?;
+        if let Some(tag) = selecting
+            && let Some(open) = &self.open
+            && let Err(error) = open.check(&mut wire, tag)
+        {
+            self.shared.turns.unselected(self.lane);
+            wire.drain()?;
+            return Err(error);
+        }
+        Ok((wire, tags))
+    }
+
+    /// Opens a mailbox, and sends `ahead` in the same flight: its answers are those of the mailbox if it could be opened.
+    /// They go to `each`, and how each command ended is given where the mailbox could be opened.
+    pub fn select(
+        &mut self,
+        command: &Command,
+        ahead: &[Command],
+        each: &mut dyn FnMut(Response),
+    ) -> Result<(Status, Selected, Vec<Status>), ImapError> {
+        self.open = None;
+        let literals = self.caps.literals();
+        let (mut wire, selecting, tags) = match command.flows(literals) {
+            true => {
+                let (select, commands) = (Some(command.clone()), ahead.to_vec());
+                self.take(Flight { lane: self.lane, select, anew: true, commands, closed: true })?
+            }
+            false => self.take(self.exclusive())?,
+        };
+        let selecting = match selecting {
+            Some(tag) => tag,
+            None => {
+                self.shared.turns.set_selected(Some(self.lane));
+                wire.send(command)?
+            }
+        };
+        let mut learned = Learned::new(command.name);
+        wire.line().exists = 0;
+        let status = wire.until(selecting, &mut |response| learned.take(&response))?;
+        let exists = wire.line().exists;
+        let selected = learned.finish(&status, exists);
+        if status.kind != StatusKind::Ok {
+            self.shared.turns.unselected(self.lane);
+            wire.drain()?;
+            return Ok((status, selected, Vec::new()));
+        }
+        let ended = match tags.is_empty() {
+            true => Vec::new(),
+            false => wire.go_on(ahead, tags, each)?,
+        };
+        let exists = wire.line().exists;
+        drop(wire);
+        self.exists = exists;
+        self.open = Some(Open { select: command.clone(), validity: selected.validity });
+        Ok((status, selected, ended))
+    }
+
+    /// Whether the mailbox that this command opens is open and selected already, on this line.
+    pub fn has_open(&self, select: &Command) -> bool {
+        self.open.as_ref().is_some_and(|open| open.select == *select)
+            && self.shared.turns.selected() == Some(self.lane)
+            && !self.is_broken()
+    }
+
+    /// Runs one command to its end; untagged responses go to `each`.
+    pub fn run(&mut self, command: &Command, each: &mut dyn FnMut(Response)) -> Result<Status, ImapError> {
+        let ended = self.run_all(std::slice::from_ref(command), each)?;
+        ended.into_iter().next().ok_or_else(|| ImapError::Protocol(format!("{} did not end", command.name)))
+    }
+
+    /// Like [`Conn::run`], but NO and BAD are errors.
+    pub fn run_ok(&mut self, command: &Command, each: &mut dyn FnMut(Response)) -> Result<Status, ImapError> {
+        let status = self.run(command, each)?;
+        ImapError::check(command.name, status)
+    }
+
+    /// Runs commands one after another without waiting in between. How each of them ended, in order.
+    pub fn run_all(&mut self, commands: &[Command], each: &mut dyn FnMut(Response)) -> Result<Vec<Status>, ImapError> {
+        if commands.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (mut wire, sent) = self.ahead(commands, true)?;
+        let ended = wire.go_on(commands, sent, each)?;
+        let exists = wire.line().exists;
+        drop(wire);
+        self.exists = exists;
+        Ok(ended)
     }
 
     pub fn caps(&self) -> &Caps {
@@ -94,14 +276,14 @@ impl Conn {
         &mut self.setup
     }
 
-    /// How many messages the selected mailbox has now.
+    /// How many messages the open mailbox had when something was last heard of it.
     pub fn exists(&self) -> u32 {
-        self.handle.line().exists
+        self.exists
     }
 
     /// How the line is protected.
     pub fn protection(&self) -> String {
-        self.handle.line().transport.protection().to_owned()
+        self.shared.handle.line().transport.protection().to_owned()
     }
 
     /// The commands that come before all others on a new connection; to be sent along with the first one. ID comes
@@ -128,7 +310,7 @@ impl Conn {
     pub fn settle(&mut self) -> Result<(), ImapError> {
         let flight = self.first_flight();
         let mut setup = std::mem::take(&mut self.setup);
-        let result = self.wire().run_all(&flight, &mut |response| setup.take(&response));
+        let result = self.run_all(&flight, &mut |response| setup.take(&response));
         self.setup = setup;
         result.map(drop)
     }
@@ -138,15 +320,14 @@ impl Conn {
         self.caps.has("CONDSTORE") || self.caps.has("QRESYNC")
     }
 
-    pub fn set_selected(&mut self, selected: bool) {
-        self.selected = selected;
-    }
-
     /// Leaves the selected mailbox without an expunge, where the server can (UNSELECT, RFC 3691).
     pub fn unselect(&mut self) -> Result<(), ImapError> {
-        if self.selected && self.caps.has("UNSELECT") {
-            self.wire().run(&Command::new("UNSELECT"), &mut |_| {})?;
-            self.selected = false;
+        self.open = None;
+        if self.shared.turns.selected().is_some() && self.caps.has("UNSELECT") {
+            let mut wire = self.wire()?;
+            wire.run(&Command::new("UNSELECT"), &mut |_| {})?;
+            drop(wire);
+            self.shared.turns.set_selected(None);
         }
         Ok(())
     }
@@ -155,32 +336,44 @@ impl Conn {
     /// connection over it.
     pub fn step_out(&mut self) -> Result<(), ImapError> {
         self.unselect()?;
-        if self.selected {
-            self.wire().run(&Command::new("EXAMINE").string(b"INBOX"), &mut |_| {})?;
+        if self.shared.turns.selected().is_some() {
+            let mut wire = self.wire()?;
+            wire.run(&Command::new("EXAMINE").string(b"INBOX"), &mut |_| {})?;
+            drop(wire);
+            self.shared.turns.set_selected(None);
         }
         Ok(())
     }
 
+    /// Runs a command of the crate.
+    fn by_crate(&mut self, name: &'static str, run: impl FnOnce(&mut Session) -> Result<Done, ImapError>) -> Result<Status, ImapError> {
+        may(&self.shared.handle.line(), name)?;
+        let _turn = self.alone()?;
+        let mut session = self.shared.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = run(&mut session);
+        if !matches!(&result, Ok(_) | Err(ImapError::Refused { .. })) {
+            self.shared.turns.break_off();
+        }
+        result.map(|done| done.status)
+    }
+
     pub fn create(&mut self, mailbox: &[u8]) -> Result<Status, ImapError> {
-        self.wire().may("CREATE")?;
         match plain(mailbox) {
-            Some(name) => self.session.create(name).map(status),
+            Some(name) => self.by_crate("CREATE", |session| session.create(name)),
             None => self.by_literal(Command::new("CREATE").string(mailbox)),
         }
     }
 
     pub fn subscribe(&mut self, mailbox: &[u8]) -> Result<Status, ImapError> {
-        self.wire().may("SUBSCRIBE")?;
         match plain(mailbox) {
-            Some(name) => self.session.subscribe(name).map(status),
+            Some(name) => self.by_crate("SUBSCRIBE", |session| session.subscribe(name)),
             None => self.by_literal(Command::new("SUBSCRIBE").string(mailbox)),
         }
     }
 
     pub fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<Status, ImapError> {
-        self.wire().may("RENAME")?;
         match (plain(from), plain(to)) {
-            (Some(from), Some(to)) => self.session.rename(from, to).map(status),
+            (Some(from), Some(to)) => self.by_crate("RENAME", |session| session.rename(from, to)),
             _ => self.by_literal(Command::new("RENAME").string(from).string(to)),
         }
     }
@@ -189,7 +382,7 @@ impl Conn {
     pub fn count(&mut self, mailbox: &[u8]) -> Result<Option<u32>, ImapError> {
         let mut count = None;
         let command = Command::new("STATUS").string(mailbox).text(" (MESSAGES)");
-        self.wire().run_ok(&command, &mut |response| {
+        self.run_ok(&command, &mut |response| {
             if let Response::MailboxStatus(status) = response {
                 count = status.messages.or(count);
             }
@@ -206,17 +399,29 @@ impl Conn {
     }
 
     pub fn logout(&mut self) -> Result<(), ImapError> {
-        self.session.logout().map(drop)
+        self.by_crate("LOGOUT", Session::logout).map(drop)
     }
 
     fn by_literal(&mut self, command: Command) -> Result<Status, ImapError> {
-        let status = self.wire().run(&command, &mut |_| {})?;
+        let status = self.run(&command, &mut |_| {})?;
         ImapError::check(command.name, status)
     }
 }
 
-fn status(done: Done) -> Status {
-    done.status
+impl Open {
+    /// Reads the answer to a SELECT that was sent only because others came in between: the mailbox must still be the one
+    /// that was opened.
+    fn check(&self, wire: &mut Wire<'_>, tag: Tag) -> Result<(), ImapError> {
+        let mut learned = Learned::new(self.select.name);
+        wire.line().exists = 0;
+        let status = wire.until(tag, &mut |response| learned.take(&response))?;
+        let now = learned.finish(&status, 0).validity;
+        ImapError::check(self.select.name, status)?;
+        match now == self.validity {
+            true => Ok(()),
+            false => Err(ImapError::Renumbered { now, was: self.validity }),
+        }
+    }
 }
 
 /// A name that a quoted string can hold; the crate sends no literals.

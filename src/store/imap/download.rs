@@ -339,10 +339,28 @@ fn run<S: Sink>(
     arrivals: &mut Arrivals<S::Target>,
     sink: &mut S,
 ) -> Result<(), StoreError> {
+    while !queue.is_empty() {
+        run_in_turn(conn, &mut queue, arrivals, sink)?;
+    }
+    Ok(())
+}
+
+/// Runs the batches that there are. What is left in `queue` then are those that were refused and made smaller.
+fn run_in_turn<S: Sink>(
+    conn: &mut Conn,
+    queue: &mut VecDeque<Batch>,
+    arrivals: &mut Arrivals<S::Target>,
+    sink: &mut S,
+) -> Result<(), StoreError> {
     let item = email_id_item(conn);
-    let mut wire = conn.wire();
+    let first: Vec<Command> = queue.iter().take(WINDOW).map(|batch| command(batch, item)).collect();
+    let (mut wire, tags) = conn.ahead(&first, first.len() == queue.len()).map_err(during("fetch"))?;
     let mut flight: Flight<Batch> = Flight::default();
+    for tag in tags {
+        flight.extend(tag, queue.pop_front());
+    }
     let mut failure: Option<StoreError> = None;
+    let mut refused = VecDeque::new();
     loop {
         if failure.is_some() {
             queue.clear();
@@ -353,8 +371,11 @@ fn run<S: Sink>(
             let tag = wire.send(&command(&batch, item)).map_err(during("fetch"))?;
             flight.push(tag, batch);
         }
+        if queue.is_empty() {
+            wire.close();
+        }
         if flight.is_empty() {
-            return failure.map_or(Ok(()), Err);
+            break;
         }
         let mut streaming = Streaming::new(sink, failure.take());
         let response = wire.next(&mut streaming).map_err(during("fetch"))?;
@@ -373,11 +394,13 @@ fn run<S: Sink>(
             Sorted::Ended(batch, status) => {
                 let done = batch.iter().try_for_each(|uid| arrivals.hand_on(*uid, sink));
                 let ended = ImapError::check("UID FETCH", status).map(drop);
-                done.and(ended.or_else(|error| arrivals.refuse(&batch, error, &mut queue)))
+                done.and(ended.or_else(|error| arrivals.refuse(&batch, error, &mut refused)))
             }
         };
         failure = failure.or(done.err());
     }
+    *queue = refused;
+    failure.map_or(Ok(()), Err)
 }
 
 fn inline_target<S: Sink>(sink: &mut S, text: &[u8]) -> Result<S::Target, StoreError> {
@@ -394,7 +417,7 @@ pub fn existing(conn: &mut Conn, uids: &UidSet) -> Result<UidSet, ImapError> {
     let commands: Vec<Command> =
         uids.chunks(SET_MAX).iter().map(|set| Command::new("UID FETCH").text(format!(" {set} (UID)"))).collect();
     let mut found = Vec::new();
-    let ended = conn.wire().run_all(&commands, &mut |response| {
+    let ended = conn.run_all(&commands, &mut |response| {
         if let Response::Fetch(Fetch { uid: Some(uid), .. }) = response {
             found.push(uid);
         }

@@ -57,7 +57,7 @@ fn run(conn: &mut Conn, changes: Vec<Change>, action: &str) -> Result<HashMap<u3
     let mut refused = HashMap::new();
     while !pieces.is_empty() {
         let commands: Vec<Command> = pieces.iter().map(|(set, what)| store(&set.to_string(), what)).collect();
-        let ended = conn.wire().run_all(&commands, &mut |_| {}).map_err(during(action))?;
+        let ended = conn.run_all(&commands, &mut |_| {}).map_err(during(action))?;
         let mut again = Vec::new();
         for ((set, what), status) in pieces.into_iter().zip(ended) {
             let Err(error) = ImapError::check("UID STORE", status) else { continue };
@@ -162,7 +162,7 @@ pub fn remove(
         }
     }
     refused = mark_deleted(conn, uids)?;
-    let expunged = conn.wire().run(&Command::new("EXPUNGE"), &mut |_| {}).map_err(during("expunge"))?;
+    let expunged = conn.run(&Command::new("EXPUNGE"), &mut |_| {}).map_err(during("expunge"))?;
     guarded.restore(conn, mailbox, validity)?;
     if let Err(error) = ImapError::check("EXPUNGE", expunged) {
         let error = error.into_store(Reach::Message, "expunge");
@@ -196,7 +196,7 @@ fn mark_deleted(conn: &mut Conn, uids: &UidSet) -> Result<HashMap<u32, StoreErro
 fn uid_expunge(conn: &mut Conn, uids: &UidSet) -> Result<bool, StoreError> {
     let commands: Vec<Command> =
         uids.chunks(SET_MAX).iter().map(|set| Command::new("UID EXPUNGE").text(format!(" {set}"))).collect();
-    let ended = conn.wire().run_all(&commands, &mut |_| {}).map_err(during("expunge"))?;
+    let ended = conn.run_all(&commands, &mut |_| {}).map_err(during("expunge"))?;
     for status in ended {
         match ImapError::check("UID EXPUNGE", status) {
             Err(ImapError::Refused { .. }) => return Ok(false),
@@ -210,7 +210,7 @@ fn uid_expunge(conn: &mut Conn, uids: &UidSet) -> Result<bool, StoreError> {
 fn guard(conn: &mut Conn, ours: &UidSet) -> Result<UidSet, StoreError> {
     let mut found = Vec::new();
     let command = Command::new("UID SEARCH").text(" DELETED");
-    let result = conn.wire().run_ok(&command, &mut |response| match response {
+    let result = conn.run_ok(&command, &mut |response| match response {
         Response::Search { numbers, .. } => found.extend(numbers),
         Response::Esearch(answer) => found.extend(answer.all.iter().flat_map(|set| set.iter().collect::<Vec<_>>())),
         _ => {}
@@ -280,7 +280,7 @@ fn transfer(
             moved.extend(pairs.iter().copied().filter(|(from, to)| *from > 0 && *to > 0));
         }
     };
-    let ended = conn.wire().run(&command, &mut |response| {
+    let ended = conn.run(&command, &mut |response| {
         if let Response::Status(status) = response {
             learn(&status);
         }

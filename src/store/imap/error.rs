@@ -14,6 +14,8 @@ pub enum ImapError {
     Bye { code: Option<Code>, text: String },
     /// The server answered a command, named without its arguments, with NO or BAD.
     Refused { command: String, bad: bool, code: Option<Code>, text: String },
+    /// The mailbox has another UIDVALIDITY than a moment ago.
+    Renumbered { now: Option<u32>, was: Option<u32> },
     /// This command would change something on a server of which only copies are made. It was not sent.
     ReadOnly { command: &'static str },
     /// The server sent what makes no sense; the connection is of no use any more.
@@ -68,6 +70,7 @@ impl ImapError {
             ImapError::Protocol(_) => (Reach::Connection, Kind::Protocol, None),
             ImapError::Auth(_) => (Reach::Account, Kind::Auth, None),
             ImapError::ReadOnly { .. } => (reach, Kind::Refused, None),
+            ImapError::Renumbered { .. } => (Reach::Folder, Kind::Reset, None),
             ImapError::Bye { code, text } => match meaning(code.as_ref(), text, false) {
                 Some((_, Kind::Auth, hint)) => (Reach::Account, Kind::Auth, hint),
                 Some((_, Kind::Later, hint)) => (Reach::Account, Kind::Later, hint),
@@ -212,6 +215,10 @@ impl fmt::Display for ImapError {
             }
             ImapError::Protocol(what) => write!(f, "server broke the protocol: {what}"),
             ImapError::Auth(what) => f.write_str(what),
+            ImapError::Renumbered { now, was } => {
+                let number = |validity: &Option<u32>| validity.unwrap_or(0);
+                write!(f, "its UIDVALIDITY is {}, and was {}", number(now), number(was))
+            }
             ImapError::ReadOnly { command } => {
                 write!(f, "{command} was not sent: the account's mode lets nothing be changed on this server")
             }

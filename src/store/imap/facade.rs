@@ -7,9 +7,10 @@
 use super::error::ImapError;
 use super::token::{Frame, Next, Response, Status, StatusKind};
 use crate::fault::point;
-use crate::net::{NetError, Transport};
+use crate::net::{NetError, Transport, Waited};
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
+use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How the server takes literals (RFC 7888).
@@ -58,6 +59,8 @@ pub struct Line {
     pub literals: Literals,
     /// Lets no command through that changes anything on the server.
     pub read_only: bool,
+    /// How many commands of ours were sent.
+    pub tags: u32,
     frame: Frame,
     text: Vec<u8>,
     /// Read while waiting for `+`.
@@ -91,6 +94,7 @@ impl Line {
             transport,
             literals: Literals::Wait,
             read_only: false,
+            tags: 0,
             frame: Frame::new(),
             text: Vec::new(),
             held: VecDeque::new(),
@@ -195,6 +199,20 @@ impl Line {
     pub fn flush(&mut self) -> Result<(), ImapError> {
         match self.transport.flush() {
             Ok(()) => Ok(()),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// Whether something was read, or came in, that nobody has taken yet.
+    pub fn has_input(&self) -> bool {
+        !self.held.is_empty() || !self.transport.buffered().is_empty()
+    }
+
+    /// Waits for input, or until `wake` is readable.
+    pub fn wait(&mut self, wake: Option<BorrowedFd<'_>>) -> Result<Waited, ImapError> {
+        let timeout = self.transport.timeout();
+        match self.transport.wait_input(timeout, wake) {
+            Ok(waited) => Ok(waited),
             Err(error) => Err(self.failed(error)),
         }
     }

@@ -91,7 +91,7 @@ impl<'a> ImapFolder<'a> {
         }
         let mut highest = 0;
         let command = Command::new("UID FETCH").text(" * (UID)");
-        let result = self.conn.wire().run_ok(&command, &mut |response| {
+        let result = self.conn.run_ok(&command, &mut |response| {
             if let Response::Fetch(Fetch { uid: Some(uid), .. }) = response {
                 highest = highest.max(uid);
             }
@@ -307,7 +307,7 @@ fn headers(conn: &mut Conn, uids: &UidSet) -> Result<Identified, StoreError> {
         let texts =
             sets.iter().enumerate().flat_map(|(at, set)| set.chunks(SET_MAX).into_iter().map(move |text| (at, text)));
         let (of, commands): (Vec<usize>, Vec<Command>) = texts.map(|(at, text)| (at, ask(text))).unzip();
-        let ended = conn.wire().run_all(&commands, &mut |response| {
+        let ended = conn.run_all(&commands, &mut |response| {
             let Response::Fetch(fetch) = response else { return };
             let Some(uid) = fetch.uid.filter(|uid| uids.contains(*uid)) else { return };
             let email_id = email_id_of(&fetch);

@@ -36,7 +36,7 @@ pub fn all(conn: &mut Conn, subscribed_only: bool) -> Result<Vec<FolderInfo>, Im
     let before = commands.len();
     commands.extend(list_commands(conn));
     let mut setup = std::mem::take(conn.setup_mut());
-    let ended = conn.wire().run_all(&commands, &mut |response| {
+    let ended = conn.run_all(&commands, &mut |response| {
         setup.take(&response);
         found.take(response);
     });
@@ -57,7 +57,7 @@ fn plainly(conn: &mut Conn, subscribed_only: bool) -> Result<Vec<FolderInfo>, Im
     let mut found = Found::default();
     conn.caps_mut().forget("OBJECTID");
     let commands = plain_commands();
-    let ended = conn.wire().run_all(&commands, &mut |response| found.take(response))?;
+    let ended = conn.run_all(&commands, &mut |response| found.take(response))?;
     if let Some(status) = ended.into_iter().next() {
         ImapError::check("LIST", status)?;
     }
@@ -151,7 +151,7 @@ fn ask_statuses(conn: &mut Conn, folders: &[FolderInfo], found: &mut Found) -> R
             .filter(unknown)
             .map(|folder| Command::new("STATUS").string(&folder.wire).text(format!(" ({items})")))
             .collect();
-        let ended = conn.wire().run_all(&commands, &mut |response| found.take(response))?;
+        let ended = conn.run_all(&commands, &mut |response| found.take(response))?;
         let refused = !ended.is_empty() && ended.iter().all(|status| status.kind != StatusKind::Ok);
         if !(refused && conn.caps().has("OBJECTID")) {
             // A folder that can't be looked at now is found out when it is opened.
@@ -212,7 +212,7 @@ fn add_status(folder: &mut FolderInfo, status: &MailboxStatus) {
 pub fn one(conn: &mut Conn, wire: &[u8]) -> Result<Option<FolderInfo>, ImapError> {
     let mut found = Found::default();
     // Wildcards in the name may match others too.
-    conn.wire().run_ok(&Command::new("LIST").text(" \"\"").string(wire), &mut |response| found.take(response))?;
+    conn.run_ok(&Command::new("LIST").text(" \"\"").string(wire), &mut |response| found.take(response))?;
     let naming = conn.setup().naming.clone();
     let listed = found.listed.iter().find(|listed| folded(&listed.name) == folded(wire));
     Ok(listed.map(|listed| info(naming.name_of(&listed.name, listed.delimiter), listed, None)))
@@ -221,7 +221,7 @@ pub fn one(conn: &mut Conn, wire: &[u8]) -> Result<Option<FolderInfo>, ImapError
 /// The delimiter at the root of the server's names.
 pub fn delimiter(conn: &mut Conn) -> Result<Option<u8>, ImapError> {
     let mut delimiter = None;
-    conn.wire().run_ok(&Command::new("LIST").text(" \"\" \"\""), &mut |response| {
+    conn.run_ok(&Command::new("LIST").text(" \"\" \"\""), &mut |response| {
         if let Response::List(listed) = response {
             delimiter = listed.delimiter.or(delimiter);
         }

@@ -15,14 +15,12 @@ use crate::store::{Kind, Reach, StoreError};
 pub struct LoggedIn {
     pub handle: Handle,
     pub session: Session,
-    pub tags: u32,
     pub caps: Caps,
 }
 
 /// A connection on its way there.
 struct Start<'a> {
     handle: Handle,
-    tags: u32,
     /// `None` where the server has not said them yet.
     caps: Option<Caps>,
     settings: &'a ImapSettings,
@@ -32,7 +30,7 @@ struct Start<'a> {
 pub fn log_in(settings: &ImapSettings, stop: &Stop) -> Result<LoggedIn, StoreError> {
     settings.check()?;
     let transport = settings.connect(stop)?;
-    let mut start = Start { handle: Handle::new(Line::new(transport)), tags: 0, caps: None, settings };
+    let mut start = Start { handle: Handle::new(Line::new(transport)), caps: None, settings };
     let preauth = start.greeting().map_err(|error| error.into_store(Reach::Account, "connect"))?;
     let starttls = settings.command.is_none() && settings.tls.mode == TlsMode::StartTls;
     if preauth && settings.command.is_none() && settings.tls.mode != TlsMode::Implicit {
@@ -51,12 +49,12 @@ pub fn log_in(settings: &ImapSettings, stop: &Stop) -> Result<LoggedIn, StoreErr
         }
     };
     let caps = start.capabilities().map_err(|error| error.into_store(Reach::Account, "log in"))?;
-    Ok(LoggedIn { handle: start.handle, session, tags: start.tags, caps })
+    Ok(LoggedIn { handle: start.handle, session, caps })
 }
 
 impl Start<'_> {
     fn wire(&mut self) -> Wire<'_> {
-        Wire::new(self.handle.line(), &mut self.tags)
+        Wire::new(self.handle.line())
     }
 
     fn learn(&mut self, names: &[String]) {
@@ -131,7 +129,7 @@ impl Start<'_> {
         let mut greeted = greeted;
         let mut last = None;
         for mechanism in mechanisms {
-            match greeted.login(login, mechanism, &mut self.tags) {
+            match greeted.login(login, mechanism) {
                 Ok((session, done)) => {
                     self.caps = None;
                     for response in &done.untagged {

@@ -17,6 +17,7 @@ pub mod names;
 mod select;
 mod session;
 pub mod token;
+mod turn;
 mod upload;
 mod wire;
 
@@ -153,8 +154,8 @@ impl ImapOpener {
     /// Connects and logs in.
     pub fn connect(&self) -> Result<ImapStore, StoreError> {
         let logged_in = login::log_in(&self.settings, &self.stop)?;
-        let mut conn = Conn::new(logged_in, self.settings.send_id);
-        conn.wire().line().read_only = self.settings.read_only;
+        let mut conn = Conn::new(logged_in, self.settings.send_id, &self.stop);
+        conn.set_read_only(self.settings.read_only);
         let subscribed_only = self.settings.subscribed_only;
         Ok(ImapStore {
             conn,

@@ -71,6 +71,19 @@ impl Mark {
 
 /// Selects a mailbox. With `expect`, another UIDVALIDITY is [`Kind::Reset`].
 pub fn select(conn: &mut Conn, mailbox: &[u8], access: Access, expect: Option<u64>) -> Result<Selected, StoreError> {
+    select_and(conn, mailbox, access, expect, |_| Vec::new(), &mut |_| {}).map(|(selected, _)| selected)
+}
+
+/// Selects a mailbox and asks something of it in the same flight. How each of those commands ended is given unless they
+/// could not be sent along.
+pub fn select_and(
+    conn: &mut Conn,
+    mailbox: &[u8],
+    access: Access,
+    expect: Option<u64>,
+    ahead: impl Fn(&Conn) -> Vec<Command>,
+    each: &mut dyn FnMut(Response),
+) -> Result<(Selected, Vec<Status>), StoreError> {
     conn.settle().map_err(during("log in"))?;
     let name = match access {
         Access::Read => "EXAMINE",
@@ -81,22 +94,22 @@ pub fn select(conn: &mut Conn, mailbox: &[u8], access: Access, expect: Option<u6
         true => plain.clone().text(" (CONDSTORE)"),
         false => plain.clone(),
     };
-    let (mut status, mut selected) = run(conn, &command).map_err(during("select"))?;
+    let ahead = ahead(conn);
+    let (mut status, mut selected, mut ended) = conn.select(&command, &ahead, each).map_err(during("select"))?;
     if status.kind == StatusKind::Bad && conn.condstore() {
         // The parameter was too much for it.
-        (status, selected) = run(conn, &plain).map_err(during("select"))?;
+        (status, selected, ended) = conn.select(&plain, &[], each).map_err(during("select"))?;
     }
     if let Err(error) = ImapError::check(name, status) {
         return Err(explain(conn, mailbox, during("select")(error)));
     }
-    conn.set_selected(true);
     if let Some(expect) = expect
         && expect != u64::from(selected.validity.unwrap_or(0))
     {
         let cause = format!("its UIDVALIDITY is {}, and was {expect}", selected.validity.unwrap_or(0));
         return Err(StoreError::new(Reach::Folder, Kind::Reset, "select", cause));
     }
-    Ok(selected)
+    Ok((selected, ended))
 }
 
 /// Many servers say NO and no more to the name of a folder that is not there.
@@ -107,30 +120,38 @@ fn explain(conn: &mut Conn, mailbox: &[u8], mut error: StoreError) -> StoreError
     error
 }
 
-fn run(conn: &mut Conn, command: &Command) -> Result<(Status, Selected), ImapError> {
-    conn.set_selected(false);
-    let mut seen = Selected {
-        exists: 0,
-        validity: None,
-        uidnext: None,
-        modseq: 0,
-        writable: command.name == "SELECT",
-        flag_space: FlagSpace::all(),
-        at: Instant::now(),
-    };
-    let mut wire = conn.wire();
-    wire.line().exists = 0;
-    let status = wire.run(command, &mut |response| {
-        if let Response::Status(status) = response {
-            seen.learn(status.code.as_ref());
-        }
-    })?;
-    seen.exists = wire.line().exists;
-    seen.learn(status.code.as_ref());
-    if !seen.writable {
-        seen.flag_space = FlagSpace::none();
+/// What the answers to a SELECT say, as they come.
+pub struct Learned(Selected);
+
+impl Learned {
+    /// Nothing yet, of what a command of this name opens.
+    pub fn new(command: &str) -> Learned {
+        Learned(Selected {
+            exists: 0,
+            validity: None,
+            uidnext: None,
+            modseq: 0,
+            writable: command == "SELECT",
+            flag_space: FlagSpace::all(),
+            at: Instant::now(),
+        })
     }
-    Ok((status, seen))
+
+    pub fn take(&mut self, response: &Response) {
+        if let Response::Status(status) = response {
+            self.0.learn(status.code.as_ref());
+        }
+    }
+
+    /// The whole of it, once the command has ended.
+    pub fn finish(mut self, status: &Status, exists: u32) -> Selected {
+        self.0.exists = exists;
+        self.0.learn(status.code.as_ref());
+        if !self.0.writable {
+            self.0.flag_space = FlagSpace::none();
+        }
+        self.0
+    }
 }
 
 impl Selected {

@@ -79,7 +79,7 @@ impl Greeted {
     }
 
     /// Logs in. Where the server refuses, the connection comes back for another try.
-    pub fn login(self, login: &Login, mechanism: Mechanism, tags: &mut u32) -> Result<(Session, Done), Failed> {
+    pub fn login(self, login: &Login, mechanism: Mechanism) -> Result<(Session, Done), Failed> {
         let mask = mask(login);
         self.handle.line().transport.set_mask(Some(mask.clone()));
         let handle = self.handle.clone();
@@ -95,7 +95,7 @@ impl Greeted {
                 .through_crate(mechanism, |client| {
                     client.login(&login.user, login.password.expose()).map_err(Box::new)
                 }),
-            Mechanism::Login => self.login_with_literals(login, tags),
+            Mechanism::Login => self.login_with_literals(login),
         };
         handle.line().transport.set_mask(None);
         result.map_err(|failed| Failed { error: failed.error.masked(&*mask), ..failed })
@@ -135,10 +135,10 @@ impl Greeted {
     }
 
     /// The crate knows no literals: passwords with 8-bit characters are sent by us.
-    fn login_with_literals(self, login: &Login, tags: &mut u32) -> Result<(Session, Done), Failed> {
+    fn login_with_literals(self, login: &Login) -> Result<(Session, Done), Failed> {
         let command = Command::new("LOGIN").string(login.user.as_bytes()).string(login.password.expose().as_bytes());
         let mut untagged = Vec::new();
-        let ended = Wire::new(self.handle.line(), tags)
+        let ended = Wire::new(self.handle.line())
             .run(&command, &mut |response| untagged.push(response))
             .map_err(|error| Failed { error, greeted: None });
         match ImapError::check("LOGIN", ended?) {

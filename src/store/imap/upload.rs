@@ -58,7 +58,7 @@ pub fn upload(conn: &mut Conn, target: &Target<'_>, mut batch: Vec<Outgoing>) ->
     let mut queue = groups(&fit, &batch, several);
     let binary = conn.caps().has("BINARY");
     let mut flight: Flight<Group> = Flight::default();
-    let mut wire = conn.wire();
+    let mut wire = conn.wire().map_err(during("append"))?;
     // Whether the last command was refused on its way: what its end says decides about the next one.
     let mut cut_off = false;
     while !queue.is_empty() || !flight.is_empty() {

@@ -1,14 +1,16 @@
 //! Our own commands on the line: tags, literals, several commands in flight.
 
 use super::error::ImapError;
-use super::facade::{Bodies, Ignore, Line};
+use super::facade::{Bodies, Ignore, Line, Literals};
 use super::names::Astring;
 use super::token::{Response, Status};
+use super::turn::Turn;
+use crate::net::{NetError, Waited};
 use std::collections::VecDeque;
 use std::sync::MutexGuard;
 
 /// How many small commands may be in flight. Their text and their answers fit into the sockets' buffers.
-const WINDOW: usize = 16;
+pub const WINDOW: usize = 16;
 
 /// The longest set of UIDs in one command, in bytes: servers cut long lines off.
 pub const SET_MAX: usize = 1000;
@@ -40,14 +42,14 @@ impl Tag {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Text(Vec<u8>),
     Literal(Vec<u8>),
 }
 
 /// A command without its tag and line end.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
     /// What it is called in errors: no arguments.
     pub name: &'static str,
@@ -69,6 +71,14 @@ impl Command {
         self
     }
 
+    /// Whether it can be sent without waiting for the server in the middle of it.
+    pub fn flows(&self, literals: Literals) -> bool {
+        self.parts.iter().all(|part| match part {
+            Part::Text(_) => true,
+            Part::Literal(bytes) => literals.free(bytes.len() as u64),
+        })
+    }
+
     /// Adds a blank and a string: quoted, or as a literal where quotes can't hold it.
     pub fn string(self, string: &[u8]) -> Command {
         let mut command = self.text(" ");
@@ -82,35 +92,91 @@ impl Command {
     }
 }
 
-/// The line in our hands. The crate can't run meanwhile: `Conn` lends the line to one of both.
+/// Whether a command changes something on a server.
+pub fn changes_something(command: &str) -> bool {
+    WRITES.contains(&command)
+}
+
+/// Fails where a command may not be sent over this line at all.
+pub fn may(line: &Line, command: &'static str) -> Result<(), ImapError> {
+    match line.read_only && changes_something(command) {
+        true => Err(ImapError::ReadOnly { command }),
+        false => Ok(()),
+    }
+}
+
+fn begin(line: &mut Line, command: &'static str) -> Result<Tag, ImapError> {
+    may(line, command)?;
+    line.tags = line.tags.wrapping_add(1);
+    let tag = Tag(line.tags);
+    line.send(format!("m{} ", tag.0).as_bytes())?;
+    Ok(tag)
+}
+
+/// Writes a command whose literals need not be waited for.
+pub fn write(line: &mut Line, command: &Command) -> Result<Tag, ImapError> {
+    let tag = begin(line, command.name)?;
+    for part in &command.parts {
+        match part {
+            Part::Text(text) => line.send(text)?,
+            Part::Literal(bytes) => {
+                line.send(format!("{{{}+}}\r\n", bytes.len()).as_bytes())?;
+                line.send(bytes)?;
+            }
+        }
+    }
+    line.send(b"\r\n")?;
+    Ok(tag)
+}
+
+/// The line in our hands. The crate can't run meanwhile, nor can another user of the line.
 pub struct Wire<'a> {
     line: MutexGuard<'a, Line>,
-    tags: &'a mut u32,
+    // Behind the line: who comes next finds it free.
+    turn: Option<Turn<'a>>,
+    unanswered: usize,
+}
+
+impl Drop for Wire<'_> {
+    fn drop(&mut self) {
+        if let Some(turn) = &self.turn
+            && self.unanswered > 0
+        {
+            // Whoever came next would read answers that are not his.
+            turn.turns().break_off();
+        }
+    }
 }
 
 impl<'a> Wire<'a> {
-    pub fn new(line: MutexGuard<'a, Line>, tags: &'a mut u32) -> Wire<'a> {
-        Wire { line, tags }
+    /// The line of one user alone.
+    pub fn new(line: MutexGuard<'a, Line>) -> Wire<'a> {
+        Wire { line, turn: None, unanswered: 0 }
+    }
+
+    /// The line in a user's turn, with so many commands unanswered.
+    pub fn in_turn(line: MutexGuard<'a, Line>, turn: Turn<'a>, unanswered: usize) -> Wire<'a> {
+        Wire { line, turn: Some(turn), unanswered }
     }
 
     pub fn line(&mut self) -> &mut Line {
         &mut self.line
     }
 
-    /// Whether a command may be sent over this line at all.
-    pub fn may(&self, command: &'static str) -> Result<(), ImapError> {
-        match self.line.read_only && WRITES.contains(&command) {
-            true => Err(ImapError::ReadOnly { command }),
-            false => Ok(()),
+    /// Lets others write behind what was sent: in this turn nothing more is.
+    pub fn close(&mut self) {
+        if let Some(turn) = &mut self.turn {
+            turn.close();
         }
     }
 
     /// A new tag for a command, with its text put on the line.
     pub fn begin(&mut self, command: &'static str) -> Result<Tag, ImapError> {
-        self.may(command)?;
-        *self.tags = self.tags.wrapping_add(1);
-        let tag = Tag(*self.tags);
-        self.line.send(format!("m{} ", tag.0).as_bytes())?;
+        if self.turn.as_ref().is_some_and(|turn| !turn.is_open()) {
+            return Err(ImapError::Protocol(format!("{command} was to be sent when it was another one's turn")));
+        }
+        let tag = begin(&mut self.line, command)?;
+        self.unanswered += 1;
         Ok(tag)
     }
 
@@ -157,13 +223,55 @@ impl<'a> Wire<'a> {
 
     /// The next response, all that is queued being sent first.
     pub fn next(&mut self, bodies: &mut dyn Bodies) -> Result<Response, ImapError> {
-        self.line.flush()?;
-        self.line.next(bodies)
+        self.send_queued()?;
+        let response = self.line.next(bodies)?;
+        if matches!(response, Response::Tagged { .. }) {
+            self.unanswered = self.unanswered.saturating_sub(1);
+        }
+        Ok(response)
+    }
+
+    /// Sends what is queued, what others announce included, until there is something to read.
+    fn send_queued(&mut self) -> Result<(), ImapError> {
+        let Some(turn) = &self.turn else { return self.line.flush() };
+        let turns = turn.turns();
+        loop {
+            turns.write(&mut self.line)?;
+            self.line.flush()?;
+            if self.line.has_input() {
+                return Ok(());
+            }
+            match self.line.wait(turns.wake())? {
+                Waited::Woken => turns.woken(),
+                Waited::Input => return Ok(()),
+                Waited::Nothing => return Err(ImapError::Net(NetError::Timeout(self.line.transport.timeout()))),
+            }
+        }
+    }
+
+    /// Reads until everything that was sent is answered.
+    pub fn drain(&mut self) -> Result<(), ImapError> {
+        self.close();
+        while self.unanswered > 0 {
+            self.next(&mut Ignore)?;
+        }
+        Ok(())
     }
 
     /// Runs one command to its end; untagged responses go to `each`.
     pub fn run(&mut self, command: &Command, each: &mut dyn FnMut(Response)) -> Result<Status, ImapError> {
         let tag = self.send(command)?;
+        self.until(tag, each)
+    }
+
+    /// Like [`Wire::run`], but NO and BAD are errors.
+    pub fn run_ok(&mut self, command: &Command, each: &mut dyn FnMut(Response)) -> Result<Status, ImapError> {
+        let status = self.run(command, each)?;
+        ImapError::check(command.name, status)
+    }
+
+    /// Reads on until the command with this tag has ended; untagged responses go to `each`.
+    pub fn until(&mut self, tag: Tag, each: &mut dyn FnMut(Response)) -> Result<Status, ImapError> {
         let mut flight = Flight::default();
         flight.push(tag, ());
         loop {
@@ -174,23 +282,34 @@ impl<'a> Wire<'a> {
         }
     }
 
-    /// Like [`Wire::run`], but NO and BAD are errors.
-    pub fn run_ok(&mut self, command: &Command, each: &mut dyn FnMut(Response)) -> Result<Status, ImapError> {
-        let status = self.run(command, each)?;
-        ImapError::check(command.name, status)
-    }
-
     /// Runs commands one after another without waiting in between. How each of them ended, in order.
     pub fn run_all(&mut self, commands: &[Command], each: &mut dyn FnMut(Response)) -> Result<Vec<Status>, ImapError> {
+        self.go_on(commands, Vec::new(), each)
+    }
+
+    /// Like [`Wire::run_all`], where the first commands were sent already, with these tags.
+    pub fn go_on(
+        &mut self,
+        commands: &[Command],
+        sent: Vec<Tag>,
+        each: &mut dyn FnMut(Response),
+    ) -> Result<Vec<Status>, ImapError> {
         let mut ended: Vec<Option<Status>> = vec![None; commands.len()];
         let mut flight = Flight::default();
         let mut next = 0;
+        for tag in sent {
+            flight.push(tag, next);
+            next += 1;
+        }
         while next < commands.len() || !flight.is_empty() {
             if next < commands.len() && flight.len() < WINDOW {
                 let tag = self.send(&commands[next])?;
                 flight.push(tag, next);
                 next += 1;
                 continue;
+            }
+            if next == commands.len() {
+                self.close();
             }
             match flight.sort(self.next(&mut Ignore)?)? {
                 Sorted::Ended(at, status) => ended[at] = Some(status),
@@ -220,6 +339,11 @@ impl<T> Default for Flight<T> {
 impl<T> Flight<T> {
     pub fn push(&mut self, tag: Tag, what: T) {
         self.0.push_back((tag, what));
+    }
+
+    /// Like [`Flight::push`], where there is something that the command is for.
+    pub fn extend(&mut self, tag: Tag, what: Option<T>) {
+        self.0.extend(what.map(|what| (tag, what)));
     }
 
     pub fn len(&self) -> usize {

@@ -1,0 +1,237 @@
+//! Several users of one line: who may write, and who may read.
+//!
+//! Each user says beforehand what it sends first, its *flight*. Flights are written in the order in which they were
+//! announced, as soon as the one before is written whole; the answers are read in the same order, each by its own user.
+//! So many folders cost hardly more round trips than one, and nobody ever reads what is not his.
+//!
+//! A flight that needs a mailbox selected brings its SELECT along, for the case that another user's flight came in
+//! between. What it finds is checked before any answer is believed; commands that change something are not written
+//! before that.
+
+use super::error::ImapError;
+use super::facade::Line;
+use super::wire::{Command, Tag, write};
+use crate::net::{NetError, Stop};
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// How many flights may be unanswered. Their text fits into the sockets' buffers.
+const WRITTEN_MAX: usize = 32;
+
+/// The number of a user of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lane(pub u64);
+
+/// What a user sends first.
+pub struct Flight {
+    pub lane: Lane,
+    /// Selects the user's mailbox; sent if another one may be selected.
+    pub select: Option<Command>,
+    /// Whether it is sent whatever is selected.
+    pub anew: bool,
+    pub commands: Vec<Command>,
+    /// Whether that is all: what comes next may be written behind it.
+    pub closed: bool,
+}
+
+/// The tags of a flight that was written.
+#[derive(Debug, Default)]
+pub struct Sent {
+    pub select: Option<Tag>,
+    pub tags: Vec<Tag>,
+}
+
+#[derive(Default)]
+struct Order {
+    tickets: u64,
+    lanes: u64,
+    waiting: VecDeque<(u64, Flight)>,
+    written: VecDeque<(u64, Sent)>,
+    /// Whether whoever wrote last has more to write.
+    open: bool,
+    /// Whose mailbox is selected once all that was written is carried out.
+    selected: Option<Lane>,
+    /// Client and server no longer agree on where they are.
+    broken: bool,
+}
+
+/// The order of the users of one line.
+pub struct Turns {
+    order: Mutex<Order>,
+    turned: Condvar,
+    /// Readable when a flight was announced while somebody reads.
+    wake: Option<(UnixStream, UnixStream)>,
+    stop: Stop,
+}
+
+impl Turns {
+    pub fn new(stop: Stop) -> Turns {
+        // Without it, what is announced while somebody waits for an answer is written when that has come.
+        let wake = UnixStream::pair().ok();
+        let wake = wake.filter(|(ours, theirs)| [ours, theirs].iter().all(|end| end.set_nonblocking(true).is_ok()));
+        Turns { order: Mutex::default(), turned: Condvar::new(), wake, stop }
+    }
+
+    fn order(&self) -> MutexGuard<'_, Order> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A number for another user.
+    pub fn lane(&self) -> Lane {
+        let mut order = self.order();
+        order.lanes += 1;
+        Lane(order.lanes)
+    }
+
+    pub fn is_broken(&self) -> bool {
+        self.order().broken
+    }
+
+    /// Lets nobody use the line any more.
+    pub fn break_off(&self) {
+        self.order().broken = true;
+        self.turned.notify_all();
+    }
+
+    /// Whose mailbox is selected once all that was written is carried out.
+    pub fn selected(&self) -> Option<Lane> {
+        self.order().selected
+    }
+
+    pub fn set_selected(&self, lane: Option<Lane>) {
+        self.order().selected = lane;
+    }
+
+    /// A user's mailbox could not be selected: none is, unless somebody else selects one behind it.
+    pub fn unselected(&self, lane: Lane) {
+        let mut order = self.order();
+        order.selected = order.selected.filter(|selected| *selected != lane);
+    }
+
+    /// What is readable when there may be something to write.
+    pub fn wake(&self) -> Option<BorrowedFd<'_>> {
+        self.wake.as_ref().map(|(reader, _)| reader.as_fd())
+    }
+
+    /// Takes note of having been woken.
+    pub fn woken(&self) {
+        if let Some((reader, _)) = &self.wake {
+            // Nothing to read means that somebody else took note.
+            drop((&*reader).read(&mut [0_u8; 64]));
+        }
+    }
+
+    /// Announces a flight, and waits until its answers are the next to be read. `line` gives the line, which the user
+    /// whose turn it is may keep.
+    pub fn take<'a>(
+        &'a self,
+        flight: Flight,
+        line: impl Fn() -> MutexGuard<'a, Line>,
+    ) -> Result<(Turn<'a>, Sent), ImapError> {
+        let closed = flight.closed;
+        let mut order = self.order();
+        order.tickets += 1;
+        let ticket = order.tickets;
+        order.waiting.push_back((ticket, flight));
+        if let (Some((_, writer)), false) = (&self.wake, order.written.is_empty()) {
+            // Where there is no room for another byte, the reader is woken as well.
+            drop((&*writer).write(&[0]));
+        }
+        loop {
+            if order.broken {
+                order.waiting.retain(|(other, _)| *other != ticket);
+                order.written.retain(|(other, _)| *other != ticket);
+                return Err(self.broken());
+            }
+            if let Some((first, sent)) = order.written.front_mut()
+                && *first == ticket
+            {
+                let sent = std::mem::take(sent);
+                return Ok((Turn { turns: self, ticket, open: !closed }, sent));
+            }
+            if order.written.is_empty() && order.waiting.front().is_some_and(|(first, _)| *first == ticket) {
+                drop(order);
+                self.write(&mut line())?;
+                order = self.order();
+                continue;
+            }
+            order = self.turned.wait(order).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn broken(&self) -> ImapError {
+        ImapError::Net(if self.stop.is_set() { NetError::Stopped } else { NetError::Closed })
+    }
+
+    /// Writes what was announced, as far as its turn has come.
+    pub fn write(&self, line: &mut Line) -> Result<(), ImapError> {
+        loop {
+            let mut order = self.order();
+            if order.open || order.written.len() >= WRITTEN_MAX || order.broken {
+                return Ok(());
+            }
+            let Some((ticket, flight)) = order.waiting.pop_front() else { return Ok(()) };
+            order.open = !flight.closed;
+            let select = flight.select.filter(|_| flight.anew || order.selected != Some(flight.lane));
+            if select.is_some() {
+                order.selected = Some(flight.lane);
+            }
+            drop(order);
+            let mut sent = Sent::default();
+            let written = (|| {
+                if let Some(select) = &select {
+                    sent.select = Some(write(line, select)?);
+                }
+                for command in &flight.commands {
+                    sent.tags.push(write(line, command)?);
+                }
+                Ok(())
+            })();
+            if let Err(error) = written {
+                self.break_off();
+                return Err(error);
+            }
+            self.order().written.push_back((ticket, sent));
+        }
+    }
+}
+
+/// The right to read the next answers, and to write where the flight was not closed.
+pub struct Turn<'a> {
+    turns: &'a Turns,
+    ticket: u64,
+    open: bool,
+}
+
+impl Turn<'_> {
+    pub fn turns(&self) -> &Turns {
+        self.turns
+    }
+
+    /// Whether this user may still write.
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Nothing more is written in this turn.
+    pub fn close(&mut self) {
+        if std::mem::take(&mut self.open) {
+            self.turns.order().open = false;
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut order = self.turns.order();
+        if self.open {
+            order.open = false;
+        }
+        order.written.retain(|(ticket, _)| *ticket != self.ticket);
+        drop(order);
+        self.turns.turned.notify_all();
+    }
+}
