@@ -132,6 +132,30 @@ pub trait Store: Send {
     /// where the folder's generation is another.
     fn open(&mut self, wire: &[u8], access: Access, expect: Option<u64>) -> Result<Box<dyn Folder + '_>, StoreError>;
 
+    /// Like [`Store::open`], where [`Folder::changes`] is asked next, and with the same `since`: a store that can asks
+    /// for them along with the opening. `seen` is the cursor that its last list gave.
+    fn open_to_look(
+        &mut self,
+        wire: &[u8],
+        access: Access,
+        since: Option<&Cursor>,
+        seen: Option<&Cursor>,
+    ) -> Result<Box<dyn Folder + '_>, StoreError> {
+        let _ = (since, seen);
+        self.open(wire, access, None)
+    }
+
+    /// Another user of the same connection, for another thread; `None` where a connection has one user only. What
+    /// several of them wait for is waited for at the same time.
+    fn another(&mut self) -> Option<Box<dyn Store>> {
+        None
+    }
+
+    /// Whether the connection broke, so that nothing more can be done with it.
+    fn is_broken(&self) -> bool {
+        false
+    }
+
     /// The wire name that [`Store::create`] would use, or why there can be none.
     fn wire_for(&mut self, name: &FolderName) -> Result<Vec<u8>, StoreError>;
 

@@ -106,6 +106,29 @@ impl Store for TracedStore {
         Ok(Box::new(TracedFolder { inner, tell, name }))
     }
 
+    fn open_to_look(
+        &mut self,
+        wire: &[u8],
+        access: Access,
+        since: Option<&Cursor>,
+        seen: Option<&Cursor>,
+    ) -> Result<Box<dyn Folder + '_>, StoreError> {
+        let name = shown(wire);
+        let tell = self.tell.clone();
+        let result = self.inner.open_to_look(wire, access, since, seen);
+        let inner = said(&tell, || format!("{name}: open for {access:?}"), result, |_| String::new())?;
+        Ok(Box::new(TracedFolder { inner, tell, name }))
+    }
+
+    fn another(&mut self) -> Option<Box<dyn Store>> {
+        let inner = self.inner.another()?;
+        Some(Box::new(TracedStore { inner, tell: self.tell.clone() }))
+    }
+
+    fn is_broken(&self) -> bool {
+        self.inner.is_broken()
+    }
+
     fn wire_for(&mut self, name: &FolderName) -> Result<Vec<u8>, StoreError> {
         self.inner.wire_for(name)
     }

@@ -146,7 +146,7 @@ impl Run<'_> {
         }
         if self.stop.is_set() || looks.is_empty() {
             self.end_restoring(pool)?;
-            pool.close();
+            self.close(pool);
             return Ok(());
         }
         self.take_turn(&looks, pool)?;
@@ -158,8 +158,16 @@ impl Run<'_> {
             self.execute(planned, pool, &doubt);
         }
         self.end_restoring(pool)?;
-        pool.close();
+        self.close(pool);
         Ok(())
+    }
+
+    fn close(&self, pool: &Pool<'_>) {
+        if let Some(Failure { error, .. }) = pool.refused() {
+            let text = format!("another connection could not be made, which cost nothing but time: {error}");
+            self.tell(Event::Note { account: self.account.name.clone(), folder: None, text });
+        }
+        pool.close();
     }
 
     /// Says how many messages of these folders wait after failures of their own, and until when.
@@ -254,8 +262,8 @@ impl Run<'_> {
     }
 
     fn look_at(&self, changed: &[Work], pool: &Pool<'_>) -> Result<Vec<Look>, Failure> {
-        let extra = changed.len() / LOOKS_WORTH_A_CONNECTION;
-        let results = pool.run(changed, 1 + extra, self.stop, |work, stores, _| match work.missing {
+        let worth = (changed.len(), LOOKS_WORTH_A_CONNECTION);
+        let results = pool.run(changed, worth, self.stop, |work, stores, _| match work.missing {
             Some(missing) => look_one_side(work.job.clone(), missing.other(), stores),
             None => look(work.job.clone(), stores, self.state, self.options.dry_run),
         });
@@ -395,8 +403,7 @@ impl Run<'_> {
                 first: Mutex::new(Some((look, plan))),
             })
             .collect();
-        let workers = 1 + total / WORTH_A_CONNECTION;
-        let results = pool.run(&jobs, workers, self.stop, |Planning { job, reported, first }, stores, attempt| {
+        let results = pool.run(&jobs, (total, WORTH_A_CONNECTION), self.stop, |Planning { job, reported, first }, stores, attempt| {
             let first = first.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
             let (mut look, plan) = match first {
                 Some(planned) if attempt == 0 => planned,

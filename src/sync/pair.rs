@@ -85,6 +85,11 @@ impl Job {
         self.stored[side].as_ref().is_none_or(Cursor::is_start)
     }
 
+    /// Whether a side need not be asked for its changes.
+    fn needs_no_look_on(&self, side: Side) -> bool {
+        !self.intents && self.is_unchanged_on(side)
+    }
+
     fn is_unchanged_on(&self, side: Side) -> bool {
         match (&self.stored[side], &self.seen[side]) {
             (Some(stored), Some(seen)) => stored.proves_unchanged(seen),
@@ -253,13 +258,13 @@ pub fn look(job: Job, stores: &mut Stores, state: &State, dry_run: bool) -> Resu
     let access = Sides::from_fn(|side| job.policy.access(side, dry_run));
     let Sides { local, remote } = stores;
     let mut folders: Sides<Box<dyn Folder + '_>> = Sides {
-        local: local.open(&job.wires.local, access.local, None).map_err(Failure::on(Side::Local))?,
-        remote: remote.open(&job.wires.remote, access.remote, None).map_err(Failure::on(Side::Remote))?,
+        local: open_to_look(&job, Side::Local, local.as_mut(), access.local)?,
+        remote: open_to_look(&job, Side::Remote, remote.as_mut(), access.remote)?,
     };
     let changes = Sides::try_from_fn(|side| {
         let stored = job.stored[side].as_ref();
         match stored {
-            Some(stored) if !job.intents && job.is_unchanged_on(side) => Ok(Changes::none(stored.clone())),
+            Some(stored) if job.needs_no_look_on(side) => Ok(Changes::none(stored.clone())),
             since => {
                 let known = KnownIn { state, folder: job.id, side };
                 let changes = folders[side].changes(since, &known).map_err(Failure::on(side))?;
@@ -329,6 +334,20 @@ pub fn look(job: Job, stores: &mut Stores, state: &State, dry_run: bool) -> Resu
         look.start_over();
     }
     Ok(look)
+}
+
+fn open_to_look<'a>(
+    job: &Job,
+    side: Side,
+    store: &'a mut dyn Store,
+    access: Access,
+) -> Result<Box<dyn Folder + 'a>, Failure> {
+    let (since, seen) = (job.stored[side].as_ref(), job.seen[side].as_ref());
+    let opened = match job.needs_no_look_on(side) {
+        true => store.open(&job.wires[side], access, None),
+        false => store.open_to_look(&job.wires[side], access, since, seen),
+    };
+    opened.map_err(Failure::on(side))
 }
 
 /// Fails where a listing can't be worked with.

@@ -7,27 +7,96 @@ use crate::store::{Reach, Stop};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
+/// How many threads share a connection, where it can be shared. What one of them waits for on the line is waited for by
+/// all at once, so this many folders cost the round trips of one.
+const USERS: usize = 16;
+
 /// The connections of one account that nobody uses at the moment.
 pub struct Pool<'a> {
     account: &'a Account,
     idle: Mutex<Vec<Stores>>,
+    /// How many connections were made, but for those that broke. Held while another one is being made.
+    made: Mutex<usize>,
+    /// Why there are fewer connections than there could be.
+    refused: Mutex<Option<Failure>>,
 }
 
 impl<'a> Pool<'a> {
     pub fn new(account: &'a Account) -> Self {
-        Pool { account, idle: Mutex::new(Vec::new()) }
+        Pool { account, idle: Mutex::default(), made: Mutex::default(), refused: Mutex::default() }
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Stores>> {
         self.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
+    fn made(&self) -> MutexGuard<'_, usize> {
+        self.made.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn pop(&self) -> Option<Stores> {
+        let mut idle = self.idle();
+        idle.retain(|stores| Side::BOTH.into_iter().all(|side| !stores[side].is_broken()));
+        idle.pop()
+    }
+
     /// An idle connection to each side, or new ones.
     pub fn take(&self) -> Result<Stores, Failure> {
-        if let Some(stores) = self.idle().pop() {
+        if let Some(stores) = self.pop() {
             return Ok(stores);
         }
+        let mut made = self.made();
+        // Somebody else may have made one that can be shared.
+        if let Some(stores) = self.pop() {
+            return Ok(stores);
+        }
+        let mut stores = self.open()?;
+        *made += 1;
+        if *made > 1 {
+            // Those whose connection broke as well wait for this one.
+            self.share(&mut stores, USERS);
+        }
+        Ok(stores)
+    }
+
+    fn open(&self) -> Result<Stores, Failure> {
         Sides::try_from_fn(|side: Side| self.account.stores[side].open().map_err(Failure::on(side)))
+    }
+
+    /// Makes a connection idle for each of so many users in all, where one side's can be shared. Never both sides': two
+    /// users that each have their turn on one and wait for the other would wait for ever.
+    fn share(&self, stores: &mut Stores, users: usize) {
+        while self.idle().len() + 1 < users {
+            let others = stores.as_mut().map(|store| store.another());
+            let (side, shared) = match others {
+                Sides { local: None, remote: Some(remote) } => (Side::Remote, remote),
+                Sides { local: Some(local), remote: None } => (Side::Local, local),
+                _ => break,
+            };
+            // Should it fail, there are fewer users, and whoever needs it is told why.
+            let Ok(own) = self.account.stores[side.other()].open() else { break };
+            self.give(Sides::with(side, shared, own));
+        }
+    }
+
+    /// Makes another connection, beside those that there are; whether that went well. If not, all is done over those.
+    fn add(&self) -> bool {
+        match self.open() {
+            Ok(stores) => {
+                *self.made() += 1;
+                self.give(stores);
+                true
+            }
+            Err(failure) => {
+                *self.refused.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(failure);
+                false
+            }
+        }
+    }
+
+    /// Why there are fewer connections than there could be; asked once.
+    pub fn refused(&self) -> Option<Failure> {
+        self.refused.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take()
     }
 
     /// Gives connections back. Broken ones are not given back but dropped.
@@ -43,13 +112,15 @@ impl<'a> Pool<'a> {
         }
     }
 
-    /// Does `work` for every job, on at most `workers` threads and never more than the account's `connections`. A job
-    /// whose connection broke is tried once more on a new one, as attempt 1. `None` for jobs that were not begun: the
-    /// user asked to stop, or a failure reached the whole account.
+    /// Does `work` for every job, on as many threads as there are users of the connections: each connection has one, or
+    /// several where it can be shared. There are as many connections as are worth it for `pieces` of work, at `worth`
+    /// pieces each, and never more than the account's `connections`. A job whose connection broke is tried once more on a
+    /// new one, as attempt 1. `None` for jobs that were not begun: the user asked to stop, or a failure reached the whole
+    /// account.
     pub fn run<J: Sync, R: Send>(
         &self,
         jobs: &[J],
-        workers: usize,
+        (pieces, worth): (usize, usize),
         stop: &Stop,
         work: impl Fn(&J, &mut Stores, usize) -> Result<R, Failure> + Sync,
     ) -> Vec<Option<Result<R, Failure>>> {
@@ -69,14 +140,34 @@ impl<'a> Pool<'a> {
                 *results[at].lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(result);
             }
         };
-        let workers = workers.min(self.account.connections).min(jobs.len());
+        let users = self.users(jobs.len());
+        // A connection that is shared waits for the line once for all its users: more of them only bring more bytes.
+        let worth = if users > 1 { worth * USERS * 4 } else { worth };
+        let connections = (1 + pieces / worth).min(self.account.connections).min(jobs.len());
+        let more = connections.saturating_sub(*self.made());
         std::thread::scope(|scope| {
-            for _ in 1..workers {
+            for _ in 1..users {
                 scope.spawn(worker);
+            }
+            for _ in 0..more {
+                scope.spawn(|| {
+                    if self.add() {
+                        worker();
+                    }
+                });
             }
             worker();
         });
         results.into_iter().map(|result| result.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner())).collect()
+    }
+
+    /// How many users the connections that there are have, at most as many as are wanted; 1 or more.
+    fn users(&self, wanted: usize) -> usize {
+        if let Some(mut stores) = self.pop() {
+            self.share(&mut stores, wanted.min(USERS));
+            self.give(stores);
+        }
+        self.idle().len().clamp(1, wanted.max(1))
     }
 
     fn attempts<J, R>(

@@ -4,7 +4,7 @@
 //! those that are new, must be as many as the server counts (EXISTS). Else everything is listed, and a listing that
 //! does not add up is called incomplete. A message counts as gone only after it was asked for again, by its UID.
 
-use super::conn::during;
+use super::conn::{Conn, during};
 use super::download::{existing, flags_of};
 use super::error::ImapError;
 use super::folder::ImapFolder;
@@ -16,6 +16,9 @@ use crate::store::{Known, NothingKnown, StoreError};
 
 /// Some providers show only this many messages of a folder, the newest.
 const WINDOW: u64 = 10_000;
+
+/// With fewer new messages, sizes would cost more time than they save: they only make downloads even.
+const SIZES_WORTH_A_QUESTION: usize = 200;
 
 /// Says what changed since `since`, compared with what is known.
 pub fn look(folder: &mut ImapFolder<'_>, since: Option<&Cursor>, known: &dyn Known) -> Result<Changes, StoreError> {
@@ -45,6 +48,73 @@ pub fn look(folder: &mut ImapFolder<'_>, since: Option<&Cursor>, known: &dyn Kno
 fn went_back(folder: &ImapFolder<'_>, since: &Cursor) -> bool {
     let next = folder.selected.uidnext.filter(|next| *next > 0);
     Mark::parse(&since.mark).is_some_and(|mark| next.is_some_and(|next| mark.uidnext > next))
+}
+
+/// What can be asked of a mailbox before it is known how it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Flags of all that changed after a modification sequence, and, with `vanished`, what is gone since.
+    Since { modseq: u64, vanished: bool },
+    /// Flags of all, with or without sizes.
+    All { sizes: bool },
+}
+
+impl Question {
+    pub fn command(&self) -> Command {
+        let text = match self {
+            Question::Since { modseq, vanished } => {
+                let vanished = if *vanished { " VANISHED" } else { "" };
+                format!(" 1:* (UID FLAGS) (CHANGEDSINCE {modseq}{vanished})")
+            }
+            Question::All { sizes: true } => " 1:* (UID FLAGS RFC822.SIZE)".to_owned(),
+            Question::All { sizes: false } => " 1:* (UID FLAGS)".to_owned(),
+        };
+        Command::new("UID FETCH").text(text)
+    }
+}
+
+/// What came in answer to a [`Question`].
+#[derive(Debug, Default)]
+pub struct Answer {
+    listed: Vec<(u32, Flags, Option<u64>)>,
+    /// Sets of UIDs that are said to be gone.
+    vanished: Vec<UidSet>,
+}
+
+impl Answer {
+    pub fn take(&mut self, response: Response) {
+        match response {
+            Response::Fetch(Fetch { uid: Some(uid), flags: Some(names), size, .. }) => {
+                self.listed.push((uid, flags_of(&names), size));
+            }
+            Response::Vanished { uids, .. } => self.vanished.push(uids),
+            _ => {}
+        }
+    }
+}
+
+/// A question that was sent along with the opening of the mailbox, and its answer.
+pub struct Asked {
+    pub question: Question,
+    pub answer: Answer,
+}
+
+/// The question that will be asked of a mailbox most likely, going by what the list said of it; `None` where there is
+/// nothing to ask.
+pub fn worth_asking(conn: &Conn, since: Option<&Cursor>, seen: Option<&Cursor>) -> Option<Question> {
+    let (before, now) = (since.and_then(|since| Mark::parse(&since.mark)), Mark::parse(&seen?.mark)?);
+    let same = since.is_none_or(|since| seen.is_some_and(|seen| seen.generation == since.generation));
+    if now.count == 0 || !same {
+        return None;
+    }
+    match before {
+        Some(before) if conn.condstore() && before.modseq > 0 && now.modseq >= before.modseq => {
+            Some(Question::Since { modseq: before.modseq, vanished: conn.setup().qresync })
+        }
+        Some(before) if before.uidnext == 0 => Some(Question::All { sizes: true }),
+        None => Some(Question::All { sizes: true }),
+        Some(_) => Some(Question::All { sizes: false }),
+    }
 }
 
 /// What a FETCH of flags brought.
@@ -103,26 +173,27 @@ fn quick(
 
 /// Flags of all that changed after `modseq`, and, with QRESYNC, what is gone since. `None` where the server refuses.
 fn changed_since(folder: &mut ImapFolder<'_>, modseq: u64, known: &dyn Known) -> Result<Option<Seen>, StoreError> {
-    let vanished = if folder.conn.setup().qresync { " VANISHED" } else { "" };
-    let command = Command::new("UID FETCH").text(format!(" 1:* (UID FLAGS) (CHANGEDSINCE {modseq}{vanished})"));
     let mut seen = Seen::default();
     let mut failure = None;
-    let mut listed: Vec<(u32, Flags)> = Vec::new();
-    let result = folder.conn.run_ok(&command, &mut |response| match response {
-        Response::Fetch(Fetch { uid: Some(uid), flags: Some(names), .. }) => listed.push((uid, flags_of(&names))),
-        Response::Vanished { uids, .. } => seen.vanished.push(uids),
-        _ => {}
-    });
-    match result {
-        Ok(_) => {}
-        Err(ImapError::Refused { .. }) => return Ok(None),
-        Err(error) => return Err(during("list")(error)),
-    }
+    let question = Question::Since { modseq, vanished: folder.conn.setup().qresync };
+    let answer = match folder.asked.take() {
+        Some(asked) if asked.question == question => asked.answer,
+        _ => {
+            let mut answer = Answer::default();
+            match folder.conn.run_ok(&question.command(), &mut |response| answer.take(response)) {
+                Ok(_) => answer,
+                Err(ImapError::Refused { .. }) => return Ok(None),
+                Err(error) => return Err(during("list")(error)),
+            }
+        }
+    };
+    let Answer { mut listed, vanished } = answer;
+    seen.vanished = vanished;
     // Stable, so that the last of several lines for one message counts.
-    listed.sort_by_key(|(uid, _)| *uid);
+    listed.sort_by_key(|(uid, ..)| *uid);
     let mut listed = listed.into_iter().peekable();
-    while let Some((uid, flags)) = listed.next() {
-        if listed.peek().is_some_and(|(next, _)| *next == uid) {
+    while let Some((uid, flags, _)) = listed.next() {
+        if listed.peek().is_some_and(|(next, ..)| *next == uid) {
             continue;
         }
         let key = Key::Uid(uid);
@@ -207,9 +278,8 @@ impl Comparison {
         Comparison { known, listed, appeared: Vec::new(), reflagged: Vec::new(), uids: Vec::new() }
     }
 
-    fn take(&mut self, uid: u32, names: &[String], size: Option<u64>) {
+    fn take(&mut self, uid: u32, flags: Flags, size: Option<u64>) {
         let key = Key::Uid(uid);
-        let flags = flags_of(names);
         self.uids.push(uid);
         match self.known.binary_search_by(|(other, _)| other.cmp(&key)) {
             Ok(at) => {
@@ -262,12 +332,14 @@ fn list_once(folder: &mut ImapFolder<'_>, known: &dyn Known) -> Result<(Changes,
     let cursor = folder.selected.cursor();
     let mut comparison = Comparison::new(known.all()?);
     // Sizes cost some servers a look at every message: they are asked for where all messages are new, or later.
-    let size = if comparison.known.is_empty() { " RFC822.SIZE" } else { "" };
-    if folder.conn.exists() > 0 {
-        let command = Command::new("UID FETCH").text(format!(" 1:* (UID FLAGS{size})"));
-        let result = folder.conn.run_ok(&command, &mut |response| {
+    let sizes = comparison.known.is_empty();
+    let asked = folder.asked.take().filter(|asked| asked.question == Question::All { sizes });
+    if let Some(Asked { answer, .. }) = asked {
+        answer.listed.into_iter().for_each(|(uid, flags, size)| comparison.take(uid, flags, size));
+    } else if folder.conn.exists() > 0 {
+        let result = folder.conn.run_ok(&Question::All { sizes }.command(), &mut |response| {
             if let Response::Fetch(Fetch { uid: Some(uid), flags: Some(names), size, .. }) = response {
-                comparison.take(uid, &names, size);
+                comparison.take(uid, flags_of(&names), size);
             }
         });
         result.map_err(during("list"))?;
@@ -300,7 +372,7 @@ fn list_once(folder: &mut ImapFolder<'_>, known: &dyn Known) -> Result<(Changes,
         }
     }
     let Comparison { appeared, reflagged, .. } = comparison;
-    changes.appeared = if size.is_empty() { with_sizes(folder, appeared)? } else { appeared };
+    changes.appeared = if sizes { appeared } else { with_sizes(folder, appeared)? };
     changes.reflagged = reflagged;
     remember_sizes(folder, &changes.appeared);
     let adds_up = changes.complete;
@@ -316,8 +388,11 @@ fn is_window(gone: &UidSet, comparison: &Comparison) -> bool {
     !comparison.appeared.is_empty() && newest_gone.zip(oldest).is_some_and(|(gone, oldest)| gone < oldest)
 }
 
-/// Asks for the sizes of messages that are new.
+/// Asks for the sizes of messages that are new, where they are so many that it pays.
 fn with_sizes(folder: &mut ImapFolder<'_>, mut appeared: Vec<Appeared>) -> Result<Vec<Appeared>, StoreError> {
+    if appeared.len() < SIZES_WORTH_A_QUESTION {
+        return Ok(appeared);
+    }
     let wanted: UidSet = appeared.iter().filter_map(|a| a.key.uid()).collect();
     let commands: Vec<Command> = wanted
         .chunks(SET_MAX)

@@ -43,7 +43,7 @@ pub struct Conn {
 #[derive(Clone, Debug)]
 struct Open {
     select: Command,
-    validity: Option<u32>,
+    selected: Selected,
 }
 
 /// What the first flight brought.
@@ -224,15 +224,14 @@ impl Conn {
         let exists = wire.line().exists;
         drop(wire);
         self.exists = exists;
-        self.open = Some(Open { select: command.clone(), validity: selected.validity });
+        self.open = Some(Open { select: command.clone(), selected: selected.clone() });
         Ok((status, selected, ended))
     }
 
-    /// Whether the mailbox that this command opens is open and selected already, on this line.
-    pub fn has_open(&self, select: &Command) -> bool {
-        self.open.as_ref().is_some_and(|open| open.select == *select)
-            && self.shared.turns.selected() == Some(self.lane)
-            && !self.is_broken()
+    /// The mailbox that this command opens, if it is open and selected already: as it was when that was done.
+    pub fn still_open(&self, select: &Command) -> Option<&Selected> {
+        let open = self.open.as_ref().filter(|open| open.select == *select)?;
+        (self.shared.turns.selected() == Some(self.lane) && !self.is_broken()).then_some(&open.selected)
     }
 
     /// Runs one command to its end; untagged responses go to `each`.
@@ -318,6 +317,11 @@ impl Conn {
     /// Whether modification sequences mean something on this server (CONDSTORE, RFC 7162).
     pub fn condstore(&self) -> bool {
         self.caps.has("CONDSTORE") || self.caps.has("QRESYNC")
+    }
+
+    /// Lets go of the mailbox that is open, without telling the server.
+    pub fn close(&mut self) {
+        self.open = None;
     }
 
     /// Leaves the selected mailbox without an expunge, where the server can (UNSELECT, RFC 3691).
@@ -417,9 +421,9 @@ impl Open {
         let status = wire.until(tag, &mut |response| learned.take(&response))?;
         let now = learned.finish(&status, 0).validity;
         ImapError::check(self.select.name, status)?;
-        match now == self.validity {
+        match now == self.selected.validity {
             true => Ok(()),
-            false => Err(ImapError::Renumbered { now, was: self.validity }),
+            false => Err(ImapError::Renumbered { now, was: self.selected.validity }),
         }
     }
 }

@@ -1,12 +1,12 @@
 //! One mailbox, open: messages by UID.
 
-use super::changes;
+use super::changes::{self, Answer};
 use super::conn::{Conn, during};
 use super::download::{Along, Sink, download, email_id_item, email_id_of};
 use super::edit::{self, Guarded};
 use super::error::ImapError;
 use super::select::{self, Selected, select};
-use super::token::{Fetch, Response, UidSet};
+use super::token::{Fetch, Response, StatusKind, UidSet};
 use super::upload::{self, upload};
 use super::wire::{Command, SET_MAX};
 use crate::mail::{Changes, Cursor, FlagDelta, FlagSpace, Identity, Key};
@@ -37,6 +37,8 @@ pub struct ImapFolder<'a> {
     pub(super) sizes: Vec<(u32, u64)>,
     /// Whether nothing was uploaded since UIDNEXT was told.
     uidnext_known: bool,
+    /// What was asked for along with the opening.
+    pub(super) asked: Option<changes::Asked>,
     guarded: Guarded,
 }
 
@@ -50,6 +52,46 @@ impl<'a> ImapFolder<'a> {
         guarded: Guarded,
     ) -> Result<ImapFolder<'a>, StoreError> {
         let selected = select(conn, mailbox, access, expect)?;
+        ImapFolder::opened(conn, mailbox, access, selected, guarded)
+    }
+
+    /// Selects the mailbox, and asks for its changes in the same flight.
+    pub fn open_to_look(
+        conn: &'a mut Conn,
+        mailbox: &[u8],
+        access: Access,
+        (since, seen): (Option<&Cursor>, Option<&Cursor>),
+        guarded: Guarded,
+    ) -> Result<ImapFolder<'a>, StoreError> {
+        let mut asked = None;
+        let mut answer = Answer::default();
+        let (selected, ended) = select::select_and(
+            conn,
+            mailbox,
+            access,
+            None,
+            |conn| {
+                asked = changes::worth_asking(conn, since, seen);
+                asked.iter().map(changes::Question::command).collect()
+            },
+            &mut |response| answer.take(response),
+        )?;
+        let mut folder = ImapFolder::opened(conn, mailbox, access, selected, guarded)?;
+        if let (Some(question), [status]) = (asked, ended.as_slice())
+            && status.kind == StatusKind::Ok
+        {
+            folder.asked = Some(changes::Asked { question, answer });
+        }
+        Ok(folder)
+    }
+
+    fn opened(
+        conn: &'a mut Conn,
+        mailbox: &[u8],
+        access: Access,
+        selected: Selected,
+        guarded: Guarded,
+    ) -> Result<ImapFolder<'a>, StoreError> {
         let mailbox = mailbox.to_vec();
         if selected.writable {
             guarded.restore(conn, &mailbox, selected.validity)?;
@@ -62,6 +104,7 @@ impl<'a> ImapFolder<'a> {
             touched: false,
             sizes: Vec::new(),
             uidnext_known: true,
+            asked: None,
             guarded,
         })
     }
@@ -69,8 +112,8 @@ impl<'a> ImapFolder<'a> {
     /// Selects the mailbox again, so that its numbers are those of now.
     pub(super) fn refresh(&mut self) -> Result<(), StoreError> {
         let expect = self.selected.validity.map(u64::from);
-        self.selected = select(self.conn, &self.mailbox, self.access, expect)?;
-        (self.touched, self.uidnext_known) = (false, true);
+        self.selected = select::reselect(self.conn, &self.mailbox, self.access, expect)?;
+        (self.touched, self.uidnext_known, self.asked) = (false, true, None);
         Ok(())
     }
 

@@ -26,7 +26,7 @@ mod wire;
 #[doc(hidden)]
 pub use facade::{Bodies, Handle, Line};
 
-use crate::mail::{FolderName, Login};
+use crate::mail::{Cursor, FolderName, Login};
 use crate::net::{Stop, TlsMode, TlsSettings, Transport, WireLog};
 use crate::store::{Access, Claim, Folder, FolderInfo, Kind, Opener, Reach, Store, StoreError, StoreFacts};
 use conn::{Conn, during};
@@ -251,6 +251,33 @@ impl Store for ImapStore {
         Ok(Box::new(ImapFolder::open(&mut self.conn, wire, access, expect, self.guarded.clone())?))
     }
 
+    fn open_to_look(
+        &mut self,
+        wire: &[u8],
+        access: Access,
+        since: Option<&Cursor>,
+        seen: Option<&Cursor>,
+    ) -> Result<Box<dyn Folder + '_>, StoreError> {
+        let guarded = self.guarded.clone();
+        Ok(Box::new(ImapFolder::open_to_look(&mut self.conn, wire, access, (since, seen), guarded)?))
+    }
+
+    fn another(&mut self) -> Option<Box<dyn Store>> {
+        // What fails here fails again, and is told, when the connection is used.
+        self.settle().ok()?;
+        Some(Box::new(ImapStore {
+            conn: self.conn.another()?,
+            subscribed_only: self.subscribed_only,
+            guarded: self.guarded.clone(),
+            at_gmail: self.at_gmail,
+            listed_delimiter: self.listed_delimiter,
+        }))
+    }
+
+    fn is_broken(&self) -> bool {
+        self.conn.is_broken()
+    }
+
     fn wire_for(&mut self, name: &FolderName) -> Result<Vec<u8>, StoreError> {
         self.settle()?;
         let refused = |cause| StoreError::new(Reach::Folder, Kind::Refused, "name a folder", cause);
@@ -317,8 +344,10 @@ impl Store for ImapStore {
     }
 
     fn close(mut self: Box<Self>) {
-        // Whatever fails here, nothing is lost by it.
-        drop(self.conn.logout());
+        if self.conn.is_last() {
+            // Whatever fails here, nothing is lost by it.
+            drop(self.conn.logout());
+        }
     }
 }
 

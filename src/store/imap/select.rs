@@ -74,6 +74,12 @@ pub fn select(conn: &mut Conn, mailbox: &[u8], access: Access, expect: Option<u6
     select_and(conn, mailbox, access, expect, |_| Vec::new(), &mut |_| {}).map(|(selected, _)| selected)
 }
 
+/// Selects a mailbox anew, whatever is selected.
+pub fn reselect(conn: &mut Conn, mailbox: &[u8], access: Access, expect: Option<u64>) -> Result<Selected, StoreError> {
+    conn.close();
+    select(conn, mailbox, access, expect)
+}
+
 /// Selects a mailbox and asks something of it in the same flight. How each of those commands ended is given unless they
 /// could not be sent along.
 pub fn select_and(
@@ -81,7 +87,7 @@ pub fn select_and(
     mailbox: &[u8],
     access: Access,
     expect: Option<u64>,
-    ahead: impl Fn(&Conn) -> Vec<Command>,
+    ahead: impl FnOnce(&Conn) -> Vec<Command>,
     each: &mut dyn FnMut(Response),
 ) -> Result<(Selected, Vec<Status>), StoreError> {
     conn.settle().map_err(during("log in"))?;
@@ -94,6 +100,12 @@ pub fn select_and(
         true => plain.clone().text(" (CONDSTORE)"),
         false => plain.clone(),
     };
+    if let Some(expect) = expect
+        && let Some(selected) = conn.still_open(&command)
+        && selected.validity.map(u64::from) == Some(expect)
+    {
+        return Ok((selected.clone(), Vec::new()));
+    }
     let ahead = ahead(conn);
     let (mut status, mut selected, mut ended) = conn.select(&command, &ahead, each).map_err(during("select"))?;
     if status.kind == StatusKind::Bad && conn.condstore() {

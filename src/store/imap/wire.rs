@@ -282,12 +282,8 @@ impl<'a> Wire<'a> {
         }
     }
 
-    /// Runs commands one after another without waiting in between. How each of them ended, in order.
-    pub fn run_all(&mut self, commands: &[Command], each: &mut dyn FnMut(Response)) -> Result<Vec<Status>, ImapError> {
-        self.go_on(commands, Vec::new(), each)
-    }
-
-    /// Like [`Wire::run_all`], where the first commands were sent already, with these tags.
+    /// Runs commands one after another without waiting in between; the first were sent already, with these tags. How each
+    /// of them ended, in order. Nothing more is sent in this turn.
     pub fn go_on(
         &mut self,
         commands: &[Command],
