@@ -403,28 +403,33 @@ impl Run<'_> {
                 first: Mutex::new(Some((look, plan))),
             })
             .collect();
-        let results = pool.run(&jobs, (total, WORTH_A_CONNECTION), self.stop, |Planning { job, reported, first }, stores, attempt| {
-            let first = first.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
-            let (mut look, plan) = match first {
-                Some(planned) if attempt == 0 => planned,
-                // After a lost connection nothing that was seen before counts, and the state has gone on.
-                _ => {
-                    let pairs = self.state.folders()?;
-                    let stored = pairs.into_iter().find(|pair| pair.id == job.id).map(|pair| pair.cursors);
-                    let job = Job { intents: true, stored: stored.unwrap_or_default(), ..job.clone() };
-                    let mut look = look(job, stores, self.state, false)?;
-                    let plan = guard::postpone(self.decide(&mut look, doubt));
-                    for held in plan.held.iter().filter(|held| !reported.contains(held)) {
-                        self.hold(Some(&look.job.names.remote), held.clone());
+        let results = pool.run(
+            &jobs,
+            (total, WORTH_A_CONNECTION),
+            self.stop,
+            |Planning { job, reported, first }, stores, attempt| {
+                let first = first.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+                let (mut look, plan) = match first {
+                    Some(planned) if attempt == 0 => planned,
+                    // After a lost connection nothing that was seen before counts, and the state has gone on.
+                    _ => {
+                        let pairs = self.state.folders()?;
+                        let stored = pairs.into_iter().find(|pair| pair.id == job.id).map(|pair| pair.cursors);
+                        let job = Job { intents: true, stored: stored.unwrap_or_default(), ..job.clone() };
+                        let mut look = look(job, stores, self.state, false)?;
+                        let plan = guard::postpone(self.decide(&mut look, doubt));
+                        for held in plan.held.iter().filter(|held| !reported.contains(held)) {
+                            self.hold(Some(&look.job.names.remote), held.clone());
+                        }
+                        (look, plan)
                     }
-                    (look, plan)
-                }
-            };
-            let mut done = Done::default();
-            let result = execute(&mut look, plan, stores, &self.context(), &mut done);
-            self.folder_done(job, done);
-            result
-        });
+                };
+                let mut done = Done::default();
+                let result = execute(&mut look, plan, stores, &self.context(), &mut done);
+                self.folder_done(job, done);
+                result
+            },
+        );
         let names: HashMap<FolderId, &Sides<FolderName>> =
             jobs.iter().map(|Planning { job, .. }| (job.id, &job.names)).collect();
         for (Planning { job, .. }, result) in jobs.iter().zip(results) {

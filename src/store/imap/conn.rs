@@ -11,17 +11,20 @@ use super::names::{Astring, Naming};
 use super::select::{Learned, Selected};
 use super::session::{Done, Session};
 use super::token::{Response, Status, StatusKind};
-use super::turn::{Flight, Lane, Turn, Turns};
-use super::wire::{Command, Tag, WINDOW, Wire, changes_something, may};
+use super::turn::{Flight, Lane, Sent, Turn, Turns};
+use super::wire::{Command, Tag, WINDOW, Wire, can_wait_its_turn, changes_something, may};
 use crate::net::Stop;
 use crate::store::{Reach, StoreError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A line that is logged in, and all who use it.
 struct Shared {
     handle: Handle,
     session: Mutex<Session>,
     turns: Turns,
+    /// The mailboxes that were selected, by the command that did it.
+    selected: Mutex<HashMap<Command, Selected>>,
 }
 
 /// One user of a connection that is logged in.
@@ -33,6 +36,7 @@ pub struct Conn {
     /// Whether the first flight (ID, ENABLE, NAMESPACE) is still to be sent.
     fresh: bool,
     setup: Setup,
+    read_only: bool,
     /// The mailbox that this user has open.
     open: Option<Open>,
     /// How many messages it had when something was last heard of it.
@@ -91,8 +95,18 @@ impl Conn {
         let LoggedIn { handle, session, caps } = logged_in;
         let turns = Turns::new(stop.clone());
         let lane = turns.lane();
-        let shared = Arc::new(Shared { handle, session: Mutex::new(session), turns });
-        Conn { shared, lane, caps, send_id, fresh: true, setup: Setup::default(), open: None, exists: 0 }
+        let shared = Arc::new(Shared { handle, session: Mutex::new(session), turns, selected: Mutex::default() });
+        Conn {
+            shared,
+            lane,
+            caps,
+            send_id,
+            fresh: true,
+            setup: Setup::default(),
+            read_only: false,
+            open: None,
+            exists: 0,
+        }
     }
 
     /// Another user of the same line; `None` where it is not ready for one.
@@ -105,6 +119,7 @@ impl Conn {
             send_id: self.send_id,
             fresh: false,
             setup: self.setup.clone(),
+            read_only: self.read_only,
             open: None,
             exists: 0,
         })
@@ -122,19 +137,20 @@ impl Conn {
 
     /// Lets no command through that changes anything on the server.
     pub fn set_read_only(&mut self, read_only: bool) {
+        self.read_only = read_only;
         self.shared.handle.line().read_only = read_only;
     }
 
-    fn take(&self, flight: Flight) -> Result<(Wire<'_>, Option<Tag>, Vec<Tag>), ImapError> {
+    fn take(&self, flight: Flight) -> Result<(Wire<'_>, Sent), ImapError> {
         let handle = &self.shared.handle;
         let (turn, sent) = self.shared.turns.take(flight, || handle.line())?;
-        let unanswered = sent.tags.len() + usize::from(sent.select.is_some());
-        Ok((Wire::in_turn(handle.line(), turn, unanswered), sent.select, sent.tags))
+        let unanswered = sent.tags.len() + [sent.unselect, sent.select].into_iter().flatten().count();
+        Ok((Wire::in_turn(handle.line(), turn, unanswered), sent))
     }
 
     /// Nothing sent before the turn has come, and nobody else's command until it ends.
     fn exclusive(&self) -> Flight {
-        Flight { lane: self.lane, select: None, anew: false, commands: Vec::new(), closed: false }
+        Flight { lane: self.lane, select: None, anew: false, unselect: false, commands: Vec::new(), closed: false }
     }
 
     /// The line for as long as nothing but the crate uses it.
@@ -165,14 +181,23 @@ impl Conn {
         let literals = self.caps.literals();
         let select = self.open.as_ref().map(|open| open.select.clone());
         let flows = commands.iter().chain(&select).all(|command| command.flows(literals));
-        if !flows || commands.iter().any(|command| changes_something(command.name)) {
+        let writes = commands.iter().any(|command| changes_something(command.name));
+        let may_write =
+            commands.iter().all(|command| !changes_something(command.name) || can_wait_its_turn(command.name))
+                && self.caps.has("UNSELECT")
+                && !self.read_only;
+        if !flows || (writes && !may_write) {
             return Ok((self.wire()?, Vec::new()));
         }
         let first = commands[..commands.len().min(WINDOW)].to_vec();
         let closed = whole && first.len() == commands.len();
-        let (mut wire, selecting, tags) =
-            self.take(Flight { lane: self.lane, select, anew: false, commands: first, closed })?;
-        if let Some(tag) = selecting
+        let flight = Flight { lane: self.lane, select, anew: false, unselect: writes, commands: first, closed };
+        let (mut wire, sent) = self.take(flight)?;
+        if let Some(tag) = sent.unselect {
+            // There was none selected, where it is refused.
+            wire.until(tag, &mut |_| {})?;
+        }
+        if let Some(tag) = sent.select
             && let Some(open) = &self.open
             && let Err(error) = open.check(&mut wire, tag)
         {
@@ -180,7 +205,21 @@ impl Conn {
             wire.drain()?;
             return Err(error);
         }
-        Ok((wire, tags))
+        Ok((wire, sent.tags))
+    }
+
+    /// Whether [`Conn::apart`] can take these commands: there are few, and the server need not be waited for in the
+    /// middle of one.
+    pub fn may_go_apart(&self, commands: &[Command]) -> bool {
+        let literals = self.caps.literals();
+        commands.len() <= WINDOW && commands.iter().all(|command| command.flows(literals))
+    }
+
+    /// Like [`Conn::ahead`] for commands that need no mailbox selected.
+    pub fn apart(&mut self, commands: Vec<Command>) -> Result<(Wire<'_>, Vec<Tag>), ImapError> {
+        commands.iter().try_for_each(|command| may(self.read_only, command.name))?;
+        let (wire, sent) = self.take(Flight { commands, closed: true, ..self.exclusive() })?;
+        Ok((wire, sent.tags))
     }
 
     /// Opens a mailbox, and sends `ahead` in the same flight: its answers are those of the mailbox if it could be opened.
@@ -192,15 +231,14 @@ impl Conn {
         each: &mut dyn FnMut(Response),
     ) -> Result<(Status, Selected, Vec<Status>), ImapError> {
         self.open = None;
-        let literals = self.caps.literals();
-        let (mut wire, selecting, tags) = match command.flows(literals) {
+        let (mut wire, sent) = match command.flows(self.caps.literals()) {
             true => {
                 let (select, commands) = (Some(command.clone()), ahead.to_vec());
-                self.take(Flight { lane: self.lane, select, anew: true, commands, closed: true })?
+                self.take(Flight { select, anew: true, commands, closed: true, ..self.exclusive() })?
             }
             false => self.take(self.exclusive())?,
         };
-        let selecting = match selecting {
+        let selecting = match sent.select {
             Some(tag) => tag,
             None => {
                 self.shared.turns.set_selected(Some(self.lane));
@@ -217,21 +255,29 @@ impl Conn {
             wire.drain()?;
             return Ok((status, selected, Vec::new()));
         }
-        let ended = match tags.is_empty() {
+        let ended = match sent.tags.is_empty() {
             true => Vec::new(),
-            false => wire.go_on(ahead, tags, each)?,
+            false => wire.go_on(ahead, sent.tags, each)?,
         };
         let exists = wire.line().exists;
         drop(wire);
         self.exists = exists;
+        self.shared.selected().insert(command.clone(), selected.clone());
         self.open = Some(Open { select: command.clone(), selected: selected.clone() });
         Ok((status, selected, ended))
     }
 
-    /// The mailbox that this command opens, if it is open and selected already: as it was when that was done.
-    pub fn still_open(&self, select: &Command) -> Option<&Selected> {
-        let open = self.open.as_ref().filter(|open| open.select == *select)?;
-        (self.shared.turns.selected() == Some(self.lane) && !self.is_broken()).then_some(&open.selected)
+    /// Takes the mailbox that this command opens for open, without asking, if it was opened before on this line and had
+    /// this UIDVALIDITY: as it was then. That it still has it is found out with the first command.
+    pub fn trust(&mut self, select: &Command, validity: u64) -> Option<Selected> {
+        let known = self.shared.selected().get(select).cloned();
+        let selected = known.filter(|known| known.validity.map(u64::from) == Some(validity))?;
+        if self.open.as_ref().is_none_or(|open| open.select != *select) {
+            self.open = Some(Open { select: select.clone(), selected: selected.clone() });
+            self.exists = selected.exists;
+            self.shared.turns.unselected(self.lane);
+        }
+        Some(selected)
     }
 
     /// Runs one command to its end; untagged responses go to `each`.
@@ -319,14 +365,17 @@ impl Conn {
         self.caps.has("CONDSTORE") || self.caps.has("QRESYNC")
     }
 
-    /// Lets go of the mailbox that is open, without telling the server.
+    /// Lets go of the mailbox that is open, and of what is known of it, without telling the server.
     pub fn close(&mut self) {
-        self.open = None;
+        if let Some(open) = self.open.take() {
+            self.shared.selected().remove(&open.select);
+        }
     }
 
-    /// Leaves the selected mailbox without an expunge, where the server can (UNSELECT, RFC 3691).
+    /// Leaves the selected mailbox, and forgets all that were. Without an expunge, where the server can (UNSELECT, RFC 3691).
     pub fn unselect(&mut self) -> Result<(), ImapError> {
         self.open = None;
+        self.shared.selected().clear();
         if self.shared.turns.selected().is_some() && self.caps.has("UNSELECT") {
             let mut wire = self.wire()?;
             wire.run(&Command::new("UNSELECT"), &mut |_| {})?;
@@ -350,8 +399,12 @@ impl Conn {
     }
 
     /// Runs a command of the crate.
-    fn by_crate(&mut self, name: &'static str, run: impl FnOnce(&mut Session) -> Result<Done, ImapError>) -> Result<Status, ImapError> {
-        may(&self.shared.handle.line(), name)?;
+    fn by_crate(
+        &mut self,
+        name: &'static str,
+        run: impl FnOnce(&mut Session) -> Result<Done, ImapError>,
+    ) -> Result<Status, ImapError> {
+        may(self.read_only, name)?;
         let _turn = self.alone()?;
         let mut session = self.shared.session.lock().unwrap_or_else(PoisonError::into_inner);
         let result = run(&mut session);
@@ -409,6 +462,12 @@ impl Conn {
     fn by_literal(&mut self, command: Command) -> Result<Status, ImapError> {
         let status = self.run(&command, &mut |_| {})?;
         ImapError::check(command.name, status)
+    }
+}
+
+impl Shared {
+    fn selected(&self) -> MutexGuard<'_, HashMap<Command, Selected>> {
+        self.selected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -4,10 +4,11 @@ use super::conn::{Conn, during};
 use super::download::existing;
 use super::error::ImapError;
 use super::folder::uids;
+use super::select::reselect;
 use super::token::{Code, Response, Status, StatusKind, UidSet};
 use super::wire::{Command, SET_MAX};
 use crate::mail::{FlagDelta, FlagSpace, Flags, Key};
-use crate::store::{Kind, Reach, StoreError};
+use crate::store::{Access, Kind, Reach, StoreError};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -144,7 +145,10 @@ pub fn remove(
     }
     let mut refused;
     if conn.caps().has("UIDPLUS") {
-        refused = mark_deleted(conn, uids)?;
+        refused = match mark_deleted(conn, uids) {
+            Err(error) if error.kind == Kind::Reset => return Err(unmark(conn, uids, mailbox, error)),
+            marked => marked?,
+        };
         let ours = without(uids, &refused);
         if uid_expunge(conn, &ours)? {
             return Ok(answer(refused));
@@ -190,6 +194,20 @@ fn without(uids: &UidSet, refused: &HashMap<u32, StoreError>) -> UidSet {
 
 fn mark_deleted(conn: &mut Conn, uids: &UidSet) -> Result<HashMap<u32, StoreError>, StoreError> {
     run(conn, vec![Change { set: uids.clone(), what: ADD_DELETED.to_owned() }], "expunge")
+}
+
+/// Takes marks off again that were sent along with a SELECT which found another mailbox in the place of ours.
+fn unmark(conn: &mut Conn, uids: &UidSet, mailbox: &[u8], error: StoreError) -> StoreError {
+    let change = Change { set: uids.clone(), what: DROP_DELETED.to_owned() };
+    let undone = reselect(conn, mailbox, Access::Write, None).and_then(|_| run(conn, vec![change], "expunge"));
+    match undone {
+        Ok(refused) if refused.is_empty() => error,
+        Ok(_) | Err(_) => {
+            let cause = format!("{}; its UIDs {uids} may be marked as deleted now", error.cause);
+            let hint = "take the marks off with a mail program, and sync again";
+            StoreError::new(error.reach, error.kind, "expunge", cause).with_hint(hint)
+        }
+    }
 }
 
 /// False where the server refuses UID EXPUNGE although it says that it has UIDPLUS.

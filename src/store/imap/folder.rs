@@ -52,7 +52,10 @@ impl<'a> ImapFolder<'a> {
         guarded: Guarded,
     ) -> Result<ImapFolder<'a>, StoreError> {
         let selected = select(conn, mailbox, access, expect)?;
-        ImapFolder::opened(conn, mailbox, access, selected, guarded)
+        let mut folder = ImapFolder::opened(conn, mailbox, access, selected, guarded)?;
+        // What is expected is believed until the first command; its numbers may be those of a while ago.
+        folder.touched = expect.is_some();
+        Ok(folder)
     }
 
     /// Selects the mailbox, and asks for its changes in the same flight.

@@ -5,8 +5,9 @@
 //! So many folders cost hardly more round trips than one, and nobody ever reads what is not his.
 //!
 //! A flight that needs a mailbox selected brings its SELECT along, for the case that another user's flight came in
-//! between. What it finds is checked before any answer is believed; commands that change something are not written
-//! before that.
+//! between. What it finds is checked before any answer is believed. Flags may be set in the same flight: where the server
+//! has UNSELECT, they can't be set in another mailbox. What removes messages goes only for those that were marked in a
+//! flight before, so that it removes nothing from a mailbox that has just been made anew.
 
 use super::error::ImapError;
 use super::facade::Line;
@@ -32,6 +33,8 @@ pub struct Flight {
     pub select: Option<Command>,
     /// Whether it is sent whatever is selected.
     pub anew: bool,
+    /// Whether UNSELECT goes before it: where the mailbox can't be selected, none is, and what follows is refused.
+    pub unselect: bool,
     pub commands: Vec<Command>,
     /// Whether that is all: what comes next may be written behind it.
     pub closed: bool,
@@ -40,6 +43,7 @@ pub struct Flight {
 /// The tags of a flight that was written.
 #[derive(Debug, Default)]
 pub struct Sent {
+    pub unselect: Option<Tag>,
     pub select: Option<Tag>,
     pub tags: Vec<Tag>,
 }
@@ -183,6 +187,9 @@ impl Turns {
             let mut sent = Sent::default();
             let written = (|| {
                 if let Some(select) = &select {
+                    if flight.unselect {
+                        sent.unselect = Some(write(line, &Command::new("UNSELECT"))?);
+                    }
                     sent.select = Some(write(line, select)?);
                 }
                 for command in &flight.commands {

@@ -5,7 +5,7 @@ use super::error::ImapError;
 use super::facade::Ignore;
 use super::names::Astring;
 use super::token::{Code, Status, StatusKind, internal_date};
-use super::wire::{Flight, Sorted, Tag, Wire};
+use super::wire::{Command, Flight, Sorted, Tag, Wire};
 use crate::mail::{FlagSpace, Flags, Key};
 use crate::store::draft::draft_error;
 use crate::store::{Kind, Mark, Outgoing, Reach, StoreError};
@@ -20,6 +20,9 @@ const GROUP_BYTES: u64 = 4 * 1024 * 1024;
 
 /// How many bytes may be on their way unanswered.
 const WINDOW_BYTES: u64 = 8 * 1024 * 1024;
+
+/// So little is sent in one piece, along with what goes into other mailboxes.
+const SMALL: u64 = 256 * 1024;
 
 /// How many commands may be unanswered.
 const WINDOW: usize = 64;
@@ -57,10 +60,39 @@ pub fn upload(conn: &mut Conn, target: &Target<'_>, mut batch: Vec<Outgoing>) ->
     let several = conn.caps().has("MULTIAPPEND");
     let mut queue = groups(&fit, &batch, several);
     let binary = conn.caps().has("BINARY");
+    while !queue.is_empty() {
+        run_in_turn(conn, target, &mut batch, &mut queue, binary, &mut results)?;
+    }
+    // Without an answer it may have been stored: it is looked for, and not sent again unseen.
+    Ok(results.into_iter().map(|result| result.unwrap_or(Ok(None))).collect())
+}
+
+/// Stores the groups that there are. What is left in `queue` then are those that were refused and made smaller.
+fn run_in_turn(
+    conn: &mut Conn,
+    target: &Target<'_>,
+    batch: &mut [Outgoing],
+    queue: &mut VecDeque<Group>,
+    binary: bool,
+    results: &mut [Option<Stored>],
+) -> Result<(), StoreError> {
+    let small = queue.iter().map(|group| group.bytes).sum::<u64>() <= SMALL;
+    let commands = match small {
+        true => queue.iter().map(|group| whole(group, target, batch, binary)).collect::<Result<Vec<_>, _>>()?,
+        false => Vec::new(),
+    };
     let mut flight: Flight<Group> = Flight::default();
-    let mut wire = conn.wire().map_err(during("append"))?;
+    let mut wire = match small && conn.may_go_apart(&commands) {
+        true => {
+            let (wire, tags) = conn.apart(commands).map_err(during("append"))?;
+            tags.into_iter().for_each(|tag| flight.extend(tag, queue.pop_front()));
+            wire
+        }
+        false => conn.wire().map_err(during("append"))?,
+    };
     // Whether the last command was refused on its way: what its end says decides about the next one.
     let mut cut_off = false;
+    let mut again = VecDeque::new();
     while !queue.is_empty() || !flight.is_empty() {
         let on_the_way: u64 = flight.iter().map(|group| group.bytes).sum();
         let fits =
@@ -70,31 +102,63 @@ pub fn upload(conn: &mut Conn, target: &Target<'_>, mut batch: Vec<Outgoing>) ->
             && let Some(group) = queue.pop_front()
         {
             let mut sender = Sender { wire: &mut wire, target, binary };
-            let (tag, whole) = sender.send(&group, &mut batch)?;
+            let (tag, whole) = sender.send(&group, batch)?;
             flight.push(tag, group);
             cut_off = !whole;
             continue;
+        }
+        if queue.is_empty() {
+            wire.close();
         }
         let response = wire.next(&mut Ignore).map_err(during("append"))?;
         let Sorted::Ended(group, status) = flight.sort(response).map_err(during("append"))? else { continue };
         cut_off &= !flight.is_empty();
         if let Some(error) = refuses_all(&group, &status) {
             // What is not on its way yet would be refused as well.
-            let unsent = queue.drain(..).flat_map(|group| group.members);
+            let unsent = queue.drain(..).chain(again.drain(..)).flat_map(|group: Group| group.members);
             group.members.into_iter().chain(unsent).for_each(|at| results[at] = Some(Err(error.clone())));
             continue;
         }
         if status.kind != StatusKind::Ok && group.members.len() > 1 {
             // All or nothing: it was nothing.
-            for at in group.members.iter().rev() {
-                queue.push_front(Group { members: vec![*at], bytes: batch[*at].body.meter().wire_size() });
-            }
+            let alone = |at: &usize| Group { members: vec![*at], bytes: batch[*at].body.meter().wire_size() };
+            again.extend(group.members.iter().map(alone));
             continue;
         }
-        settle(&group, status, target.validity, &batch, &mut results);
+        settle(&group, status, target.validity, batch, results);
     }
-    // Without an answer it may have been stored: it is looked for, and not sent again unseen.
-    Ok(results.into_iter().map(|result| result.unwrap_or(Ok(None))).collect())
+    *queue = again;
+    Ok(())
+}
+
+/// The command that stores a group, messages and all.
+fn whole(group: &Group, target: &Target<'_>, batch: &mut [Outgoing], binary: bool) -> Result<Command, StoreError> {
+    let broken = |error| draft_error("read a message", error);
+    let mut command = Command::new("APPEND").string(target.mailbox);
+    for at in &group.members {
+        let outgoing = &mut batch[*at];
+        let size = outgoing.body.meter().wire_size();
+        let prefix = prefix(outgoing, target.space, binary);
+        let mut content = Vec::new();
+        let reader = outgoing.body.reader().map_err(broken)?;
+        // A file that grows is cut off by what it was measured to be.
+        reader.take(2 * SMALL).read_to_end(&mut content).map_err(broken)?;
+        let wire_form = ToCrlf::default().feed(&content).to_vec();
+        if wire_form.len() as u64 != size {
+            return Err(changed(Reach::Folder, size, wire_form.len() as u64));
+        }
+        command = command.text(prefix).literal(wire_form);
+    }
+    Ok(command)
+}
+
+/// What stands before a message: flags, date, and the mark of a binary literal.
+fn prefix(outgoing: &Outgoing, space: &FlagSpace, binary: bool) -> String {
+    let tilde = if outgoing.body.meter().has_nul && binary { "~" } else { "" };
+    let flags = sendable(&outgoing.flags, space);
+    let date = outgoing.date.filter(|date| (0..=LAST_DATE).contains(date));
+    let date = date.map(|date| format!("\"{}\" ", internal_date(date))).unwrap_or_default();
+    format!(" ({flags}) {date}{tilde}")
 }
 
 /// Why nothing more is taken, where that is so. A mailbox that has no room for a group may have some for each of its
@@ -189,12 +253,8 @@ impl Sender<'_, '_> {
         }
         for at in &group.members {
             let outgoing = &mut batch[*at];
-            let meter = outgoing.body.meter();
-            let (size, tilde) = (meter.wire_size(), if meter.has_nul && self.binary { "~" } else { "" });
-            let flags = sendable(&outgoing.flags, self.target.space);
-            let date = outgoing.date.filter(|date| (0..=LAST_DATE).contains(date));
-            let date = date.map(|date| format!("\"{}\" ", internal_date(date))).unwrap_or_default();
-            let prefix = format!(" ({flags}) {date}{tilde}");
+            let size = outgoing.body.meter().wire_size();
+            let prefix = prefix(outgoing, self.target.space, self.binary);
             if !self.wire.literal(tag, &prefix, size).map_err(during("append"))? {
                 return Ok((tag, false));
             }
@@ -230,12 +290,14 @@ impl Sender<'_, '_> {
         }
         match sent == size {
             true => Ok(()),
-            false => {
-                let cause = format!("the message changed while it was read: {size} bytes before, {sent} now");
-                Err(StoreError::new(Reach::Connection, Kind::Disk, "append", cause))
-            }
+            false => Err(changed(Reach::Connection, size, sent)),
         }
     }
+}
+
+fn changed(reach: Reach, before: u64, now: u64) -> StoreError {
+    let cause = format!("the message changed while it was read: {before} bytes before, {now} now");
+    StoreError::new(reach, Kind::Disk, "append", cause)
 }
 
 /// The last second of the year 9999: dates have four digits.

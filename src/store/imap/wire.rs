@@ -42,14 +42,14 @@ impl Tag {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Part {
     Text(Vec<u8>),
     Literal(Vec<u8>),
 }
 
 /// A command without its tag and line end.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Command {
     /// What it is called in errors: no arguments.
     pub name: &'static str,
@@ -79,6 +79,12 @@ impl Command {
         })
     }
 
+    /// Adds a literal.
+    pub fn literal(mut self, bytes: Vec<u8>) -> Command {
+        self.parts.push(Part::Literal(bytes));
+        self
+    }
+
     /// Adds a blank and a string: quoted, or as a literal where quotes can't hold it.
     pub fn string(self, string: &[u8]) -> Command {
         let mut command = self.text(" ");
@@ -97,16 +103,22 @@ pub fn changes_something(command: &str) -> bool {
     WRITES.contains(&command)
 }
 
+/// Whether a command that changes something may be sent along with the SELECT of its mailbox: it sets flags, which can be
+/// set back, or it removes what was marked in the mailbox before.
+pub fn can_wait_its_turn(command: &str) -> bool {
+    ["UID STORE", "UID EXPUNGE"].contains(&command)
+}
+
 /// Fails where a command may not be sent over this line at all.
-pub fn may(line: &Line, command: &'static str) -> Result<(), ImapError> {
-    match line.read_only && changes_something(command) {
+pub fn may(read_only: bool, command: &'static str) -> Result<(), ImapError> {
+    match read_only && changes_something(command) {
         true => Err(ImapError::ReadOnly { command }),
         false => Ok(()),
     }
 }
 
 fn begin(line: &mut Line, command: &'static str) -> Result<Tag, ImapError> {
-    may(line, command)?;
+    may(line.read_only, command)?;
     line.tags = line.tags.wrapping_add(1);
     let tag = Tag(line.tags);
     line.send(format!("m{} ", tag.0).as_bytes())?;
@@ -121,7 +133,7 @@ pub fn write(line: &mut Line, command: &Command) -> Result<Tag, ImapError> {
             Part::Text(text) => line.send(text)?,
             Part::Literal(bytes) => {
                 line.send(format!("{{{}+}}\r\n", bytes.len()).as_bytes())?;
-                line.send(bytes)?;
+                line.send_body(bytes)?;
             }
         }
     }
