@@ -10,6 +10,7 @@ mod wirelog;
 #[cfg(test)]
 mod tests;
 
+pub use stream::wait_for_tunnels;
 pub use tls::{Pin, TlsMode, TlsSettings};
 pub use transport::Transport;
 pub use wirelog::{Mask, NOT_SHOWN, WireLog};

@@ -331,17 +331,45 @@ fn the_log_shows_the_talk_and_no_secret() {
 }
 
 #[test]
+fn a_line_is_hung_up_without_waiting_and_what_was_written_arrives() {
+    let certificate = Certificate::new();
+    let acceptor = certificate.acceptor();
+    let (heard, said) = std::sync::mpsc::channel();
+    let listen = move |mut peer: Box<dyn ReadWrite>| {
+        // Unread by the client: it must not make the kernel throw the goodbye away.
+        peer.write_all(b"* OK still here\r\n").expect("sends");
+        let mut all = String::new();
+        let ended = peer.read_to_string(&mut all).is_ok();
+        heard.send((all, ended)).expect("the test listens");
+    };
+    let again = listen.clone();
+    let tcp = serve(move |stream| listen(Box::new(stream)));
+    let tls = serve(move |stream| again(Box::new(acceptor.accept(stream).expect("handshake"))));
+    for (port, settings) in [(tcp, plain()), (tls, certificate.settings())] {
+        let mut transport = dial(port, &settings).expect("connects");
+        assert!(!transport.fill_buf().expect("input").is_empty());
+        transport.write(b"a1 LOGOUT\r\n").expect("queues");
+        transport.hang_up();
+        assert_eq!(said.recv_timeout(SHORT).expect("an end"), ("a1 LOGOUT\r\n".to_owned(), true));
+        assert!(matches!(transport.flush(), Ok(())));
+        assert!(transport.write(b"more").and_then(|()| transport.flush()).is_err());
+    }
+}
+
+#[test]
 fn a_tunnel_talks_to_a_command_and_ends_with_it() {
     let mut command = Command::new("sh");
-    command.args(["-c", "echo '* PREAUTH hi'; read line; echo \"$line\"; sleep 60"]);
+    command.args(["-c", "echo $$; read line; echo \"$line\"; sleep 60"]);
     let mut transport = Transport::tunnel(command, &Stop::new()).expect("starts");
-    assert_eq!(line(&mut transport).expect("a line"), "* PREAUTH hi\n");
+    let process = format!("/proc/{}", line(&mut transport).expect("a line").trim());
     transport.write(b"echo\n").expect("queues");
     transport.flush().expect("sends");
     assert_eq!(line(&mut transport).expect("a line"), "echo\n");
-    let begin = Instant::now();
-    drop(transport);
-    assert!(begin.elapsed() < Duration::from_secs(10));
+    assert!(Path::new(&process).exists());
+    transport.hang_up();
+    // It notices nothing, and is waited for at the end; no zombie is left.
+    wait_for_tunnels();
+    assert!(!Path::new(&process).exists());
 
     let missing = Transport::tunnel(Command::new("/nonexistent/tunnel"), &Stop::new());
     assert!(matches!(missing.map(|_| ()), Err(NetError::Tunnel { .. })));

@@ -97,7 +97,7 @@ impl Transport {
         let name = command.get_program().to_string_lossy().into_owned();
         let child = command.spawn().map_err(|cause| NetError::Tunnel { command: name, cause })?;
         let mut line = Transport::over(Stream::Local(ours), stop.clone());
-        line.tunnel = Some(Tunnel(child));
+        line.tunnel = Some(Tunnel::new(child));
         Ok(line)
     }
 
@@ -283,6 +283,19 @@ impl Transport {
     /// Where the peer went away, the next reads give its last words.
     pub fn flush(&mut self) -> Result<(), NetError> {
         self.pump_until(|line| line.output.is_empty())
+    }
+
+    /// Closes the line without waiting for anything: what was written goes out as far as it can at once, and nobody
+    /// reads an answer to it. For the goodbye, by which nothing can be lost.
+    pub fn hang_up(&mut self) {
+        // Input that nobody read would make the kernel reset the connection, and what we send now might be thrown away.
+        if self.push().is_ok() {
+            drop(self.pull());
+        }
+        self.stream.close();
+        self.ended = true;
+        self.output.clear();
+        self.tunnel = None;
     }
 
     /// Waits until there is input, `wake` is readable, or `time` is over, and sends what is unsent meanwhile: for

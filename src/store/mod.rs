@@ -158,7 +158,7 @@ pub trait Store: Send {
         Ok(false)
     }
 
-    /// Says goodbye (LOGOUT). What fails here matters to nobody.
+    /// Says goodbye (LOGOUT) and waits for nothing. What fails here matters to nobody.
     fn close(self: Box<Self>) {}
 }
 

@@ -205,8 +205,13 @@ impl Conn {
         self.by_literal(Command::new("UNSUBSCRIBE").string(mailbox))
     }
 
-    pub fn logout(&mut self) -> Result<(), ImapError> {
-        self.session.logout().map(drop)
+    /// Says LOGOUT (RFC 3501 section 6.1.3) and closes the line, waiting neither for the answer nor for room to send:
+    /// all that matters was answered before.
+    pub fn log_out(mut self) {
+        let mut wire = self.wire();
+        // The line may be broken already; then there is nobody to say it to.
+        drop(wire.send(&Command::new("LOGOUT")));
+        wire.line().transport.hang_up();
     }
 
     fn by_literal(&mut self, command: Command) -> Result<Status, ImapError> {

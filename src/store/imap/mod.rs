@@ -315,9 +315,8 @@ impl Store for ImapStore {
         Ok(self.at_gmail || self.conn.caps().has("X-GM-EXT-1"))
     }
 
-    fn close(mut self: Box<Self>) {
-        // Whatever fails here, nothing is lost by it.
-        drop(self.conn.logout());
+    fn close(self: Box<Self>) {
+        self.conn.log_out();
     }
 }
 
