@@ -1,6 +1,7 @@
 //! Lines to servers: sockets, TLS, deadlines, and the signal to stop.
 
 mod connect;
+mod connector;
 mod input;
 mod stream;
 pub mod tls;
@@ -10,6 +11,7 @@ mod wirelog;
 #[cfg(test)]
 mod tests;
 
+pub use connector::trusts_bundle;
 pub use stream::wait_for_tunnels;
 pub use tls::{Pin, TlsMode, TlsSettings};
 pub use transport::Transport;

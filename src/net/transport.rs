@@ -3,13 +3,14 @@
 //! All sockets are non-blocking. Whoever waits to write also takes in what the peer is sending meanwhile, so that two
 //! sides that both talk never wait for each other.
 
+use super::connector::Preparation;
 use super::input::Input;
 use super::stream::{Stream, Tunnel};
-use super::tls::{Preparation, TlsMode, TlsSettings, refused};
+use super::tls::{TlsMode, TlsSettings, refused};
 use super::wirelog::{Log, Mask, WireLog};
 use super::{NetError, Stop, connect};
 use crate::fault::point;
-use native_tls::HandshakeError;
+use openssl::ssl::HandshakeError;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::io::{self, Write};
@@ -146,7 +147,10 @@ impl Transport {
         let stream = loop {
             match progress {
                 Ok(stream) => break stream,
-                Err(HandshakeError::Failure(error)) => return Err(tls.explain(&error)),
+                Err(HandshakeError::Failure(middle)) => {
+                    return Err(tls.explain(middle.error(), middle.ssl().verify_result(), &connector));
+                }
+                Err(HandshakeError::SetupFailure(error)) => return Err(library(error)),
                 Err(HandshakeError::WouldBlock(middle)) => {
                     self.check(begin)?;
                     wait(&[(middle.get_ref().as_fd(), PollFlags::IN)], SLICE)?;
@@ -154,9 +158,8 @@ impl Transport {
                 }
             }
         };
-        let certificate = stream.peer_certificate().map_err(|error| tls.explain(&error))?;
-        let der = certificate.map(|certificate| certificate.to_der()).transpose();
-        tls.check_pins(der.map_err(|error| tls.explain(&error))?.as_deref())?;
+        let der = stream.ssl().peer_certificate().map(|certificate| certificate.to_der()).transpose();
+        tls.check_pins(der.map_err(library)?.as_deref())?;
         self.stream = Stream::Tls(Box::new(stream));
         self.input.clear();
         Ok(())
@@ -415,6 +418,10 @@ impl Transport {
             }
         }
     }
+}
+
+fn library(error: openssl::error::ErrorStack) -> NetError {
+    refused(format!("the TLS library failed: {error}"), None)
 }
 
 fn broken(error: io::Error) -> NetError {

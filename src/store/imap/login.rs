@@ -8,7 +8,7 @@ use super::session::{Failed, Greeted, Mechanism, Session};
 use super::token::{Code, Response, Status, StatusKind};
 use super::wire::{Command, Wire};
 use crate::mail::Login;
-use crate::net::{Stop, TlsMode};
+use crate::net::{Stop, TlsMode, trusts_bundle};
 use crate::store::{Kind, Reach, StoreError};
 
 /// A connection that has just been logged in.
@@ -28,20 +28,30 @@ struct Start<'a> {
     settings: &'a ImapSettings,
 }
 
-/// Connects, protects the line, and logs in.
-pub fn log_in(settings: &ImapSettings, stop: &Stop) -> Result<LoggedIn, StoreError> {
+/// A connection before its login: it has been greeted, and is protected. Nothing secret was said or asked for.
+pub struct Arrival {
+    handle: Handle,
+    tags: u32,
+    caps: Option<Caps>,
+    /// The server takes us as logged in.
+    preauth: bool,
+}
+
+/// Connects and protects the line.
+pub fn arrive(settings: &ImapSettings, stop: &Stop) -> Result<Arrival, StoreError> {
     settings.check()?;
-    let transport = settings.connect(stop)?;
-    let mut start = Start { handle: Handle::new(Line::new(transport)), tags: 0, caps: None, settings };
-    let preauth = start.greeting().map_err(|error| error.into_store(Reach::Account, "connect"))?;
-    let starttls = settings.command.is_none() && settings.tls.mode == TlsMode::StartTls;
-    if preauth && settings.command.is_none() && settings.tls.mode != TlsMode::Implicit {
-        let cause = "the server took us as logged in on a line that is not protected (PREAUTH)";
-        return Err(StoreError::new(Reach::Account, Kind::Tls, "log in", cause));
+    let bundle = trusts_bundle();
+    match Start::arrive(settings, stop) {
+        // The authority may be one that only the system's bundle has, which is asked now.
+        Err(_) if !bundle && trusts_bundle() => Start::arrive(settings, stop),
+        arrived => arrived,
     }
-    if starttls {
-        start.starttls()?;
-    }
+}
+
+/// Logs in.
+pub fn log_in(settings: &ImapSettings, arrival: Arrival) -> Result<LoggedIn, StoreError> {
+    let Arrival { handle, tags, caps, preauth } = arrival;
+    let mut start = Start { handle, tags, caps, settings };
     let greeted = Greeted::new(start.handle.clone());
     let session = match preauth {
         true => greeted.adopt().map_err(|error| error.into_store(Reach::Account, "log in"))?,
@@ -55,6 +65,23 @@ pub fn log_in(settings: &ImapSettings, stop: &Stop) -> Result<LoggedIn, StoreErr
 }
 
 impl Start<'_> {
+    fn arrive(settings: &ImapSettings, stop: &Stop) -> Result<Arrival, StoreError> {
+        let transport = settings.connect(stop)?;
+        let mut start = Start { handle: Handle::new(Line::new(transport)), tags: 0, caps: None, settings };
+        let preauth = start.greeting().map_err(|error| error.into_store(Reach::Account, "connect"))?;
+        if preauth && settings.command.is_none() && settings.tls.mode != TlsMode::Implicit {
+            let cause = "the server took us as logged in on a line that is not protected (PREAUTH)";
+            return Err(StoreError::new(Reach::Account, Kind::Tls, "log in", cause));
+        }
+        if settings.command.is_none() && settings.tls.mode == TlsMode::StartTls {
+            start.starttls()?;
+        }
+        if !preauth {
+            start.capabilities().map_err(|error| error.into_store(Reach::Account, "log in"))?;
+        }
+        Ok(Arrival { handle: start.handle, tags: start.tags, caps: start.caps, preauth })
+    }
+
     fn wire(&mut self) -> Wire<'_> {
         Wire::new(self.handle.line(), &mut self.tags)
     }

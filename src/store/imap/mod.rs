@@ -152,7 +152,7 @@ impl ImapOpener {
 
     /// Connects and logs in.
     pub fn connect(&self) -> Result<ImapStore, StoreError> {
-        let logged_in = login::log_in(&self.settings, &self.stop)?;
+        let logged_in = login::log_in(&self.settings, login::arrive(&self.settings, &self.stop)?)?;
         let mut conn = Conn::new(logged_in, self.settings.send_id);
         conn.wire().line().read_only = self.settings.read_only;
         let subscribed_only = self.settings.subscribed_only;
