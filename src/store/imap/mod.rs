@@ -32,10 +32,12 @@ use conn::{Conn, during};
 use edit::Guarded;
 use error::ImapError;
 use folder::ImapFolder;
+use login::Arrival;
 use std::fmt;
 use std::net::IpAddr;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// Gives user and password, asked once a connection.
@@ -140,19 +142,30 @@ fn is_gmail(host: &str) -> bool {
 
 /// Makes connections to one server.
 pub struct ImapOpener {
-    settings: ImapSettings,
+    settings: Arc<ImapSettings>,
     stop: Stop,
     guarded: Guarded,
+    /// A connection on its way.
+    begun: Mutex<Option<JoinHandle<Result<Arrival, StoreError>>>>,
 }
 
 impl ImapOpener {
     pub fn new(settings: ImapSettings, stop: Stop) -> ImapOpener {
-        ImapOpener { settings, stop, guarded: Guarded::default() }
+        ImapOpener { settings: Arc::new(settings), stop, guarded: Guarded::default(), begun: Mutex::default() }
+    }
+
+    fn arrive(&self) -> Result<Arrival, StoreError> {
+        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match begun.map(JoinHandle::join) {
+            Some(Ok(arrived)) => arrived,
+            // None was begun, or its thread panicked.
+            _ => login::arrive(&self.settings, &self.stop),
+        }
     }
 
     /// Connects and logs in.
     pub fn connect(&self) -> Result<ImapStore, StoreError> {
-        let logged_in = login::log_in(&self.settings, login::arrive(&self.settings, &self.stop)?)?;
+        let logged_in = login::log_in(&self.settings, self.arrive()?)?;
         let mut conn = Conn::new(logged_in, self.settings.send_id);
         conn.wire().line().read_only = self.settings.read_only;
         let subscribed_only = self.settings.subscribed_only;
@@ -169,6 +182,20 @@ impl ImapOpener {
 impl Opener for ImapOpener {
     fn open(&self) -> Result<Box<dyn Store>, StoreError> {
         Ok(Box::new(self.connect()?))
+    }
+
+    fn begin(&self) {
+        // A tunnel may log in by itself, and its command must not outlive a run that ends before it is wanted.
+        if self.settings.command.is_some() {
+            return;
+        }
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        if begun.is_none() {
+            let (settings, stop) = (self.settings.clone(), self.stop.clone());
+            let arrive = move || login::arrive(&settings, &stop);
+            // Where no thread can be had, `open` does all of it.
+            *begun = thread::Builder::new().name("connect".into()).spawn(arrive).ok();
+        }
     }
 
     fn place(&self) -> String {
