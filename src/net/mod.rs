@@ -2,7 +2,9 @@
 
 mod connect;
 mod connector;
+mod deflate;
 mod input;
+mod meter;
 mod stream;
 pub mod tls;
 pub mod transport;

@@ -284,6 +284,46 @@ fn the_last_words_of_a_peer_that_went_away_are_read() {
 }
 
 #[test]
+fn a_compressed_line_has_its_log_in_plain_text_and_its_deadlines() {
+    let (mut transport, mut peer) = Transport::pair(&Stop::new()).expect("a pair");
+    let seen = Arc::new(Mutex::new(Vec::<String>::new()));
+    let sink = Arc::clone(&seen);
+    transport.set_log(Some(Arc::new(move |line: &str| sink.lock().expect("no panic").push(line.to_owned()))));
+    let mut theirs = flate2::write::DeflateEncoder::new(b"a1 OK go\r\n".to_vec(), flate2::Compression::fast());
+    let long = "x".repeat(900);
+    write!(theirs, "* OK {long}\r\n").expect("packs");
+    theirs.flush().expect("packs");
+    // The compressed bytes come with the answer after which they begin.
+    peer.write_all(theirs.get_ref()).expect("sends");
+    assert_eq!(line(&mut transport).expect("a line"), "a1 OK go\r\n");
+    transport.start_deflate();
+    assert!(transport.is_deflated());
+    assert_eq!(line(&mut transport).expect("a line"), format!("* OK {long}\r\n"));
+    transport.write(b"a2 NOOP\r\n").expect("queues");
+    transport.write_body(long.repeat(1000).as_bytes()).expect("queues");
+    transport.flush().expect("sends");
+    let mut sent = vec![0; 100_000];
+    let count = peer.read(&mut sent).expect("reads");
+    let mut said = vec![0; 9];
+    flate2::read::DeflateDecoder::new(&sent[..count]).read_exact(&mut said).expect("inflates");
+    assert_eq!(said, b"a2 NOOP\r\n");
+    // Counted as they are on the way.
+    assert_eq!(transport.traffic(), (theirs.get_ref().len() as u64, count as u64));
+    assert!(count < 10_000 && transport.unsent() == 0, "{count}");
+    let want = ["S: a1 OK go".to_owned(), format!("S: * OK {long}"), "C: a2 NOOP".into(), "C: <900000 bytes>".into()];
+    assert_eq!(*seen.lock().expect("no panic"), want);
+    transport.set_timeout(Duration::from_millis(100));
+    assert!(matches!(line(&mut transport), Err(NetError::Timeout(_))));
+}
+
+#[test]
+fn lines_within_this_machine_are_near() {
+    let port = serve(|mut stream| drop(stream.read(&mut [0; 10])));
+    assert!(dial(port, &plain()).expect("connects").is_near());
+    assert!(Transport::pair(&Stop::new()).expect("a pair").0.is_near());
+}
+
+#[test]
 fn a_wait_tells_input_from_a_wake_and_from_nothing() {
     let (mut transport, mut peer) = Transport::pair(&Stop::new()).expect("a pair");
     let (waker, mut alarm) = std::os::unix::net::UnixStream::pair().expect("a pair");

@@ -58,6 +58,8 @@ pub struct Line {
     pub literals: Literals,
     /// Lets no command through that changes anything on the server.
     pub read_only: bool,
+    /// Whether the line may be compressed as soon as it shows that it is slow.
+    pub compress: bool,
     frame: Frame,
     text: Vec<u8>,
     /// Read while waiting for `+`.
@@ -91,6 +93,7 @@ impl Line {
             transport,
             literals: Literals::Wait,
             read_only: false,
+            compress: false,
             frame: Frame::new(),
             text: Vec::new(),
             held: VecDeque::new(),
@@ -149,6 +152,12 @@ impl Line {
             Response::Status(status) if status.kind == StatusKind::Bye => self.bye = Some(status.clone()),
             _ => {}
         }
+    }
+
+    /// Whether the line is so slow that it is worth two round trips to compress what is still to come, as many bytes as
+    /// `left` says.
+    pub fn wants_compression(&self, left: impl FnOnce() -> u64) -> bool {
+        self.compress && self.transport.is_slow() && self.transport.is_slow_for(left())
     }
 
     fn read_line(&mut self) -> Result<(), ImapError> {

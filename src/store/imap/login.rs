@@ -1,12 +1,12 @@
 //! From the first byte to the login: greeting, STARTTLS, capabilities, mechanisms.
 
-use super::ImapSettings;
 use super::caps::Caps;
 use super::error::ImapError;
 use super::facade::{Handle, Ignore, Line};
 use super::session::{Failed, Greeted, Mechanism, Session};
 use super::token::{Code, Response, Status, StatusKind};
 use super::wire::{Command, Wire};
+use super::{Compress, ImapSettings};
 use crate::mail::Login;
 use crate::net::{Stop, TlsMode, trusts_bundle};
 use crate::store::{Kind, Reach, StoreError};
@@ -61,6 +61,7 @@ pub fn log_in(settings: &ImapSettings, arrival: Arrival) -> Result<LoggedIn, Sto
         }
     };
     let caps = start.capabilities().map_err(|error| error.into_store(Reach::Account, "log in"))?;
+    start.compress(&caps).map_err(|error| error.into_store(Reach::Account, "compress the line"))?;
     Ok(LoggedIn { handle: start.handle, session, tags: start.tags, caps })
 }
 
@@ -129,6 +130,22 @@ impl Start<'_> {
         })?;
         self.learn(&names);
         Ok(self.caps.clone().unwrap_or_default())
+    }
+
+    /// Compresses the line now, or lets that be done later, or does neither.
+    fn compress(&mut self, caps: &Caps) -> Result<(), ImapError> {
+        if !caps.has("COMPRESS=DEFLATE") {
+            return Ok(());
+        }
+        match self.settings.compress {
+            Compress::On => return self.wire().compress(),
+            Compress::Auto { nearby } => {
+                let mut line = self.handle.line();
+                line.compress = nearby || !line.transport.is_near();
+            }
+            Compress::Off => {}
+        }
+        Ok(())
     }
 
     /// STARTTLS (RFC 3501 section 6.2.1). What was known of the server before is forgotten.

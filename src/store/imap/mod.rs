@@ -43,6 +43,25 @@ use std::time::Duration;
 /// Gives user and password, asked once a connection.
 pub type LoginSource = Arc<dyn Fn() -> Result<Login, StoreError> + Send + Sync>;
 
+/// Whether a line is compressed (COMPRESS=DEFLATE, RFC 4978) where the server can do it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compress {
+    Off,
+    /// In the middle of a download, where the line turns out to be slower than a server compresses and much is still to
+    /// come. Never on lines within this machine or through tunnels, unless `nearby`.
+    Auto {
+        nearby: bool,
+    },
+    /// Right after the login, for a round trip.
+    On,
+}
+
+impl Default for Compress {
+    fn default() -> Self {
+        Compress::Auto { nearby: false }
+    }
+}
+
 /// How to reach a server and talk to it.
 #[derive(Clone)]
 pub struct ImapSettings {
@@ -61,6 +80,7 @@ pub struct ImapSettings {
     pub auth: Vec<String>,
     /// Whether the server is told who we are (ID, RFC 2971).
     pub send_id: bool,
+    pub compress: Compress,
     /// Lists subscribed folders only.
     pub subscribed_only: bool,
     /// Nothing may be changed on the server: EXAMINE only, and no command is sent that writes.
@@ -85,6 +105,7 @@ impl ImapSettings {
             disable_capabilities: Vec::new(),
             auth: vec!["PLAIN".to_owned(), "LOGIN".to_owned()],
             send_id: true,
+            compress: Compress::default(),
             subscribed_only: false,
             read_only: false,
             wire_log: None,

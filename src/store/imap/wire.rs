@@ -3,7 +3,7 @@
 use super::error::ImapError;
 use super::facade::{Bodies, Ignore, Line};
 use super::names::Astring;
-use super::token::{Response, Status};
+use super::token::{Response, Status, StatusKind};
 use std::collections::VecDeque;
 use std::sync::MutexGuard;
 
@@ -178,6 +178,17 @@ impl<'a> Wire<'a> {
     pub fn run_ok(&mut self, command: &Command, each: &mut dyn FnMut(Response)) -> Result<Status, ImapError> {
         let status = self.run(command, each)?;
         ImapError::check(command.name, status)
+    }
+
+    /// Compresses the line from now on where the server agrees (COMPRESS, RFC 4978 section 3); it is asked once. Nothing
+    /// may be in flight.
+    pub fn compress(&mut self) -> Result<(), ImapError> {
+        self.line.compress = false;
+        let status = self.run(&Command::new("COMPRESS").text(" DEFLATE"), &mut |_| {})?;
+        if status.kind == StatusKind::Ok {
+            self.line.transport.start_deflate();
+        }
+        Ok(())
     }
 
     /// Runs commands one after another without waiting in between. How each of them ended, in order.
