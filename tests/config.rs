@@ -178,6 +178,8 @@ fn wrong_types_and_values_are_told_where_they_stand() {
         ),
         ("host = \"h\"\ntls = \"ssl\"", "config.toml:5:7: `tls` must be \"implicit\" or \"starttls\" or \"none\""),
         ("host = \"h\"\nconnections = 0", "config.toml:5:15: `connections` must be from 1 to 32"),
+        ("host = \"h\"\ncompress = true", "config.toml:5:12: `compress` must be a text, not true or false"),
+        ("host = \"h\"\ncompress = \"zlib\"", "config.toml:5:12: `compress` must be \"auto\" or \"on\" or \"off\""),
         ("host = \"h\"\nsend_id = \"no\"", "config.toml:5:11: `send_id` must be true or false, not a text"),
         (
             "host = \"h\"\nauth = [\"plain\", 3]",

@@ -18,7 +18,7 @@ mod undelete;
 pub use end::End;
 
 use crate::config::Config;
-use crate::net::Stop;
+use crate::net::{Stop, wait_for_tunnels};
 use anyhow::Context as _;
 use args::{Cli, Command};
 use clap::{CommandFactory, Parser};
@@ -40,10 +40,10 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
             return if err.use_stderr() { End::Usage.into() } else { End::InStep.into() };
         }
     };
-    match dispatch(&cli) {
-        Ok(code) => code,
-        Err(err) => end::explain(&err).into(),
-    }
+    let code = dispatch(&cli).unwrap_or_else(|err| end::explain(&err).into());
+    // None is left behind, neither as a zombie nor because it did not notice that its line was closed.
+    wait_for_tunnels();
+    code
 }
 
 fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {

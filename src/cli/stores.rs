@@ -6,7 +6,7 @@ use super::setup::Lookup;
 use crate::config::{self, Problem};
 use crate::net::{Pin, Stop, TlsMode, TlsSettings};
 use crate::store::Opener;
-use crate::store::imap::{ImapOpener, ImapSettings};
+use crate::store::imap::{Compress, ImapOpener, ImapSettings};
 use crate::store::maildir::{Bin, Layout, MaildirOpener, MaildirSettings};
 use crate::store::traced::TracedOpener;
 use std::sync::Arc;
@@ -77,6 +77,11 @@ pub fn imap(
         disable_capabilities: imap.disable_capabilities.clone(),
         auth: if imap.auth.is_empty() { usual.auth.clone() } else { imap.auth.clone() },
         send_id: imap.send_id,
+        compress: match imap.compress {
+            config::Compress::Auto => Compress::default(),
+            config::Compress::On => Compress::On,
+            config::Compress::Off => Compress::Off,
+        },
         read_only,
         wire_log: log.sink(Topic::Imap, account),
         ..usual

@@ -34,6 +34,7 @@ pub struct Imap {
     pub disable_capabilities: Vec<String>,
     /// Whether the program says who it is (RFC 2971).
     pub send_id: bool,
+    pub compress: Compress,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,16 @@ pub enum Tls {
     Implicit,
     StartTls,
     None,
+}
+
+/// Whether what passes between both is compressed (RFC 4978).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compress {
+    /// Where the line is slow, and much comes over it.
+    #[default]
+    Auto,
+    On,
+    Off,
 }
 
 /// Where the file says that the password is.
@@ -65,6 +76,7 @@ pub fn read(reader: &mut Reader, node: &Node) -> Option<Imap> {
     let section = Section::new(reader, &keys::IMAP, node)?;
     let command = section.argv(reader, "command");
     let tls = [("implicit", Tls::Implicit), ("starttls", Tls::StartTls), ("none", Tls::None)];
+    let compress = [("auto", Compress::Auto), ("on", Compress::On), ("off", Compress::Off)];
     let tunnel = section.get("command").is_some();
     let standard = if tunnel { Tls::None } else { Tls::Implicit };
     let tls = section.choice(reader, "tls", &tls).unwrap_or(standard);
@@ -107,6 +119,7 @@ pub fn read(reader: &mut Reader, node: &Node) -> Option<Imap> {
         command,
         disable_capabilities: upper(section.texts(reader, "disable_capabilities")),
         send_id: section.flag(reader, "send_id").unwrap_or(true),
+        compress: section.choice(reader, "compress", &compress).unwrap_or_default(),
     })
 }
 

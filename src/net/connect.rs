@@ -1,4 +1,4 @@
-//! Making a TCP connection: names, addresses of both families, deadlines.
+//! Making a TCP connection: names, addresses of both families side by side (Happy Eyeballs, RFC 8305), deadlines.
 
 use super::transport::SLICE;
 use super::{NetError, Stop};
@@ -12,8 +12,11 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long an address may take before the next one is tried beside it (RFC 8305 section 5: 250 ms).
-const HEAD_START: Duration = Duration::from_millis(300);
+/// How long an address may take before the next one is tried beside it (RFC 8305 section 5).
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// How long a wait goes on before it looks whether it should stop.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// How long what we sent may stay unacknowledged before the line counts as dead.
 const USER_TIMEOUT: Duration = Duration::from_secs(90);
@@ -22,22 +25,30 @@ const USER_TIMEOUT: Duration = Duration::from_secs(90);
 /// the name, and again for each address.
 pub(super) fn connect(host: &str, port: u16, timeout: Duration, stop: &Stop) -> Result<TcpStream, NetError> {
     let addresses = alternate(resolve(host, port, timeout, stop)?);
-    match connect_any(&addresses, timeout, stop) {
-        Err(NetError::Io(error)) => Err(NetError::Connect { host: host.to_owned(), port, cause: error.to_string() }),
-        Err(NetError::Timeout(time)) => {
-            let cause = format!("no answer for {} seconds", time.as_secs_f32().round());
+    match Race::new(&addresses, timeout).run(stop)? {
+        Ok(stream) => Ok(stream),
+        Err(failures) => {
+            // The one address of a host that is called by it needs no mention.
+            let cause = |(address, cause): &(SocketAddr, String)| match failures.len() {
+                1 if address.ip().to_string() == bare(host) => cause.clone(),
+                _ => format!("{}: {cause}", address.ip()),
+            };
+            let cause = failures.iter().map(cause).collect::<Vec<_>>().join("; ");
             Err(NetError::Connect { host: host.to_owned(), port, cause })
         }
-        other => other,
     }
+}
+
+/// An address without the brackets that it may have in the config.
+fn bare(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
 /// The system's resolver can't be interrupted: it gets a thread, which is left behind where it takes too long.
 fn resolve(host: &str, port: u16, timeout: Duration, stop: &Stop) -> Result<Vec<SocketAddr>, NetError> {
     let failed = |cause: String| NetError::Resolve { host: host.to_owned(), cause };
     let (send, answer) = mpsc::channel();
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    let name = (bare.to_owned(), port);
+    let name = (bare(host).to_owned(), port);
     let lookup = move || {
         let found = name.to_socket_addrs().map(Iterator::collect::<Vec<_>>);
         // Nobody listens any more where the wait has ended.
@@ -76,51 +87,93 @@ fn alternate(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     }
 }
 
-/// Starts on the next address as soon as one failed or took longer than its head start; the first to answer wins.
-fn connect_any(addresses: &[SocketAddr], timeout: Duration, stop: &Stop) -> Result<TcpStream, NetError> {
-    let mut waiting = addresses.iter();
-    let mut started: Vec<(Socket, Instant)> = Vec::new();
-    let mut failure = NetError::Timeout(timeout);
-    let mut next_start = Instant::now();
-    loop {
-        if stop.is_set() {
-            return Err(NetError::Stopped);
-        }
-        let now = Instant::now();
-        if now >= next_start || started.is_empty() {
-            match waiting.next() {
-                Some(address) => {
-                    next_start = now + HEAD_START;
-                    match start(address) {
-                        Ok(socket) => started.push((socket, now)),
-                        Err(error) => {
-                            failure = NetError::Io(error);
-                            next_start = now;
-                            continue;
-                        }
-                    }
-                }
-                None if started.is_empty() => return Err(failure),
-                None => {}
+/// Attempts at several addresses, of which the first that connects wins.
+struct Race<'a> {
+    waiting: std::slice::Iter<'a, SocketAddr>,
+    started: Vec<Attempt>,
+    failed: Vec<(SocketAddr, String)>,
+    /// How long an attempt may take.
+    timeout: Duration,
+    /// When the next address is due, at the latest.
+    next: Instant,
+}
+
+struct Attempt {
+    socket: Socket,
+    address: SocketAddr,
+    since: Instant,
+}
+
+impl<'a> Race<'a> {
+    fn new(addresses: &'a [SocketAddr], timeout: Duration) -> Race<'a> {
+        Race { waiting: addresses.iter(), started: Vec::new(), failed: Vec::new(), timeout, next: Instant::now() }
+    }
+
+    /// Starts on the next address as soon as one failed or has had its head start. The winner, whose rivals are closed;
+    /// or why every address failed.
+    fn run(mut self, stop: &Stop) -> Result<Result<TcpStream, Vec<(SocketAddr, String)>>, NetError> {
+        loop {
+            if stop.is_set() {
+                return Err(NetError::Stopped);
+            }
+            self.begin();
+            if self.started.is_empty() {
+                return Ok(Err(self.failed));
+            }
+            self.wait()?;
+            if let Some(winner) = self.judge() {
+                return finish(winner).map(Ok);
             }
         }
-        let before = started.len();
-        wait_writable(&started)?;
+    }
+
+    /// Begins as many attempts as are due.
+    fn begin(&mut self) {
+        while self.started.is_empty() || Instant::now() >= self.next {
+            let Some(&address) = self.waiting.next() else { return };
+            let since = Instant::now();
+            match start(&address) {
+                Ok(socket) => {
+                    self.started.push(Attempt { socket, address, since });
+                    self.next = since + HEAD_START;
+                }
+                Err(error) => self.failed.push((address, error.to_string())),
+            }
+        }
+    }
+
+    /// Waits until something happened to an attempt, or the next one is due.
+    fn wait(&self) -> Result<(), NetError> {
+        let mut fds: Vec<PollFd<'_>> =
+            self.started.iter().map(|one| PollFd::from_borrowed_fd(one.socket.as_fd(), PollFlags::OUT)).collect();
+        let due = match self.waiting.len() {
+            0 => LOOK,
+            _ => self.next.saturating_duration_since(Instant::now()).min(LOOK),
+        };
+        let time = Timespec { tv_sec: 0, tv_nsec: i64::from(due.subsec_nanos()) };
+        match poll(&mut fds, Some(&time)) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(NetError::Io(error.into())),
+        }
+    }
+
+    /// Takes the one that connected, and drops those that failed; the next address is due at once then.
+    fn judge(&mut self) -> Option<Socket> {
         let mut at = 0;
-        while at < started.len() {
-            match outcome(&started[at].0) {
-                Ok(true) => return finish(started.swap_remove(at).0),
-                Ok(false) if started[at].1.elapsed() < timeout => at += 1,
-                Ok(false) => drop(started.remove(at)),
-                Err(error) => {
-                    failure = NetError::Io(error);
-                    started.remove(at);
+        while let Some(attempt) = self.started.get(at) {
+            let failure = match outcome(&attempt.socket) {
+                Ok(true) => return Some(self.started.swap_remove(at).socket),
+                Ok(false) if attempt.since.elapsed() < self.timeout => {
+                    at += 1;
+                    continue;
                 }
-            }
+                Ok(false) => format!("no answer for {} seconds", self.timeout.as_secs_f32().round()),
+                Err(error) => error.to_string(),
+            };
+            self.failed.push((self.started.remove(at).address, failure));
+            self.next = Instant::now();
         }
-        if started.len() < before {
-            next_start = Instant::now();
-        }
+        None
     }
 }
 
@@ -131,16 +184,6 @@ fn start(address: &SocketAddr) -> io::Result<Socket> {
         Ok(()) => Ok(socket),
         Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => Ok(socket),
         Err(error) => Err(error),
-    }
-}
-
-fn wait_writable(started: &[(Socket, Instant)]) -> Result<(), NetError> {
-    let mut fds: Vec<PollFd<'_>> =
-        started.iter().map(|(s, _)| PollFd::from_borrowed_fd(s.as_fd(), PollFlags::OUT)).collect();
-    let slice = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
-    match poll(&mut fds, Some(&slice)) {
-        Ok(_) | Err(Errno::INTR) => Ok(()),
-        Err(error) => Err(NetError::Io(error.into())),
     }
 }
 
@@ -181,19 +224,110 @@ mod tests {
         assert_eq!(alternate(given), parse(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"]));
     }
 
+    const LONG: Duration = Duration::from_secs(20);
+
+    fn listener(at: &str) -> Listening {
+        let listener = TcpListener::bind((at, 0)).expect("bind");
+        listener.set_nonblocking(true).expect("do not block in accept");
+        Listening { address: listener.local_addr().expect("address"), listener }
+    }
+
+    struct Listening {
+        listener: TcpListener,
+        address: SocketAddr,
+    }
+
+    /// An address that refuses.
+    fn closed(at: &str) -> SocketAddr {
+        listener(at).address
+    }
+
+    /// An address that does not answer: nobody takes the connections that were made to it, and no more fit.
+    fn silent(at: &str) -> (SocketAddr, Vec<Socket>) {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).expect("a socket");
+        let any: SocketAddr = format!("{at}:0").parse().expect("an address");
+        socket.bind(&any.into()).expect("bind");
+        socket.listen(0).expect("listen");
+        let address = socket.local_addr().ok().and_then(|address| address.as_socket()).expect("an address");
+        let mut held = vec![socket];
+        loop {
+            let one = start(&address).expect("begins");
+            let mut fds = [PollFd::new(&one, PollFlags::OUT)];
+            let answered = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 300_000_000 })).expect("waits");
+            held.push(one);
+            if answered == 0 {
+                return (address, held);
+            }
+        }
+    }
+
+    fn race(addresses: &[SocketAddr], timeout: Duration) -> Result<SocketAddr, Vec<(SocketAddr, String)>> {
+        let outcome = Race::new(addresses, timeout).run(&Stop::new()).expect("it comes to an end");
+        outcome.map(|stream| stream.peer_addr().expect("a peer"))
+    }
+
     #[test]
     fn an_address_that_refuses_is_followed_by_the_next_at_once() {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
-        let dead = {
-            let gone = TcpListener::bind("127.0.0.1:0").expect("bind");
-            gone.local_addr().expect("address")
-        };
-        let alive = listener.local_addr().expect("address");
+        let alive = listener("127.0.0.1");
+        let mut addresses: Vec<SocketAddr> = (2..42).map(|host| closed(&format!("127.0.0.{host}"))).collect();
+        addresses.push(alive.address);
         let begin = Instant::now();
-        let stream = connect_any(&[dead, dead, alive], Duration::from_secs(5), &Stop::new()).expect("connects");
-        assert_eq!(stream.peer_addr().expect("peer"), alive);
-        assert!(begin.elapsed() < Duration::from_secs(1));
-        assert!(matches!(connect_any(&[dead], Duration::from_secs(5), &Stop::new()), Err(NetError::Io(_))));
+        assert_eq!(race(&addresses, LONG), Ok(alive.address));
+        // With a head start for each it would have taken ten seconds.
+        assert!(begin.elapsed() < HEAD_START * 20, "{:?}", begin.elapsed());
+    }
+
+    #[test]
+    fn an_address_that_is_silent_has_a_head_start_and_no_more() {
+        let (alive, (silent, _held)) = (listener("127.0.0.1"), silent("127.0.0.2"));
+        let begin = Instant::now();
+        assert_eq!(race(&[silent, alive.address], LONG), Ok(alive.address));
+        assert!(begin.elapsed() >= HEAD_START && begin.elapsed() < LONG, "{:?}", begin.elapsed());
+    }
+
+    #[test]
+    fn the_first_that_connects_is_the_only_one_that_is_used() {
+        let (first, second) = (listener("127.0.0.1"), listener("127.0.0.2"));
+        assert_eq!(race(&[first.address, second.address], LONG), Ok(first.address));
+        assert!(first.listener.accept().is_ok());
+        assert!(second.listener.accept().is_err());
+    }
+
+    #[test]
+    fn both_families_are_tried() {
+        let four = listener("127.0.0.1");
+        // A machine without version 6 refuses this address in its own way.
+        let six = match TcpListener::bind("[::1]:0") {
+            Ok(gone) => gone.local_addr().expect("an address"),
+            Err(_) => "[::1]:9".parse().expect("an address"),
+        };
+        assert_eq!(race(&[six, four.address], LONG), Ok(four.address));
+    }
+
+    #[test]
+    fn all_failures_are_told_with_their_addresses() {
+        let (silent, _held) = silent("127.0.0.2");
+        let closed = closed("127.0.0.3");
+        let failures = race(&[silent, closed], Duration::from_millis(400)).expect_err("nobody there");
+        let of = |address| failures.iter().find(|(one, _)| *one == address).map(|(_, why)| why.as_str());
+        assert_eq!(failures.len(), 2);
+        assert!(of(closed).is_some_and(|why| why.contains("refused")), "{failures:?}");
+        assert!(of(silent).is_some_and(|why| why.starts_with("no answer for")), "{failures:?}");
+    }
+
+    #[test]
+    fn the_wish_to_stop_ends_the_attempts() {
+        let (silent, _held) = silent("127.0.0.2");
+        let stop = Stop::new();
+        stop.set();
+        assert!(matches!(Race::new(&[silent], LONG).run(&stop), Err(NetError::Stopped)));
+    }
+
+    #[test]
+    fn a_connection_sends_at_once_and_notices_a_dead_line() {
+        let alive = listener("127.0.0.1");
+        let stream = Race::new(&[alive.address], LONG).run(&Stop::new()).expect("an end").expect("connects");
+        assert!(stream.nodelay().expect("an option") && SockRef::from(&stream).keepalive().expect("an option"));
     }
 
     #[test]
@@ -202,6 +336,9 @@ mod tests {
         assert!(matches!(error, NetError::Resolve { .. }) && error.to_string().contains("no-such-host.invalid"));
         let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
         let error = connect("127.0.0.1", port, Duration::from_secs(5), &Stop::new()).expect_err("nobody there");
-        assert!(error.to_string().starts_with(&format!("can't connect to 127.0.0.1 port {port}: ")), "{error}");
+        let told = format!("can't connect to 127.0.0.1 port {port}: Connection refused");
+        assert!(error.to_string().starts_with(&told), "{error}");
+        let error = connect("localhost", port, Duration::from_secs(5), &Stop::new()).expect_err("nobody there");
+        assert!(error.to_string().contains("127.0.0.1: Connection refused"), "{error}");
     }
 }

@@ -1,7 +1,10 @@
 //! Lines to servers: sockets, TLS, deadlines, and the signal to stop.
 
 mod connect;
+mod connector;
+mod deflate;
 mod input;
+mod meter;
 mod stream;
 pub mod tls;
 pub mod transport;
@@ -10,6 +13,8 @@ mod wirelog;
 #[cfg(test)]
 mod tests;
 
+pub use connector::trusts_bundle;
+pub use stream::wait_for_tunnels;
 pub use tls::{Pin, TlsMode, TlsSettings};
 pub use transport::{Transport, Waited};
 pub use wirelog::{Mask, NOT_SHOWN, WireLog};

@@ -2,7 +2,7 @@
 
 use super::transport::Waited;
 use super::*;
-use native_tls::{Identity, TlsAcceptor};
+use openssl::ssl::{SslAcceptor, SslFiletype, SslMethod};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
@@ -44,8 +44,6 @@ fn openssl(dir: &Path, args: &str) {
 /// A certificate for localhost, signed by itself.
 struct Certificate {
     dir: tempfile::TempDir,
-    identity: Vec<u8>,
-    key: Vec<u8>,
 }
 
 impl Certificate {
@@ -53,9 +51,7 @@ impl Certificate {
         let dir = tempfile::tempdir().expect("a directory");
         let subject = "-subj /CN=localhost -addext subjectAltName=DNS:localhost -days 2 -nodes";
         openssl(dir.path(), &format!("req -x509 -newkey rsa:2048 -keyout key.pem -out cert.pem {subject}"));
-        let read = |name: &str| std::fs::read(dir.path().join(name)).expect("a file");
-        let (identity, key) = (read("cert.pem"), read("key.pem"));
-        Certificate { dir, identity, key }
+        Certificate { dir }
     }
 
     fn file(&self) -> PathBuf {
@@ -69,9 +65,11 @@ impl Certificate {
         Pin::parse(text.split_once('=').expect("a fingerprint").1).expect("a pin")
     }
 
-    fn acceptor(&self) -> TlsAcceptor {
-        let identity = Identity::from_pkcs8(&self.identity, &self.key).expect("an identity");
-        TlsAcceptor::new(identity).expect("an acceptor")
+    fn acceptor(&self) -> SslAcceptor {
+        let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server()).expect("an acceptor");
+        acceptor.set_certificate_chain_file(self.file()).expect("a certificate");
+        acceptor.set_private_key_file(self.dir.path().join("key.pem"), SslFiletype::PEM).expect("a key");
+        acceptor.build()
     }
 
     /// A server that greets over TLS and echoes lines.
@@ -286,6 +284,46 @@ fn the_last_words_of_a_peer_that_went_away_are_read() {
 }
 
 #[test]
+fn a_compressed_line_has_its_log_in_plain_text_and_its_deadlines() {
+    let (mut transport, mut peer) = Transport::pair(&Stop::new()).expect("a pair");
+    let seen = Arc::new(Mutex::new(Vec::<String>::new()));
+    let sink = Arc::clone(&seen);
+    transport.set_log(Some(Arc::new(move |line: &str| sink.lock().expect("no panic").push(line.to_owned()))));
+    let mut theirs = flate2::write::DeflateEncoder::new(b"a1 OK go\r\n".to_vec(), flate2::Compression::fast());
+    let long = "x".repeat(900);
+    write!(theirs, "* OK {long}\r\n").expect("packs");
+    theirs.flush().expect("packs");
+    // The compressed bytes come with the answer after which they begin.
+    peer.write_all(theirs.get_ref()).expect("sends");
+    assert_eq!(line(&mut transport).expect("a line"), "a1 OK go\r\n");
+    transport.start_deflate();
+    assert!(transport.is_deflated());
+    assert_eq!(line(&mut transport).expect("a line"), format!("* OK {long}\r\n"));
+    transport.write(b"a2 NOOP\r\n").expect("queues");
+    transport.write_body(long.repeat(1000).as_bytes()).expect("queues");
+    transport.flush().expect("sends");
+    let mut sent = vec![0; 100_000];
+    let count = peer.read(&mut sent).expect("reads");
+    let mut said = vec![0; 9];
+    flate2::read::DeflateDecoder::new(&sent[..count]).read_exact(&mut said).expect("inflates");
+    assert_eq!(said, b"a2 NOOP\r\n");
+    // Counted as they are on the way.
+    assert_eq!(transport.traffic(), (theirs.get_ref().len() as u64, count as u64));
+    assert!(count < 10_000 && transport.unsent() == 0, "{count}");
+    let want = ["S: a1 OK go".to_owned(), format!("S: * OK {long}"), "C: a2 NOOP".into(), "C: <900000 bytes>".into()];
+    assert_eq!(*seen.lock().expect("no panic"), want);
+    transport.set_timeout(Duration::from_millis(100));
+    assert!(matches!(line(&mut transport), Err(NetError::Timeout(_))));
+}
+
+#[test]
+fn lines_within_this_machine_are_near() {
+    let port = serve(|mut stream| drop(stream.read(&mut [0; 10])));
+    assert!(dial(port, &plain()).expect("connects").is_near());
+    assert!(Transport::pair(&Stop::new()).expect("a pair").0.is_near());
+}
+
+#[test]
 fn a_wait_tells_input_from_a_wake_and_from_nothing() {
     let (mut transport, mut peer) = Transport::pair(&Stop::new()).expect("a pair");
     let (waker, mut alarm) = std::os::unix::net::UnixStream::pair().expect("a pair");
@@ -331,17 +369,45 @@ fn the_log_shows_the_talk_and_no_secret() {
 }
 
 #[test]
+fn a_line_is_hung_up_without_waiting_and_what_was_written_arrives() {
+    let certificate = Certificate::new();
+    let acceptor = certificate.acceptor();
+    let (heard, said) = std::sync::mpsc::channel();
+    let listen = move |mut peer: Box<dyn ReadWrite>| {
+        // Unread by the client: it must not make the kernel throw the goodbye away.
+        peer.write_all(b"* OK still here\r\n").expect("sends");
+        let mut all = String::new();
+        let ended = peer.read_to_string(&mut all).is_ok();
+        heard.send((all, ended)).expect("the test listens");
+    };
+    let again = listen.clone();
+    let tcp = serve(move |stream| listen(Box::new(stream)));
+    let tls = serve(move |stream| again(Box::new(acceptor.accept(stream).expect("handshake"))));
+    for (port, settings) in [(tcp, plain()), (tls, certificate.settings())] {
+        let mut transport = dial(port, &settings).expect("connects");
+        assert!(!transport.fill_buf().expect("input").is_empty());
+        transport.write(b"a1 LOGOUT\r\n").expect("queues");
+        transport.hang_up();
+        assert_eq!(said.recv_timeout(SHORT).expect("an end"), ("a1 LOGOUT\r\n".to_owned(), true));
+        assert!(matches!(transport.flush(), Ok(())));
+        assert!(transport.write(b"more").and_then(|()| transport.flush()).is_err());
+    }
+}
+
+#[test]
 fn a_tunnel_talks_to_a_command_and_ends_with_it() {
     let mut command = Command::new("sh");
-    command.args(["-c", "echo '* PREAUTH hi'; read line; echo \"$line\"; sleep 60"]);
+    command.args(["-c", "echo $$; read line; echo \"$line\"; sleep 60"]);
     let mut transport = Transport::tunnel(command, &Stop::new()).expect("starts");
-    assert_eq!(line(&mut transport).expect("a line"), "* PREAUTH hi\n");
+    let process = format!("/proc/{}", line(&mut transport).expect("a line").trim());
     transport.write(b"echo\n").expect("queues");
     transport.flush().expect("sends");
     assert_eq!(line(&mut transport).expect("a line"), "echo\n");
-    let begin = Instant::now();
-    drop(transport);
-    assert!(begin.elapsed() < Duration::from_secs(10));
+    assert!(Path::new(&process).exists());
+    transport.hang_up();
+    // It notices nothing, and is waited for at the end; no zombie is left.
+    wait_for_tunnels();
+    assert!(!Path::new(&process).exists());
 
     let missing = Transport::tunnel(Command::new("/nonexistent/tunnel"), &Stop::new());
     assert!(matches!(missing.map(|_| ()), Err(NetError::Tunnel { .. })));

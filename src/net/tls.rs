@@ -1,16 +1,13 @@
 //! TLS: which certificates are trusted, and how a refusal is explained.
 
 use super::NetError;
-use native_tls::{Certificate, TlsConnector};
+use super::connector::{Connector, Preparation, Trust};
+use openssl::ssl;
+use openssl::x509::X509VerifyResult;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
 use std::fmt;
-use std::fs;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
-use std::time::SystemTime;
 
 /// How the line is protected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,44 +98,14 @@ pub struct TlsSettings {
     pub server_name: String,
 }
 
-/// What a connector depends on.
-#[derive(Clone, PartialEq, Eq, Hash)]
-enum Trust {
-    System,
-    /// As it was at this time.
-    File(PathBuf, Option<SystemTime>),
-    /// The pins alone decide.
-    Pins,
-}
-
-static CONNECTORS: Mutex<Option<HashMap<Trust, TlsConnector>>> = Mutex::new(None);
-
-/// A connector in the making.
-pub(super) struct Preparation(JoinHandle<Result<TlsConnector, NetError>>);
-
-impl Preparation {
-    pub(super) fn finish(self) -> Result<TlsConnector, NetError> {
-        self.0.join().map_err(|_| refused("the TLS library failed", None))?
-    }
-}
-
 impl TlsSettings {
-    fn trust(&self) -> Trust {
-        match &self.ca_file {
-            Some(path) => {
-                let changed = fs::metadata(path).and_then(|found| found.modified()).ok();
-                Trust::File(path.clone(), changed)
-            }
-            None if self.pins.is_empty() => Trust::System,
-            None => Trust::Pins,
-        }
-    }
-
-    /// Starts to build the connector, so that it is ready when the TCP connection is.
+    /// Starts to build what checks the certificate, so that it is ready when the TCP connection is.
     pub(super) fn prepare(&self) -> Result<Preparation, NetError> {
-        let trust = self.trust();
-        let build = move || connector(trust);
-        thread::Builder::new().name("tls".into()).spawn(build).map(Preparation).map_err(NetError::Io)
+        Preparation::begin(match &self.ca_file {
+            Some(path) => Trust::file(path.clone()),
+            None if self.pins.is_empty() => Trust::system(),
+            None => Trust::Pins,
+        })
     }
 
     /// Compares the certificate with the pins.
@@ -157,12 +124,13 @@ impl TlsSettings {
         Err(refused(cause, Some(format!("if this is really your server: pin = [\"{seen}\"]"))))
     }
 
-    /// Explains why the handshake failed.
-    pub(super) fn explain(&self, error: &native_tls::Error) -> NetError {
+    /// Explains why the handshake failed; `verdict` is the library's on the certificate.
+    pub(super) fn explain(&self, error: &ssl::Error, verdict: X509VerifyResult, connector: &Connector) -> NetError {
         let reason = error.to_string();
         let host = &self.server_name;
         if reason.contains("certificate verify failed") {
-            let why = reason.rsplit_once('(').map_or(reason.as_str(), |(_, why)| why.trim_end_matches(')'));
+            connector.refused(verdict);
+            let why = verdict.error_string();
             let hint = match why.to_ascii_lowercase().contains("mismatch") {
                 true => format!("use the name that the certificate is for as host, or pin it: {}", self.how_to_pin()),
                 false => format!("name the CA's certificate with ca_file, or pin the server's: {}", self.how_to_pin()),
@@ -190,47 +158,6 @@ impl TlsSettings {
 
 pub(super) fn refused(cause: impl Into<String>, hint: Option<String>) -> NetError {
     NetError::Tls { cause: cause.into(), hint }
-}
-
-/// Builds a connector, or takes the one that this process built before.
-fn connector(trust: Trust) -> Result<TlsConnector, NetError> {
-    // Held while building: who needs the same one waits for it rather than build another.
-    let mut cache = CONNECTORS.lock().unwrap_or_else(PoisonError::into_inner);
-    let cache = cache.get_or_insert_default();
-    if let Some(connector) = cache.get(&trust) {
-        return Ok(connector.clone());
-    }
-    let mut builder = TlsConnector::builder();
-    match &trust {
-        Trust::System => {}
-        Trust::File(path, _) => {
-            builder.disable_built_in_roots(true);
-            for certificate in read_certificates(path)? {
-                builder.add_root_certificate(certificate);
-            }
-        }
-        Trust::Pins => {
-            builder.disable_built_in_roots(true);
-            builder.danger_accept_invalid_certs(true);
-            builder.danger_accept_invalid_hostnames(true);
-        }
-    }
-    let connector = builder.build().map_err(|error| refused(format!("TLS can't be set up: {error}"), None))?;
-    cache.insert(trust, connector.clone());
-    Ok(connector)
-}
-
-fn read_certificates(path: &PathBuf) -> Result<Vec<Certificate>, NetError> {
-    let failed = |cause: String| {
-        let hint = "ca_file must hold one or more certificates in PEM form".to_owned();
-        refused(format!("ca_file {}: {cause}", path.display()), Some(hint))
-    };
-    let pem = fs::read(path).map_err(|error| failed(error.to_string()))?;
-    match Certificate::stack_from_pem(&pem) {
-        Ok(certificates) if certificates.is_empty() => Err(failed("no certificate in it".into())),
-        Ok(certificates) => Ok(certificates),
-        Err(error) => Err(failed(error.to_string())),
-    }
 }
 
 #[cfg(test)]

@@ -3,27 +3,23 @@
 //! All sockets are non-blocking. Whoever waits to write also takes in what the peer is sending meanwhile, so that two
 //! sides that both talk never wait for each other.
 
+mod dial;
+
+use super::deflate::Deflate;
 use super::input::Input;
+use super::meter::Meter;
 use super::stream::{Stream, Tunnel};
-use super::tls::{Preparation, TlsMode, TlsSettings, refused};
 use super::wirelog::{Log, Mask, WireLog};
-use super::{NetError, Stop, connect};
+use super::{NetError, Stop};
 use crate::fault::point;
-use native_tls::HandshakeError;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 /// How long a wait goes on before it looks whether it should stop.
 pub(super) const SLICE: Duration = Duration::from_millis(200);
-
-/// How long nothing may move, unless told otherwise.
-const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How much is collected before it is sent without being told to.
 const OUTPUT_SIZE: usize = 256 * 1024;
@@ -44,6 +40,13 @@ pub struct Transport {
     stream: Stream,
     input: Input,
     output: Vec<u8>,
+    /// The line is compressed.
+    deflate: Option<Deflate>,
+    /// Measures while a download goes on.
+    meter: Meter,
+    measuring: bool,
+    /// How long was waited since something came in.
+    waited: Duration,
     /// The peer has said all it will ever say.
     ended: bool,
     timeout: Duration,
@@ -56,110 +59,43 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// Connects, and makes the TLS handshake where `tls.mode` is `Implicit`. With `StartTls` the caller goes on to
-    /// [`Transport::start_tls`]. The certificate is checked before a byte is sent over it.
-    pub fn connect(host: &str, port: u16, tls: &TlsSettings, stop: &Stop) -> Result<Transport, NetError> {
-        Transport::connect_within(host, port, tls, stop, TIMEOUT)
-    }
-
-    /// Like [`Transport::connect`]; `timeout` counts for each step, and for the waits to come.
-    pub fn connect_within(
-        host: &str,
-        port: u16,
-        tls: &TlsSettings,
-        stop: &Stop,
-        timeout: Duration,
-    ) -> Result<Transport, NetError> {
-        // Loading the CAs takes longer than most connections: both at once.
-        let preparation = match tls.mode {
-            TlsMode::None => None,
-            TlsMode::Implicit | TlsMode::StartTls => Some(tls.prepare()?),
-        };
-        let stream = connect::connect(host, port, timeout, stop)?;
-        let mut line = Transport::over(Stream::Tcp(stream), stop.clone());
-        line.timeout = timeout;
-        match (tls.mode, preparation) {
-            (TlsMode::Implicit, Some(preparation)) => line.handshake(tls, preparation)?,
-            // Built and cached by now: start_tls finds it.
-            (_, Some(preparation)) => drop(preparation.finish()?),
-            (_, None) => {}
-        }
-        Ok(line)
-    }
-
-    /// Runs a command and talks to its standard input and output. It gets a process group of its own, so that Ctrl-C
-    /// does not end it before the goodbye is said; it is killed if it outlives the line by a second.
-    pub fn tunnel(mut command: Command, stop: &Stop) -> Result<Transport, NetError> {
-        let (ours, theirs) = UnixStream::pair().map_err(NetError::Io)?;
-        ours.set_nonblocking(true).map_err(NetError::Io)?;
-        let output = theirs.try_clone().map_err(NetError::Io)?;
-        command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::from(OwnedFd::from(output))).process_group(0);
-        let name = command.get_program().to_string_lossy().into_owned();
-        let child = command.spawn().map_err(|cause| NetError::Tunnel { command: name, cause })?;
-        let mut line = Transport::over(Stream::Local(ours), stop.clone());
-        line.tunnel = Some(Tunnel(child));
-        Ok(line)
-    }
-
-    /// A line within this process, and its other end, which blocks.
-    pub fn pair(stop: &Stop) -> io::Result<(Transport, UnixStream)> {
-        let (ours, theirs) = UnixStream::pair()?;
-        Ok((Transport::local(ours, stop)?, theirs))
-    }
-
-    /// A line over a socket of this machine that is connected already.
-    pub fn local(socket: UnixStream, stop: &Stop) -> io::Result<Transport> {
-        socket.set_nonblocking(true)?;
-        Ok(Transport::over(Stream::Local(socket), stop.clone()))
-    }
-
-    fn over(stream: Stream, stop: Stop) -> Transport {
-        Transport {
-            stream,
-            input: Input::default(),
-            output: Vec::new(),
-            ended: false,
-            timeout: TIMEOUT,
-            stop,
-            log: Log::default(),
-            received: 0,
-            sent: 0,
-            tunnel: None,
-        }
-    }
-
-    /// Goes over to TLS after the server's OK to STARTTLS. What came in before that is thrown away: somebody on the
-    /// way may have put it there. After an error the line is of no use any more.
-    pub fn start_tls(&mut self, tls: &TlsSettings) -> Result<(), NetError> {
-        self.flush()?;
-        self.handshake(tls, tls.prepare()?)
-    }
-
-    fn handshake(&mut self, tls: &TlsSettings, preparation: Preparation) -> Result<(), NetError> {
-        let connector = preparation.finish()?;
-        let Stream::Tcp(stream) = std::mem::replace(&mut self.stream, Stream::Gone) else {
-            return Err(refused("TLS is for TCP connections that have none yet", None));
-        };
-        let name = tls.server_name.trim_matches(['[', ']']);
-        let mut progress = connector.connect(name, stream);
-        let begin = Instant::now();
-        let stream = loop {
-            match progress {
-                Ok(stream) => break stream,
-                Err(HandshakeError::Failure(error)) => return Err(tls.explain(&error)),
-                Err(HandshakeError::WouldBlock(middle)) => {
-                    self.check(begin)?;
-                    wait(&[(middle.get_ref().as_fd(), PollFlags::IN)], SLICE)?;
-                    progress = middle.handshake();
-                }
-            }
-        };
-        let certificate = stream.peer_certificate().map_err(|error| tls.explain(&error))?;
-        let der = certificate.map(|certificate| certificate.to_der()).transpose();
-        tls.check_pins(der.map_err(|error| tls.explain(&error))?.as_deref())?;
-        self.stream = Stream::Tls(Box::new(stream));
+    /// Goes over to DEFLATE (RFC 4978) after the server's OK to COMPRESS: all that comes behind it is compressed, and all
+    /// that is sent from now on. Nothing may be unsent.
+    pub fn start_deflate(&mut self) {
+        self.deflate = Some(Deflate::begin(self.input.available()));
         self.input.clear();
-        Ok(())
+    }
+
+    /// Whether the line is compressed.
+    pub fn is_deflated(&self) -> bool {
+        self.deflate.is_some()
+    }
+
+    /// Whether the peer is on this machine, or behind a tunnel that may compress by itself.
+    pub fn is_near(&self) -> bool {
+        let peer = match &self.stream {
+            Stream::Tcp(stream) => stream.peer_addr(),
+            Stream::Tls(stream) => stream.get_ref().peer_addr(),
+            Stream::Local(_) | Stream::Gone => return true,
+        };
+        peer.map_or(true, |peer| peer.ip().to_canonical().is_loopback())
+    }
+
+    /// Measures how fast the line is from now on, or no longer: while a download goes on.
+    pub fn measure(&mut self, on: bool) {
+        self.measuring = on;
+        self.waited = Duration::ZERO;
+        self.meter.pause();
+    }
+
+    /// Whether the line has shown that it is slow, and that it is not us.
+    pub fn is_slow(&self) -> bool {
+        self.meter.is_slow_for(u64::MAX)
+    }
+
+    /// Whether it is so slow that it needs several seconds for so many bytes.
+    pub fn is_slow_for(&self, bytes: u64) -> bool {
+        self.meter.is_slow_for(bytes)
     }
 
     /// How long a wait may last in which nothing moves; 60 seconds at first.
@@ -190,7 +126,7 @@ impl Transport {
         }
     }
 
-    /// Bytes of content received and sent so far, TLS not counted.
+    /// Bytes received and sent so far, as they are on the way when they are compressed; TLS not counted.
     pub fn traffic(&self) -> (u64, u64) {
         (self.received, self.sent)
     }
@@ -268,7 +204,7 @@ impl Transport {
         for piece in bytes.chunks(OUTPUT_SIZE) {
             self.output.extend_from_slice(piece);
             if self.output.len() >= OUTPUT_SIZE {
-                self.pump_until(|line| line.output.len() < OUTPUT_SIZE / 4)?;
+                self.pump_until(|line| line.unsent() < OUTPUT_SIZE / 4)?;
             }
         }
         Ok(())
@@ -276,13 +212,27 @@ impl Transport {
 
     /// How much was written and not sent yet.
     pub fn unsent(&self) -> usize {
-        self.output.len()
+        self.output.len() + self.deflate.as_ref().map_or(0, Deflate::unsent)
     }
 
     /// Sends all that was written, and takes in what the peer sends meanwhile: up to 16 MB, which the next reads give.
     /// Where the peer went away, the next reads give its last words.
     pub fn flush(&mut self) -> Result<(), NetError> {
-        self.pump_until(|line| line.output.is_empty())
+        self.pump_until(|line| line.unsent() == 0)
+    }
+
+    /// Closes the line without waiting for anything: what was written goes out as far as it can at once, and nobody
+    /// reads an answer to it. For the goodbye, by which nothing can be lost.
+    pub fn hang_up(&mut self) {
+        // Input that nobody read would make the kernel reset the connection, and what we send now might be thrown away.
+        if self.push().is_ok() {
+            drop(self.pull());
+        }
+        self.stream.close();
+        self.ended = true;
+        self.output.clear();
+        self.deflate = None;
+        self.tunnel = None;
     }
 
     /// Waits until there is input, `wake` is readable, or `time` is over, and sends what is unsent meanwhile: for
@@ -301,7 +251,10 @@ impl Transport {
             let left = deadline.saturating_duration_since(Instant::now());
             let mut fds = vec![(self.stream.fd()?, self.interest())];
             fds.extend(wake.map(|fd| (fd, PollFlags::IN)));
-            if wait(&fds, left.min(SLICE))?.get(1) == Some(&true) {
+            let begin = Instant::now();
+            let woken = wait(&fds, left.min(SLICE))?.get(1) == Some(&true);
+            self.waited += begin.elapsed();
+            if woken {
                 return Ok(Waited::Woken);
             }
             if left.is_zero() {
@@ -313,7 +266,7 @@ impl Transport {
     fn interest(&self) -> PollFlags {
         let mut flags = PollFlags::empty();
         flags.set(PollFlags::IN, !self.ended && !self.input.is_full());
-        flags.set(PollFlags::OUT, !self.output.is_empty());
+        flags.set(PollFlags::OUT, self.unsent() > 0);
         flags
     }
 
@@ -345,7 +298,9 @@ impl Transport {
             }
             self.check(last)?;
             let left = self.timeout.saturating_sub(last.elapsed());
+            let begin = Instant::now();
             wait(&[(self.stream.fd()?, self.interest())], left.min(SLICE))?;
+            self.waited += begin.elapsed();
         }
     }
 
@@ -360,23 +315,33 @@ impl Transport {
     /// Sends what can be sent without waiting; whether anything moved. All that is unsent is offered every time: a
     /// TLS write that could not go on must be repeated with the same bytes.
     fn push(&mut self) -> Result<bool, NetError> {
-        if self.output.is_empty() {
+        let unsent = match &mut self.deflate {
+            None => &mut self.output,
+            Some(deflate) => {
+                if !self.output.is_empty() {
+                    deflate.pack(&self.output).map_err(NetError::Io)?;
+                    self.output.clear();
+                }
+                deflate.packed()
+            }
+        };
+        if unsent.is_empty() {
             return Ok(false);
         }
         let mut written = 0;
         let outcome = loop {
-            match point("line.send").and_then(|()| self.stream.write(&self.output[written..])) {
+            match point("line.send").and_then(|()| self.stream.write(&unsent[written..])) {
                 Ok(0) => break Err(NetError::Closed),
                 Ok(count) => written += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Ok(()),
                 Err(error) => break Err(broken(error)),
             }
-            if written == self.output.len() {
+            if written == unsent.len() {
                 break Ok(());
             }
         };
-        self.output.drain(..written);
+        unsent.drain(..written);
         self.sent += written as u64;
         outcome.map(|()| written > 0)
     }
@@ -387,13 +352,20 @@ impl Transport {
             return Ok(false);
         }
         loop {
-            match self.input.read_from(&mut self.stream) {
+            let before = self.received;
+            let read = match &mut self.deflate {
+                None => self.input.read_from(&mut self.stream).inspect(|count| self.received += *count as u64),
+                Some(deflate) => self.input.read_from(&mut deflate.reader(&mut self.stream, &mut self.received)),
+            };
+            match read {
                 Ok(0) => {
                     self.ended = true;
                     return Ok(true);
                 }
-                Ok(count) => {
-                    self.received += count as u64;
+                Ok(_) => {
+                    if self.measuring {
+                        self.gauge(self.received - before);
+                    }
                     return Ok(true);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -401,6 +373,11 @@ impl Transport {
                 Err(error) => return Err(broken(error)),
             }
         }
+    }
+
+    fn gauge(&mut self, bytes: u64) {
+        let waited = std::mem::take(&mut self.waited);
+        self.meter.came(Instant::now(), bytes, waited);
     }
 }
 

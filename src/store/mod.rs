@@ -22,6 +22,10 @@ pub trait Opener: Send + Sync {
     /// Connects and logs in.
     fn open(&self) -> Result<Box<dyn Store>, StoreError>;
 
+    /// Starts to connect in the background, so that the next [`Opener::open`] finds a connection and has only to log
+    /// in. Asks for no password; what fails is told by `open`.
+    fn begin(&self) {}
+
     /// What people call the store: `imap.example.org`, `~/Mail`. No secret in it.
     fn place(&self) -> String;
 
@@ -182,7 +186,7 @@ pub trait Store: Send {
         Ok(false)
     }
 
-    /// Says goodbye (LOGOUT). What fails here matters to nobody.
+    /// Says goodbye (LOGOUT) and waits for nothing. What fails here matters to nobody.
     fn close(self: Box<Self>) {}
 }
 

@@ -32,6 +32,10 @@ impl Opener for TracedOpener {
         Ok(Box::new(TracedStore { inner, tell: self.tell.clone() }))
     }
 
+    fn begin(&self) {
+        self.inner.begin();
+    }
+
     fn place(&self) -> String {
         self.inner.place()
     }

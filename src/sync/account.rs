@@ -11,10 +11,12 @@ use super::relocate::relocate;
 use super::{Account, Options, guard};
 use crate::mail::{FolderId, FolderName, Side, Sides, Withheld};
 use crate::state::{Backlog, Change, State, StateError};
-use crate::store::{Claim, FolderInfo, Kind, Lock, Reach, Stop, StoreError};
+use crate::store::{Claim, FolderInfo, Kind, Lock, Reach, Stop, Store, StoreError};
 use std::collections::{HashMap, HashSet};
+use std::panic::resume_unwind;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::SystemTime;
 
 /// So few messages are not worth another connection.
@@ -96,11 +98,13 @@ impl Run<'_> {
     }
 
     fn all(&self) -> Result<(), Failure> {
-        let pool = Pool::new(self.account);
-        let mut stores = pool.take()?;
-        let pairs = self.state.folders()?;
         // Held to the end of the run. The state's own lock knows nothing of a run that has another state.
         let mut locks = self.lock_stores()?;
+        // Only now that this run will take place: a server sees nothing of one that does not.
+        Side::BOTH.into_iter().for_each(|side| self.account.stores[side].begin());
+        let pairs = self.state.folders()?;
+        let pool = Pool::new(self.account);
+        let mut stores = pool.take()?;
         if !self.claim(&mut stores, pairs.is_empty())? {
             return Ok(());
         }
@@ -251,14 +255,23 @@ impl Run<'_> {
         self.tell(Event::Held { account: self.account.name.clone(), folder: folder.cloned(), held });
     }
 
+    /// Lists both sides at once: one of them works while the other one waits for its server.
     fn lists(&self, stores: &mut Stores, fresh: bool) -> Result<Sides<Vec<FolderInfo>>, Failure> {
-        Sides::try_from_fn(|side| {
-            // A dry run before the first real one finds no root, and makes none.
-            if self.options.dry_run && fresh && stores[side].claim("").map_err(Failure::on(side))? == Claim::Missing {
-                return Ok(Vec::new());
-            }
-            stores[side].list().map_err(Failure::on(side))
+        let Sides { local, remote } = stores;
+        thread::scope(|scope| {
+            let remote = scope.spawn(|| self.list(Side::Remote, remote.as_mut(), fresh));
+            let local = self.list(Side::Local, local.as_mut(), fresh);
+            let remote = remote.join().unwrap_or_else(|panic| resume_unwind(panic));
+            Ok(Sides::new(local?, remote?))
         })
+    }
+
+    fn list(&self, side: Side, store: &mut dyn Store, fresh: bool) -> Result<Vec<FolderInfo>, Failure> {
+        // A dry run before the first real one finds no root, and makes none.
+        if self.options.dry_run && fresh && store.claim("").map_err(Failure::on(side))? == Claim::Missing {
+            return Ok(Vec::new());
+        }
+        store.list().map_err(Failure::on(side))
     }
 
     fn look_at(&self, changed: &[Work], pool: &Pool<'_>) -> Result<Vec<Look>, Failure> {

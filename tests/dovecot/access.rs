@@ -1,8 +1,11 @@
 //! Getting in: TLS, pins, certificates, and where passwords come from.
 
+use crate::support::dovecot::Options;
 use crate::support::*;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// A home whose account reaches the server's port with these further keys of `remote`.
 fn home(server: &Dovecot, port: u16, keys: &str) -> Home {
@@ -49,6 +52,47 @@ fn an_unknown_authority_is_refused_and_no_password_is_sent() {
     stays_out(&home(&server, server.tls_port, ""), 1).says("not trusted").says("ca_file").says("pin").done();
     stays_out(&home(&server, server.port, "tls = \"starttls\""), 1).done();
     assert_eq!(logins(&server), before, "{}", server.log());
+}
+
+/// A directory of authorities as `openssl rehash` makes it, which the system's then are.
+fn hashed_directory(home: &Home, authority: &Path) -> PathBuf {
+    let directory = home.path().join("authorities");
+    fs::create_dir_all(&directory).expect("make a directory");
+    fs::copy(authority, directory.join("authority.pem")).expect("copy the certificate");
+    let out = Command::new("openssl").arg("rehash").arg(&directory).output().expect("openssl is installed");
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    directory
+}
+
+#[test]
+fn an_authority_in_a_hashed_directory_of_the_system_is_trusted() {
+    let options = Options { extra: "listen = 127.0.0.1, 127.0.0.2".to_owned(), ..Options::default() };
+    let server = Dovecot::with(options);
+    server.login("alice").append("INBOX", &crlf(&mail("hello")), &[], None);
+    let home = home(&server, server.tls_port, "");
+    let directory = hashed_directory(&home, &server.ca_file);
+    let out = home.command(&["sync"]).env("SSL_CERT_DIR", &directory).output().expect("runs");
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert_eq!(home.maildir().messages("INBOX").len(), 1);
+
+    // The name counts there as it does everywhere.
+    let config = fs::read_to_string(home.path().join(".config/mailsync/config.toml")).expect("the config");
+    home.config(&config.replace("localhost", "127.0.0.2"));
+    home.netrc("machine 127.0.0.2 login alice password secret-alice\n");
+    let before = logins(&server);
+    let out = home.command(&["sync"]).env("SSL_CERT_DIR", &directory).output().expect("runs");
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(1), "{said}");
+    assert!(said.contains("the certificate of 127.0.0.2 is not trusted: IP address mismatch"), "{said}");
+    assert_eq!(logins(&server), before, "{}", server.log());
+}
+
+#[test]
+fn the_systems_bundle_is_trusted_where_it_is_named() {
+    let server = server();
+    let home = home(&server, server.tls_port, "");
+    let out = home.command(&["sync"]).env("SSL_CERT_FILE", &server.ca_file).output().expect("runs");
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
 }
 
 fn logins(server: &Dovecot) -> usize {

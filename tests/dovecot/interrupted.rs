@@ -77,6 +77,30 @@ fn a_run_with_another_state_that_uses_the_same_maildir_ends_this_one_at_once() {
 }
 
 #[test]
+fn a_run_that_does_not_take_place_asks_for_no_password_and_connects_to_nobody() {
+    let server = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+    server.set_nonblocking(true).expect("do not block in accept");
+    let home = Home::new();
+    home.config(&format!(
+        "[account.main]\nremote = {{ host = \"127.0.0.1\", port = {}, user = \"x\", tls = \"none\", \
+         password_command = [\"touch\", \"{}\"] }}\nlocal = {{ path = \"~/Mail\" }}\n",
+        server.local_addr().expect("an address").port(),
+        home.path().join("asked").display()
+    ));
+    std::fs::create_dir(home.mail()).expect("made");
+    let root = std::fs::File::open(home.mail()).expect("the Maildir");
+    root.lock().expect("nobody has it");
+    home.mailsync(&["sync"]).exits(3).says("another run uses").done();
+    drop(root);
+    let state = home.state("main").with_extension("lock");
+    let state = std::fs::File::options().write(true).open(state).expect("the state's lock");
+    state.lock().expect("nobody has it");
+    home.mailsync(&["sync"]).exits(3).done();
+    assert!(!home.path().join("asked").exists());
+    assert!(server.accept().is_err());
+}
+
+#[test]
 fn an_interrupt_ends_a_run_with_status_130() {
     let silent = Script::play(&["S: * OK ready\nHANG"]);
     let home = Home::new();

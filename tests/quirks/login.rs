@@ -6,7 +6,7 @@ use mailsync::mail::{Login, Secret};
 use mailsync::net::{Pin, Stop, TlsMode};
 use mailsync::store::imap::{ImapOpener, ImapSettings};
 use mailsync::store::{Kind, Opener, Reach, Store, StoreError};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 fn fails(script: &str) -> StoreError {
@@ -81,10 +81,52 @@ fn a_mechanism_that_is_not_understood_is_followed_by_the_next() {
         S: * CAPABILITY IMAP4rev1 UNSELECT
         S: T OK in
         C: T LOGOUT
-        S: * BYE bye
-        S: T OK done"]);
+        EOF"]);
     let store: Box<dyn Store> = Box::new(connect(&script));
+    // Nobody waits for the answer to LOGOUT, which never comes.
     store.close();
+    script.finish();
+}
+
+#[test]
+fn a_connection_that_was_begun_waits_for_its_login() {
+    let script = Script::play(&["S: * OK hello
+        C: T CAPABILITY
+        S: * CAPABILITY IMAP4rev1
+        S: T OK done
+        C: T LOGIN \"me\" \"secret\"
+        S: T OK [CAPABILITY IMAP4rev1] in
+        C: T LOGOUT
+        EOF"]);
+    let asked = Arc::new(Mutex::new(0));
+    let mut settings = settings(script.port);
+    let (usual, count) = (settings.login.clone(), asked.clone());
+    settings.login = Arc::new(move || {
+        *count.lock().expect("no panic") += 1;
+        usual()
+    });
+    let opener = ImapOpener::new(settings, Stop::new());
+    opener.begin();
+    opener.begin();
+    while !script.transcript().contains("S: m1 OK done") {
+        std::thread::yield_now();
+    }
+    assert_eq!(*asked.lock().expect("no panic"), 0);
+    let store = opener.open().expect("connected");
+    assert_eq!(*asked.lock().expect("no panic"), 1);
+    store.close();
+    script.finish();
+}
+
+#[test]
+fn what_fails_in_a_connection_that_was_begun_is_told_when_it_is_opened() {
+    let script = Script::play(&["S: * BYE too busy\nDROP", "S: * BYE still too busy\nDROP"]);
+    let opener = ImapOpener::new(settings(script.port), Stop::new());
+    opener.begin();
+    for why in ["too busy", "still too busy"] {
+        let error = opener.open().map(drop).expect_err("no connection");
+        assert!(error.to_string().contains(why), "{error}");
+    }
     script.finish();
 }
 

@@ -12,6 +12,7 @@ pub mod maildir;
 pub mod proxy;
 pub mod recorder;
 pub mod script;
+pub mod slow;
 pub mod tmux;
 pub mod world;
 
@@ -22,6 +23,7 @@ pub use maildir::{LocalMessage, Maildir};
 pub use proxy::{Cut, Passed, Proxy};
 pub use recorder::Recorder;
 pub use script::Script;
+pub use slow::Slow;
 pub use tmux::Tmux;
 
 use sha2::{Digest, Sha256};

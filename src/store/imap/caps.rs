@@ -4,9 +4,10 @@ use super::facade::Literals;
 use std::collections::BTreeSet;
 
 /// The capabilities that are made use of; `info` shows which of them a server has.
-pub const USED: [&str; 21] = [
+pub const USED: [&str; 22] = [
     "APPENDLIMIT",
     "BINARY",
+    "COMPRESS=DEFLATE",
     "CONDSTORE",
     "ENABLE",
     "ESEARCH",

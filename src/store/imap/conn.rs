@@ -455,8 +455,18 @@ impl Conn {
         self.by_literal(Command::new("UNSUBSCRIBE").string(mailbox))
     }
 
-    pub fn logout(&mut self) -> Result<(), ImapError> {
-        self.by_crate("LOGOUT", Session::logout).map(drop)
+    /// Says LOGOUT (RFC 3501 section 6.1.3) and closes the line, waiting neither for the answer nor for room to send:
+    /// all that matters was answered before. Does nothing while others use the line.
+    pub fn log_out(mut self) {
+        if !self.is_last() {
+            return;
+        }
+        self.open = None;
+        // The line may be broken already; then there is nobody to say it to.
+        if let Ok(mut wire) = self.wire() {
+            drop(wire.send(&Command::new("LOGOUT")));
+            wire.line().transport.hang_up();
+        }
     }
 
     fn by_literal(&mut self, command: Command) -> Result<Status, ImapError> {

@@ -178,7 +178,7 @@ pub fn download<S: Sink>(
 ) -> Result<(), StoreError> {
     let mut arrivals = Arrivals::new(uids.iter().copied().filter(|uid| *uid > 0).collect());
     let sorted: Vec<u32> = arrivals.waiting.iter().copied().collect();
-    run(conn, batches(&sorted, size), &mut arrivals, sink)?;
+    run(conn, batches(&sorted, &size), &size, &mut arrivals, sink)?;
     if arrivals.waiting.is_empty() {
         return Ok(());
     }
@@ -186,7 +186,7 @@ pub fn download<S: Sink>(
     only_existing(conn, &mut arrivals)?;
     arrivals.errors.clear();
     let again = arrivals.waiting.iter().map(|uid| vec![*uid]).collect();
-    run(conn, again, &mut arrivals, sink)?;
+    run(conn, again, &size, &mut arrivals, sink)?;
     only_existing(conn, &mut arrivals)?;
     let Arrivals { waiting, mut errors, .. } = arrivals;
     for uid in waiting {
@@ -336,11 +336,12 @@ impl<T> Arrivals<T> {
 fn run<S: Sink>(
     conn: &mut Conn,
     mut queue: VecDeque<Batch>,
+    size: impl Fn(u32) -> Option<u64>,
     arrivals: &mut Arrivals<S::Target>,
     sink: &mut S,
 ) -> Result<(), StoreError> {
     while !queue.is_empty() {
-        run_in_turn(conn, &mut queue, arrivals, sink)?;
+        run_in_turn(conn, &mut queue, &size, arrivals, sink)?;
     }
     Ok(())
 }
@@ -349,6 +350,7 @@ fn run<S: Sink>(
 fn run_in_turn<S: Sink>(
     conn: &mut Conn,
     queue: &mut VecDeque<Batch>,
+    size: &impl Fn(u32) -> Option<u64>,
     arrivals: &mut Arrivals<S::Target>,
     sink: &mut S,
 ) -> Result<(), StoreError> {
@@ -361,15 +363,26 @@ fn run_in_turn<S: Sink>(
     }
     let mut failure: Option<StoreError> = None;
     let mut refused = VecDeque::new();
+    // Once the line is to be compressed, nothing is asked for until nothing is in flight.
+    let mut compressing = false;
+    wire.line().transport.measure(true);
     loop {
         if failure.is_some() {
             queue.clear();
         }
-        while flight.len() < WINDOW
-            && let Some(batch) = queue.pop_front()
-        {
+        while flight.len() < WINDOW && !compressing {
+            compressing = !queue.is_empty() && wire.line().wants_compression(|| bytes_of(queue, size));
+            if compressing {
+                break;
+            }
+            let Some(batch) = queue.pop_front() else { break };
             let tag = wire.send(&command(&batch, item)).map_err(during("fetch"))?;
             flight.push(tag, batch);
+        }
+        if flight.is_empty() && compressing && !queue.is_empty() {
+            wire.compress().map_err(during("fetch"))?;
+            compressing = false;
+            continue;
         }
         if queue.is_empty() {
             wire.close();
@@ -399,8 +412,14 @@ fn run_in_turn<S: Sink>(
         };
         failure = failure.or(done.err());
     }
+    wire.line().transport.measure(false);
     *queue = refused;
     failure.map_or(Ok(()), Err)
+}
+
+/// What is still to be asked for.
+fn bytes_of(queue: &VecDeque<Batch>, size: impl Fn(u32) -> Option<u64>) -> u64 {
+    queue.iter().flatten().fold(0, |sum, uid| sum.saturating_add(size(*uid).unwrap_or(SIZE_GUESS)))
 }
 
 fn inline_target<S: Sink>(sink: &mut S, text: &[u8]) -> Result<S::Target, StoreError> {

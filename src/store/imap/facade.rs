@@ -61,6 +61,8 @@ pub struct Line {
     pub read_only: bool,
     /// How many commands of ours were sent.
     pub tags: u32,
+    /// Whether the line may be compressed as soon as it shows that it is slow.
+    pub compress: bool,
     frame: Frame,
     text: Vec<u8>,
     /// Read while waiting for `+`.
@@ -95,6 +97,7 @@ impl Line {
             literals: Literals::Wait,
             read_only: false,
             tags: 0,
+            compress: false,
             frame: Frame::new(),
             text: Vec::new(),
             held: VecDeque::new(),
@@ -153,6 +156,12 @@ impl Line {
             Response::Status(status) if status.kind == StatusKind::Bye => self.bye = Some(status.clone()),
             _ => {}
         }
+    }
+
+    /// Whether the line is so slow that it is worth two round trips to compress what is still to come, as many bytes as
+    /// `left` says.
+    pub fn wants_compression(&self, left: impl FnOnce() -> u64) -> bool {
+        self.compress && self.transport.is_slow() && self.transport.is_slow_for(left())
     }
 
     fn read_line(&mut self) -> Result<(), ImapError> {

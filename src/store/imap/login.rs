@@ -1,14 +1,14 @@
 //! From the first byte to the login: greeting, STARTTLS, capabilities, mechanisms.
 
-use super::ImapSettings;
 use super::caps::Caps;
 use super::error::ImapError;
 use super::facade::{Handle, Ignore, Line};
 use super::session::{Failed, Greeted, Mechanism, Session};
 use super::token::{Code, Response, Status, StatusKind};
 use super::wire::{Command, Wire};
+use super::{Compress, ImapSettings};
 use crate::mail::Login;
-use crate::net::{Stop, TlsMode};
+use crate::net::{Stop, TlsMode, trusts_bundle};
 use crate::store::{Kind, Reach, StoreError};
 
 /// A connection that has just been logged in.
@@ -26,20 +26,29 @@ struct Start<'a> {
     settings: &'a ImapSettings,
 }
 
-/// Connects, protects the line, and logs in.
-pub fn log_in(settings: &ImapSettings, stop: &Stop) -> Result<LoggedIn, StoreError> {
+/// A connection before its login: it has been greeted, and is protected. Nothing secret was said or asked for.
+pub struct Arrival {
+    handle: Handle,
+    caps: Option<Caps>,
+    /// The server takes us as logged in.
+    preauth: bool,
+}
+
+/// Connects and protects the line.
+pub fn arrive(settings: &ImapSettings, stop: &Stop) -> Result<Arrival, StoreError> {
     settings.check()?;
-    let transport = settings.connect(stop)?;
-    let mut start = Start { handle: Handle::new(Line::new(transport)), caps: None, settings };
-    let preauth = start.greeting().map_err(|error| error.into_store(Reach::Account, "connect"))?;
-    let starttls = settings.command.is_none() && settings.tls.mode == TlsMode::StartTls;
-    if preauth && settings.command.is_none() && settings.tls.mode != TlsMode::Implicit {
-        let cause = "the server took us as logged in on a line that is not protected (PREAUTH)";
-        return Err(StoreError::new(Reach::Account, Kind::Tls, "log in", cause));
+    let bundle = trusts_bundle();
+    match Start::arrive(settings, stop) {
+        // The authority may be one that only the system's bundle has, which is asked now.
+        Err(_) if !bundle && trusts_bundle() => Start::arrive(settings, stop),
+        arrived => arrived,
     }
-    if starttls {
-        start.starttls()?;
-    }
+}
+
+/// Logs in.
+pub fn log_in(settings: &ImapSettings, arrival: Arrival) -> Result<LoggedIn, StoreError> {
+    let Arrival { handle, caps, preauth } = arrival;
+    let mut start = Start { handle, caps, settings };
     let greeted = Greeted::new(start.handle.clone());
     let session = match preauth {
         true => greeted.adopt().map_err(|error| error.into_store(Reach::Account, "log in"))?,
@@ -49,10 +58,28 @@ pub fn log_in(settings: &ImapSettings, stop: &Stop) -> Result<LoggedIn, StoreErr
         }
     };
     let caps = start.capabilities().map_err(|error| error.into_store(Reach::Account, "log in"))?;
+    start.compress(&caps).map_err(|error| error.into_store(Reach::Account, "compress the line"))?;
     Ok(LoggedIn { handle: start.handle, session, caps })
 }
 
 impl Start<'_> {
+    fn arrive(settings: &ImapSettings, stop: &Stop) -> Result<Arrival, StoreError> {
+        let transport = settings.connect(stop)?;
+        let mut start = Start { handle: Handle::new(Line::new(transport)), caps: None, settings };
+        let preauth = start.greeting().map_err(|error| error.into_store(Reach::Account, "connect"))?;
+        if preauth && settings.command.is_none() && settings.tls.mode != TlsMode::Implicit {
+            let cause = "the server took us as logged in on a line that is not protected (PREAUTH)";
+            return Err(StoreError::new(Reach::Account, Kind::Tls, "log in", cause));
+        }
+        if settings.command.is_none() && settings.tls.mode == TlsMode::StartTls {
+            start.starttls()?;
+        }
+        if !preauth {
+            start.capabilities().map_err(|error| error.into_store(Reach::Account, "log in"))?;
+        }
+        Ok(Arrival { handle: start.handle, caps: start.caps, preauth })
+    }
+
     fn wire(&mut self) -> Wire<'_> {
         Wire::new(self.handle.line())
     }
@@ -100,6 +127,22 @@ impl Start<'_> {
         })?;
         self.learn(&names);
         Ok(self.caps.clone().unwrap_or_default())
+    }
+
+    /// Compresses the line now, or lets that be done later, or does neither.
+    fn compress(&mut self, caps: &Caps) -> Result<(), ImapError> {
+        if !caps.has("COMPRESS=DEFLATE") {
+            return Ok(());
+        }
+        match self.settings.compress {
+            Compress::On => return self.wire().compress(),
+            Compress::Auto { nearby } => {
+                let mut line = self.handle.line();
+                line.compress = nearby || !line.transport.is_near();
+            }
+            Compress::Off => {}
+        }
+        Ok(())
     }
 
     /// STARTTLS (RFC 3501 section 6.2.1). What was known of the server before is forgotten.

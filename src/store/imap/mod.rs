@@ -33,14 +33,35 @@ use conn::{Conn, during};
 use edit::Guarded;
 use error::ImapError;
 use folder::ImapFolder;
+use login::Arrival;
 use std::fmt;
 use std::net::IpAddr;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// Gives user and password, asked once a connection.
 pub type LoginSource = Arc<dyn Fn() -> Result<Login, StoreError> + Send + Sync>;
+
+/// Whether a line is compressed (COMPRESS=DEFLATE, RFC 4978) where the server can do it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compress {
+    Off,
+    /// In the middle of a download, where the line turns out to be slower than a server compresses and much is still to
+    /// come. Never on lines within this machine or through tunnels, unless `nearby`.
+    Auto {
+        nearby: bool,
+    },
+    /// Right after the login, for a round trip.
+    On,
+}
+
+impl Default for Compress {
+    fn default() -> Self {
+        Compress::Auto { nearby: false }
+    }
+}
 
 /// How to reach a server and talk to it.
 #[derive(Clone)]
@@ -60,6 +81,7 @@ pub struct ImapSettings {
     pub auth: Vec<String>,
     /// Whether the server is told who we are (ID, RFC 2971).
     pub send_id: bool,
+    pub compress: Compress,
     /// Lists subscribed folders only.
     pub subscribed_only: bool,
     /// Nothing may be changed on the server: EXAMINE only, and no command is sent that writes.
@@ -84,6 +106,7 @@ impl ImapSettings {
             disable_capabilities: Vec::new(),
             auth: vec!["PLAIN".to_owned(), "LOGIN".to_owned()],
             send_id: true,
+            compress: Compress::default(),
             subscribed_only: false,
             read_only: false,
             wire_log: None,
@@ -141,19 +164,30 @@ fn is_gmail(host: &str) -> bool {
 
 /// Makes connections to one server.
 pub struct ImapOpener {
-    settings: ImapSettings,
+    settings: Arc<ImapSettings>,
     stop: Stop,
     guarded: Guarded,
+    /// A connection on its way.
+    begun: Mutex<Option<JoinHandle<Result<Arrival, StoreError>>>>,
 }
 
 impl ImapOpener {
     pub fn new(settings: ImapSettings, stop: Stop) -> ImapOpener {
-        ImapOpener { settings, stop, guarded: Guarded::default() }
+        ImapOpener { settings: Arc::new(settings), stop, guarded: Guarded::default(), begun: Mutex::default() }
+    }
+
+    fn arrive(&self) -> Result<Arrival, StoreError> {
+        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match begun.map(JoinHandle::join) {
+            Some(Ok(arrived)) => arrived,
+            // None was begun, or its thread panicked.
+            _ => login::arrive(&self.settings, &self.stop),
+        }
     }
 
     /// Connects and logs in.
     pub fn connect(&self) -> Result<ImapStore, StoreError> {
-        let logged_in = login::log_in(&self.settings, &self.stop)?;
+        let logged_in = login::log_in(&self.settings, self.arrive()?)?;
         let mut conn = Conn::new(logged_in, self.settings.send_id, &self.stop);
         conn.set_read_only(self.settings.read_only);
         let subscribed_only = self.settings.subscribed_only;
@@ -170,6 +204,20 @@ impl ImapOpener {
 impl Opener for ImapOpener {
     fn open(&self) -> Result<Box<dyn Store>, StoreError> {
         Ok(Box::new(self.connect()?))
+    }
+
+    fn begin(&self) {
+        // A tunnel may log in by itself, and its command must not outlive a run that ends before it is wanted.
+        if self.settings.command.is_some() {
+            return;
+        }
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        if begun.is_none() {
+            let (settings, stop) = (self.settings.clone(), self.stop.clone());
+            let arrive = move || login::arrive(&settings, &stop);
+            // Where no thread can be had, `open` does all of it.
+            *begun = thread::Builder::new().name("connect".into()).spawn(arrive).ok();
+        }
     }
 
     fn place(&self) -> String {
@@ -343,11 +391,8 @@ impl Store for ImapStore {
         Ok(self.at_gmail || self.conn.caps().has("X-GM-EXT-1"))
     }
 
-    fn close(mut self: Box<Self>) {
-        if self.conn.is_last() {
-            // Whatever fails here, nothing is lost by it.
-            drop(self.conn.logout());
-        }
+    fn close(self: Box<Self>) {
+        self.conn.log_out();
     }
 }
 

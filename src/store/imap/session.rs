@@ -1,4 +1,4 @@
-//! The conversation: login, mailbox commands, LOGOUT. The only file that names the crate `imap`.
+//! The conversation: login and mailbox commands. The only file that names the crate `imap`.
 //!
 //! What the crate makes of an answer is not used: the facade keeps the raw tagged line and every untagged response.
 
@@ -177,12 +177,6 @@ impl Session {
     pub fn subscribe(&mut self, mailbox: &str) -> Result<Done, ImapError> {
         let result = self.session.subscribe(mailbox);
         done("SUBSCRIBE", self.handle.outcome(), result.err())
-    }
-
-    /// LOGOUT (RFC 3501 section 6.1.3).
-    pub fn logout(&mut self) -> Result<Done, ImapError> {
-        let result = self.session.logout();
-        done("LOGOUT", self.handle.outcome(), result.err())
     }
 }
 

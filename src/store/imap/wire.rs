@@ -3,7 +3,7 @@
 use super::error::ImapError;
 use super::facade::{Bodies, Ignore, Line, Literals};
 use super::names::Astring;
-use super::token::{Response, Status};
+use super::token::{Response, Status, StatusKind};
 use super::turn::Turn;
 use crate::net::{NetError, Waited};
 use std::collections::VecDeque;
@@ -292,6 +292,17 @@ impl<'a> Wire<'a> {
                 Sorted::Untagged(response) => each(response),
             }
         }
+    }
+
+    /// Compresses the line from now on where the server agrees (COMPRESS, RFC 4978 section 3); it is asked once. Nothing
+    /// may be in flight.
+    pub fn compress(&mut self) -> Result<(), ImapError> {
+        self.line.compress = false;
+        let status = self.run(&Command::new("COMPRESS").text(" DEFLATE"), &mut |_| {})?;
+        if status.kind == StatusKind::Ok {
+            self.line.transport.start_deflate();
+        }
+        Ok(())
     }
 
     /// Runs commands one after another without waiting in between; the first were sent already, with these tags. How each

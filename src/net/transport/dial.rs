@@ -1,0 +1,139 @@
+//! How a line comes to be: over TCP, protected by TLS, or through a tunnel.
+
+use super::{SLICE, Transport, wait};
+use crate::net::connector::Preparation;
+use crate::net::input::Input;
+use crate::net::meter::Meter;
+use crate::net::stream::{Stream, Tunnel};
+use crate::net::tls::{TlsMode, TlsSettings, refused};
+use crate::net::wirelog::Log;
+use crate::net::{NetError, Stop, connect};
+use openssl::ssl::HandshakeError;
+use rustix::event::PollFlags;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long nothing may move, unless told otherwise.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+impl Transport {
+    /// Connects, and makes the TLS handshake where `tls.mode` is `Implicit`. With `StartTls` the caller goes on to
+    /// [`Transport::start_tls`]. The certificate is checked before a byte is sent over it.
+    pub fn connect(host: &str, port: u16, tls: &TlsSettings, stop: &Stop) -> Result<Transport, NetError> {
+        Transport::connect_within(host, port, tls, stop, TIMEOUT)
+    }
+
+    /// Like [`Transport::connect`]; `timeout` counts for each step, and for the waits to come.
+    pub fn connect_within(
+        host: &str,
+        port: u16,
+        tls: &TlsSettings,
+        stop: &Stop,
+        timeout: Duration,
+    ) -> Result<Transport, NetError> {
+        // Loading the CAs takes longer than most connections: both at once.
+        let preparation = match tls.mode {
+            TlsMode::None => None,
+            TlsMode::Implicit | TlsMode::StartTls => Some(tls.prepare()?),
+        };
+        let stream = connect::connect(host, port, timeout, stop)?;
+        let mut line = Transport::over(Stream::Tcp(stream), stop.clone());
+        line.timeout = timeout;
+        match (tls.mode, preparation) {
+            (TlsMode::Implicit, Some(preparation)) => line.handshake(tls, preparation)?,
+            // Built and cached by now: start_tls finds it.
+            (_, Some(preparation)) => drop(preparation.finish()?),
+            (_, None) => {}
+        }
+        Ok(line)
+    }
+
+    /// Runs a command and talks to its standard input and output. It gets a process group of its own, so that Ctrl-C
+    /// does not end it before the goodbye is said; it is killed if it outlives the line by a second.
+    pub fn tunnel(mut command: Command, stop: &Stop) -> Result<Transport, NetError> {
+        let (ours, theirs) = UnixStream::pair().map_err(NetError::Io)?;
+        ours.set_nonblocking(true).map_err(NetError::Io)?;
+        let output = theirs.try_clone().map_err(NetError::Io)?;
+        command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::from(OwnedFd::from(output))).process_group(0);
+        let name = command.get_program().to_string_lossy().into_owned();
+        let child = command.spawn().map_err(|cause| NetError::Tunnel { command: name, cause })?;
+        let mut line = Transport::over(Stream::Local(ours), stop.clone());
+        line.tunnel = Some(Tunnel::new(child));
+        Ok(line)
+    }
+
+    /// A line within this process, and its other end, which blocks.
+    pub fn pair(stop: &Stop) -> io::Result<(Transport, UnixStream)> {
+        let (ours, theirs) = UnixStream::pair()?;
+        Ok((Transport::local(ours, stop)?, theirs))
+    }
+
+    /// A line over a socket of this machine that is connected already.
+    pub fn local(socket: UnixStream, stop: &Stop) -> io::Result<Transport> {
+        socket.set_nonblocking(true)?;
+        Ok(Transport::over(Stream::Local(socket), stop.clone()))
+    }
+
+    fn over(stream: Stream, stop: Stop) -> Transport {
+        Transport {
+            stream,
+            input: Input::default(),
+            output: Vec::new(),
+            deflate: None,
+            meter: Meter::default(),
+            measuring: false,
+            waited: Duration::ZERO,
+            ended: false,
+            timeout: TIMEOUT,
+            stop,
+            log: Log::default(),
+            received: 0,
+            sent: 0,
+            tunnel: None,
+        }
+    }
+
+    /// Goes over to TLS after the server's OK to STARTTLS. What came in before that is thrown away: somebody on the
+    /// way may have put it there. After an error the line is of no use any more.
+    pub fn start_tls(&mut self, tls: &TlsSettings) -> Result<(), NetError> {
+        self.flush()?;
+        self.handshake(tls, tls.prepare()?)
+    }
+
+    fn handshake(&mut self, tls: &TlsSettings, preparation: Preparation) -> Result<(), NetError> {
+        let connector = preparation.finish()?;
+        let Stream::Tcp(stream) = std::mem::replace(&mut self.stream, Stream::Gone) else {
+            return Err(refused("TLS is for TCP connections that have none yet", None));
+        };
+        let name = tls.server_name.trim_matches(['[', ']']);
+        let mut progress = connector.connect(name, stream);
+        let begin = Instant::now();
+        let stream = loop {
+            match progress {
+                Ok(stream) => break stream,
+                Err(HandshakeError::Failure(middle)) => {
+                    return Err(tls.explain(middle.error(), middle.ssl().verify_result(), &connector));
+                }
+                Err(HandshakeError::SetupFailure(error)) => return Err(library(error)),
+                Err(HandshakeError::WouldBlock(middle)) => {
+                    self.check(begin)?;
+                    wait(&[(middle.get_ref().as_fd(), PollFlags::IN)], SLICE)?;
+                    progress = middle.handshake();
+                }
+            }
+        };
+        let der = stream.ssl().peer_certificate().map(|certificate| certificate.to_der()).transpose();
+        tls.check_pins(der.map_err(library)?.as_deref())?;
+        self.stream = Stream::Tls(Box::new(stream));
+        self.input.clear();
+        Ok(())
+    }
+}
+
+fn library(error: openssl::error::ErrorStack) -> NetError {
+    refused(format!("the TLS library failed: {error}"), None)
+}
