@@ -24,6 +24,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("sync/ledger", &["sync", "mail", "store", "state"]),
     ("sync/dispose", &["sync", "mail", "store", "state"]),
     ("sync/execute", &["sync", "mail", "store", "state"]),
+    ("sync/copy", &["sync", "mail", "store", "state"]),
     ("sync/check", &["sync", "mail", "store", "state"]),
     ("sync/check/judge", &["sync", "mail", "store"]),
     ("sync/check/report", &["sync", "mail", "store"]),

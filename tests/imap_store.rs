@@ -227,7 +227,7 @@ fn a_server_that_may_not_be_changed_is_sent_no_command_that_could() {
         refused(inbox.set_flags(&[(Key::Uid(1), delta)]).expect_err("refused"));
         refused(inbox.remove(&[Key::Uid(1)]).expect_err("refused"));
         refused(inbox.move_to(&[Key::Uid(1)], b"Work", &[Mark::NotBelow(Key::Uid(1))]).expect_err("refused"));
-        let mut body = inbox.draft().expect("a draft");
+        let mut body = inbox.drafter().draft().expect("a draft");
         body.write(&support::mail("two")).expect("written");
         let mark = inbox.reserve(1).expect("a mark").remove(0);
         let outgoing = Outgoing { mark, flags: Flags::default(), date: None, body };

@@ -10,8 +10,8 @@ mod world;
 pub use world::{Action, Fault, Hook, Keys, MemorySettings, Seen, Snapshot, Step, Stored, When, World};
 
 use super::{
-    Access, Claim, Depth, Draft, Fetched, Folder, FolderInfo, Identified, Kind, Known, Mark, Opener, Outgoing, Reach,
-    Receive, Store, StoreError, StoreFacts,
+    Access, Claim, Depth, Draft, Drafter, Fetched, Folder, FolderInfo, Identified, Kind, Known, Mark, Opener, Outgoing,
+    Reach, Receive, Store, StoreError, StoreFacts,
 };
 use crate::mail::{Appeared, Changes, Cursor, FlagDelta, FlagSpace, FolderName, Identity, Key};
 use room::{Message, Room, missing, refused};
@@ -313,10 +313,12 @@ impl Folder for MemoryFolder<'_> {
         Ok(())
     }
 
-    fn draft(&mut self) -> Result<Draft, StoreError> {
-        let fd = memfd_create("message", MemfdFlags::CLOEXEC)
-            .map_err(|err| StoreError::new(Reach::Folder, Kind::Disk, "make a draft", err))?;
-        Ok(Draft::new(File::from(fd), None))
+    fn drafter(&self) -> Box<dyn Drafter> {
+        Box::new(|| {
+            let fd = memfd_create("message", MemfdFlags::CLOEXEC)
+                .map_err(|err| StoreError::new(Reach::Folder, Kind::Disk, "make a draft", err))?;
+            Ok(Draft::new(File::from(fd), None))
+        })
     }
 
     fn reserve(&mut self, count: usize) -> Result<Vec<Mark>, StoreError> {
@@ -436,7 +438,7 @@ mod tests {
 
     fn outgoing(folder: &mut dyn Folder, content: &[u8]) -> Outgoing {
         let mark = folder.reserve(1).expect("reserved").remove(0);
-        let mut body = folder.draft().expect("a draft");
+        let mut body = folder.drafter().draft().expect("a draft");
         body.write(content).expect("written");
         Outgoing { mark, flags: Flags::new(), date: None, body }
     }

@@ -272,8 +272,20 @@ pub struct Outgoing {
     pub body: Draft,
 }
 
+/// Makes drafts for one folder.
+pub trait Drafter: Send {
+    /// An empty draft.
+    fn draft(&mut self) -> Result<Draft, StoreError>;
+}
+
+impl<F: FnMut() -> Result<Draft, StoreError> + Send> Drafter for F {
+    fn draft(&mut self) -> Result<Draft, StoreError> {
+        self()
+    }
+}
+
 /// One folder, open. All it does is by key, and safe to be done again.
-pub trait Folder {
+pub trait Folder: Send {
     /// What changed since `since` (all of it, where there is none), compared with what is `known`.
     ///
     /// Must not report a message as vanished on less than proof: the folder is there, the listing had as many
@@ -297,8 +309,8 @@ pub trait Folder {
     /// to [`Receive::failed`].
     fn fetch(&mut self, keys: &[Key], to: &mut dyn Receive) -> Result<(), StoreError>;
 
-    /// An empty draft in a place from which this folder can take it at no cost.
-    fn draft(&mut self) -> Result<Draft, StoreError>;
+    /// Makes drafts in a place from which this folder can take them at no cost, on another thread if need be.
+    fn drafter(&self) -> Box<dyn Drafter>;
 
     /// Chooses the marks for the next `count` appends, or moves into this folder, in order.
     fn reserve(&mut self, count: usize) -> Result<Vec<Mark>, StoreError>;

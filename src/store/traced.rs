@@ -1,7 +1,7 @@
 //! A store that tells what it is asked to do and what came of it: for troubleshooting. Wraps any other.
 
 use super::{
-    Access, Claim, Depth, Draft, Folder, FolderInfo, Identified, Known, Lock, Mark, Opener, Outgoing, Receive, Store,
+    Access, Claim, Depth, Drafter, Folder, FolderInfo, Identified, Known, Lock, Mark, Opener, Outgoing, Receive, Store,
     StoreError, StoreFacts,
 };
 use crate::mail::{Changes, Cursor, FlagDelta, FlagSpace, FolderName, Key};
@@ -247,8 +247,8 @@ impl Folder for TracedFolder<'_> {
         self.said(|| format!("fetch {}", keys.len()), result, |()| String::new())
     }
 
-    fn draft(&mut self) -> Result<Draft, StoreError> {
-        self.inner.draft()
+    fn drafter(&self) -> Box<dyn Drafter> {
+        self.inner.drafter()
     }
 
     fn reserve(&mut self, count: usize) -> Result<Vec<Mark>, StoreError> {

@@ -1,5 +1,6 @@
 //! Does what was planned for one folder pair: intend, do, confirm. Deletions come last, cursors after them.
 
+use super::copy::{Copies, copy};
 use super::dispose::Deletion;
 use super::event::{Counts, Event, Observer, Problem};
 use super::pair::{Failure, KnownIn, Look, Stores};
@@ -8,17 +9,11 @@ use super::recognise::find_copies;
 use super::trash::Fate;
 use crate::mail::{Appeared, FlagDelta, Flags, Identity, Key, PairId, Side, Sides};
 use crate::state::{Change, Intent, State, Waiting};
-use crate::store::{
-    Draft, Fetched, Folder, Kind, Mark, Outgoing, Reach, Receive, Stop, StoreError, draft::draft_error,
-};
-use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use crate::store::{Folder, Kind, Reach, Stop, StoreError};
+use std::collections::HashSet;
+use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
-/// A batch of copies is confirmed in one commit: large enough that its fsyncs don't count, small enough that its
-/// files can all be open.
-const BATCH_MESSAGES: usize = 100;
-const BATCH_BYTES: u64 = 8 << 20;
 /// State changes that are committed together.
 const COMMIT: usize = 1000;
 
@@ -71,7 +66,7 @@ impl Done {
     }
 
     /// A message on `side` could not be copied to the other one. It waits; the folder goes on without it.
-    fn failed_copy(&mut self, look: &Look, side: Side, key: &Key, flags: &Flags, error: &StoreError) {
+    pub fn failed_copy(&mut self, look: &Look, side: Side, key: &Key, flags: &Flags, error: &StoreError) {
         self.problem(look, side, key, error);
         self.copies.push(look.ledger.failed_copy(side, key, flags, error, SystemTime::now()));
     }
@@ -192,12 +187,6 @@ fn commit(state: &State, changes: &[Change]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A message to be copied, by its key on the side that has it.
-struct Copy {
-    from: Flags,
-    put: Flags,
-}
-
 /// A pair to be bound, or whose flags change.
 struct FlagWork {
     /// The row, if there is one.
@@ -211,7 +200,7 @@ struct FlagWork {
 #[derive(Default)]
 struct Work {
     flags: Vec<FlagWork>,
-    copies: Sides<Vec<(Key, Copy)>>,
+    copies: Sides<Copies>,
     deletes: Sides<Vec<(PairId, Key)>>,
     forget: Vec<PairId>,
 }
@@ -221,16 +210,14 @@ impl Work {
         let mut work = Work::default();
         for op in plan.ops {
             match op {
-                Op::Copy { to, key, from, put } => work.copies[to].push((key, Copy { from, put })),
+                Op::Copy { to, key, from, put } => work.copies[to].push(key, from, put),
                 Op::Bind { keys, set, base } => work.flags.push(FlagWork { pair: None, keys, set, base }),
                 Op::Flags { pair, keys, set, base } => work.flags.push(FlagWork { pair: Some(pair), keys, set, base }),
                 Op::Delete { on, pair, key } => work.deletes[on].push((pair, key)),
                 Op::Forget { pair } => work.forget.push(pair),
             }
         }
-        for side in Side::BOTH {
-            work.copies[side].sort_by(|a, b| a.0.cmp(&b.0));
-        }
+        Side::BOTH.into_iter().for_each(|side| work.copies[side].sort());
         work
     }
 
@@ -300,224 +287,6 @@ fn identity_of(look: &Look, keys: &Sides<Key>) -> Identity {
         identity.hash = identity.hash.or(remote.hash);
     }
     identity
-}
-
-/// Copies messages to side `to`.
-fn copy(
-    look: &Look,
-    to: Side,
-    copies: &[(Key, Copy)],
-    folders: &mut Sides<Box<dyn Folder + '_>>,
-    context: &Context<'_>,
-    done: &mut Done,
-) -> Result<(), Failure> {
-    if copies.is_empty() {
-        return Ok(());
-    }
-    if context.full[to].load(Ordering::Relaxed) {
-        done.pending[to.other()] = true;
-        return Ok(());
-    }
-    let (target, source) = match to {
-        Side::Local => (&mut folders.local, &mut folders.remote),
-        Side::Remote => (&mut folders.remote, &mut folders.local),
-    };
-    let keys: Vec<Key> = copies.iter().map(|(key, _)| key.clone()).collect();
-    let mut transfer = Transfer {
-        look,
-        to,
-        plans: copies.iter().map(|(key, copy)| (key, copy)).collect(),
-        expected: copies.iter().map(|(key, _)| key).collect(),
-        target: target.as_mut(),
-        context,
-        done,
-        pending: Vec::new(),
-        bytes: 0,
-        copied: 0,
-        copied_bytes: 0,
-        failure: None,
-    };
-    let fetched = source.fetch(&keys, &mut transfer);
-    // What came whole before the source failed is as good as any.
-    let flushed = if transfer.failure.is_none() { transfer.flush() } else { Ok(()) };
-    let result = match transfer.failure.take() {
-        Some(failure) => Err(failure),
-        None => flushed.and(fetched.map_err(Failure::on(to.other()))),
-    };
-    match result {
-        Err(Failure { side: Some(side), error }) if side == to && is_full(&error) => {
-            // Said once for the account: the other folders wait for the same reason.
-            if !context.full[to].swap(true, Ordering::Relaxed) {
-                done.problems.push(Problem::new(Some(&look.job.names.remote), Some(to), &error));
-            }
-            done.pending[to.other()] = true;
-            Ok(())
-        }
-        result => result,
-    }
-}
-
-/// Whether a side has no room for more mail. What it has can still be read, changed and deleted.
-fn is_full(error: &StoreError) -> bool {
-    error.kind == Kind::Later && error.reach == Reach::Folder
-}
-
-/// Takes messages from one side and puts them into the other, batch by batch.
-struct Transfer<'a> {
-    look: &'a Look,
-    to: Side,
-    plans: HashMap<&'a Key, &'a Copy>,
-    /// What is still to come: a message that was not asked for, or that comes twice, is not taken.
-    expected: HashSet<&'a Key>,
-    target: &'a mut dyn Folder,
-    context: &'a Context<'a>,
-    done: &'a mut Done,
-    pending: Vec<(Fetched, Identity)>,
-    bytes: u64,
-    copied: usize,
-    copied_bytes: u64,
-    /// Why the transfer ended, where it was not the source's doing.
-    failure: Option<Failure>,
-}
-
-impl Transfer<'_> {
-    /// Notes why the transfer ends, and gives the source an error to end with.
-    fn fail(&mut self, failure: Failure) -> StoreError {
-        let error = StoreError::new(failure.error.reach, failure.error.kind, "copy", &failure.error.cause);
-        self.failure = Some(failure);
-        error
-    }
-
-    /// Stores what is pending: marks and intents first, then the messages, then the confirmation.
-    fn flush(&mut self) -> Result<(), Failure> {
-        let batch = std::mem::take(&mut self.pending);
-        self.bytes = 0;
-        if batch.is_empty() {
-            return Ok(());
-        }
-        let (to, folder) = (self.to, self.look.job.id);
-        let marks = self.target.reserve(batch.len()).map_err(Failure::on(to))?;
-        let mut intents = Vec::new();
-        let mut outgoing = Vec::new();
-        let mut sources = Vec::new();
-        for ((fetched, identity), mark) in batch.into_iter().zip(marks) {
-            let Some(copy) = self.plans.get(&fetched.key) else { continue };
-            let (exact, key) = match &mark {
-                Mark::Exact(key) => (true, key.clone()),
-                Mark::NotBelow(key) => (false, key.clone()),
-            };
-            intents.push(Change::Intend {
-                folder,
-                intent: Intent {
-                    to,
-                    source: fetched.key.clone(),
-                    exact,
-                    mark: key,
-                    flags: copy.put.clone(),
-                    identity: identity.clone(),
-                    begun: SystemTime::now(),
-                },
-            });
-            outgoing.push(Outgoing { mark, flags: copy.put.clone(), date: fetched.date, body: fetched.body });
-            sources.push((fetched.key, identity));
-        }
-        self.context.state.apply(&intents)?;
-        let answers = self.target.append(outgoing).map_err(Failure::on(to))?;
-        self.confirm(&sources, answers)?;
-        self.report();
-        Ok(())
-    }
-
-    fn confirm(
-        &mut self,
-        sources: &[(Key, Identity)],
-        answers: Vec<Result<Option<Key>, StoreError>>,
-    ) -> Result<(), Failure> {
-        let (to, folder) = (self.to, self.look.job.id);
-        let mut changes = Vec::new();
-        let mut failure = None;
-        for ((source, identity), answer) in sources.iter().zip(answers) {
-            let done = Change::Done { folder, to, source: source.clone() };
-            match answer {
-                Ok(Some(key)) => {
-                    let Some(copy) = self.plans.get(source) else { continue };
-                    let flags = Sides::with(to, copy.put.clone(), copy.from.clone());
-                    let keys = Sides::with(to, key, source.clone());
-                    changes.push(Change::Bind { folder, keys, flags, identity: identity.clone() });
-                    changes.push(done);
-                    self.copied += 1;
-                    self.done.counts.copied[to] += 1;
-                    self.copied_bytes += identity.size.unwrap_or_default();
-                }
-                // The intent stays until the copy was found.
-                Ok(None) => {
-                    self.copied += 1;
-                    self.copied_bytes += identity.size.unwrap_or_default();
-                }
-                Err(error) => {
-                    changes.push(done);
-                    match error.reach {
-                        Reach::Message => self.fail_one(source, &error),
-                        _ => failure = failure.or(Some(Failure { side: Some(to), error })),
-                    }
-                }
-            }
-        }
-        self.context.state.apply(&changes)?;
-        failure.map_or(Ok(()), Err)
-    }
-
-    fn fail_one(&mut self, key: &Key, error: &StoreError) {
-        if let Some(copy) = self.plans.get(key) {
-            self.done.failed_copy(self.look, self.to.other(), key, &copy.from, error);
-        }
-    }
-
-    fn report(&self) {
-        (self.context.observer)(Event::Copying {
-            account: self.context.account.to_owned(),
-            folder: self.look.job.names.remote.clone(),
-            to: self.to,
-            done: self.copied,
-            of: self.plans.len(),
-            bytes: self.copied_bytes,
-        });
-    }
-}
-
-impl Receive for Transfer<'_> {
-    fn draft(&mut self) -> Result<Draft, StoreError> {
-        self.target.draft().map_err(|error| self.fail(Failure { side: Some(self.to), error }))
-    }
-
-    fn message(&mut self, mut fetched: Fetched) -> Result<(), StoreError> {
-        let from = self.to.other();
-        let read = fetched.body.identity().map_err(|err| self.fail(Failure::on(from)(draft_error("read", err))))?;
-        let identity = Identity { email_id: fetched.email_id.take(), ..read };
-        if !self.expected.remove(&fetched.key) {
-            return Ok(());
-        }
-        self.bytes += fetched.body.meter().bytes;
-        self.pending.push((fetched, identity));
-        if self.pending.len() >= BATCH_MESSAGES || self.bytes >= BATCH_BYTES {
-            self.flush().map_err(|failure| self.fail(failure))?;
-        }
-        if self.context.stop.is_set() {
-            self.flush().map_err(|failure| self.fail(failure))?;
-            return Err(self.fail(Failure { side: None, error: StoreError::stopped() }));
-        }
-        Ok(())
-    }
-
-    fn failed(&mut self, key: Key, error: StoreError) -> Result<(), StoreError> {
-        if error.reach > Reach::Message {
-            return Err(self.fail(Failure { side: Some(self.to.other()), error }));
-        }
-        if self.expected.remove(&key) {
-            self.fail_one(&key, &error);
-        }
-        Ok(())
-    }
 }
 
 /// Binds copies whose key the store did not tell: looks for them.

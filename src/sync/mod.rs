@@ -26,6 +26,7 @@
 mod account;
 pub mod check;
 mod claim;
+mod copy;
 mod dispose;
 pub mod event;
 pub mod execute;

@@ -143,7 +143,7 @@ fn look(folder: &mut dyn Folder, since: Option<&Cursor>, known: &Remembered) -> 
 
 fn outgoing(folder: &mut dyn Folder, content: &[u8], names: &str, date: Option<i64>) -> Outgoing {
     let mark = folder.reserve(1).expect("reserved").remove(0);
-    let mut body = folder.draft().expect("a draft");
+    let mut body = folder.drafter().draft().expect("a draft");
     content.chunks(3).for_each(|piece| body.write(piece).expect("written"));
     Outgoing { mark, flags: flags(names), date, body }
 }
@@ -565,7 +565,7 @@ pub fn the_same_content_has_the_same_identity(subject: &Subject) {
         assert_ne!(found[&keys[0]].size, found[&keys[2]].size);
         assert_eq!(found[&keys[2]].message_id.as_deref(), Some("<one@example.org>"));
         assert_eq!(found[&keys[3]].message_id, None);
-        let mut draft = folder.draft().expect("a draft");
+        let mut draft = folder.drafter().draft().expect("a draft");
         draft.write(content).expect("written");
         let own = draft.identity().expect("measured");
         assert_eq!((found[&keys[0]].size, &found[&keys[0]].message_id), (own.size, &own.message_id));

@@ -12,7 +12,8 @@ use super::wire::{Command, SET_MAX};
 use crate::mail::{Changes, Cursor, FlagDelta, FlagSpace, Identity, Key};
 use crate::store::draft::{Meter, draft_error, message_id};
 use crate::store::{
-    Access, Depth, Draft, Fetched, Folder, Identified, Kind, Known, Mark, Outgoing, Reach, Receive, StoreError, sys,
+    Access, Depth, Draft, Drafter, Fetched, Folder, Identified, Kind, Known, Mark, Outgoing, Reach, Receive,
+    StoreError, sys,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
@@ -213,10 +214,12 @@ impl Folder for ImapFolder<'_> {
         download(self.conn, &wanted, |uid| size_of(sizes, uid), &mut Delivering { to })
     }
 
-    fn draft(&mut self) -> Result<Draft, StoreError> {
-        let file =
-            anonymous_file(&std::env::temp_dir()).map_err(|error| draft_error("make a temporary file", error))?;
-        Ok(Draft::new(file, None))
+    fn drafter(&self) -> Box<dyn Drafter> {
+        Box::new(|| {
+            let file =
+                anonymous_file(&std::env::temp_dir()).map_err(|error| draft_error("make a temporary file", error))?;
+            Ok(Draft::new(file, None))
+        })
     }
 
     fn reserve(&mut self, count: usize) -> Result<Vec<Mark>, StoreError> {

@@ -9,7 +9,8 @@ use super::look::look;
 use super::scan::{Entry, Index, Now, Stamps, Sub, file_path, open_plain};
 use crate::mail::{Changes, Cursor, Flag, FlagDelta, FlagSpace, Flags, FolderName, Key};
 use crate::store::{
-    Access, Depth, Draft, Fetched, Folder, Identified, Kind, Known, Mark, Outgoing, Reach, Receive, StoreError, sys,
+    Access, Depth, Draft, Drafter, Fetched, Folder, Identified, Kind, Known, Mark, Outgoing, Reach, Receive,
+    StoreError, sys,
 };
 use std::fs;
 use std::io;
@@ -396,8 +397,9 @@ impl Folder for MaildirFolder {
         Ok(())
     }
 
-    fn draft(&mut self) -> Result<Draft, StoreError> {
-        deliver::draft(&self.dir)
+    fn drafter(&self) -> Box<dyn Drafter> {
+        let dir = self.dir.clone();
+        Box::new(move || deliver::draft(&dir))
     }
 
     fn reserve(&mut self, count: usize) -> Result<Vec<Mark>, StoreError> {

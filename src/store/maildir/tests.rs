@@ -85,7 +85,7 @@ fn known_now(folder: &mut dyn Folder) -> Remembered {
 }
 
 fn outgoing(folder: &mut dyn Folder, name: &str, names: &str) -> Outgoing {
-    let mut body = folder.draft().expect("a draft");
+    let mut body = folder.drafter().draft().expect("a draft");
     body.write(name.as_bytes()).expect("written");
     Outgoing { mark: Mark::Exact(key(name)), flags: flags(names), date: Some(86_400), body }
 }
