@@ -8,6 +8,8 @@
 
 #[path = "../../tests/support/mod.rs"]
 mod support;
+#[path = "../usage.rs"]
+mod usage;
 
 mod bare;
 mod line;

@@ -1,5 +1,6 @@
 //! One run of a program: how long, how much CPU, how much memory.
 
+use crate::usage::{Of, Usage, usage};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -83,21 +84,10 @@ pub fn child(args: &[String]) -> ExitCode {
     let wall = start.elapsed();
     drop(done);
     watch.join().expect("the watch does not panic");
-    let usage = usage_of_children();
-    let time = |t: libc::timeval| t.tv_sec * 1_000_000 + t.tv_usec;
-    let cpu = time(usage.ru_utime) + time(usage.ru_stime);
+    // Here there is only one child.
+    let Usage { cpu, rss_kb } = usage(Of::Children);
     let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-    let text = format!("{} {cpu} {} {code}\n", wall.as_micros(), usage.ru_maxrss);
+    let text = format!("{} {} {rss_kb} {code}\n", wall.as_micros(), cpu.as_micros());
     std::fs::write(result, text).expect("write the result");
     ExitCode::SUCCESS
-}
-
-/// What the children that were waited for used, with theirs: here there is only one.
-fn usage_of_children() -> libc::rusage {
-    // SAFETY: rusage is plain numbers, for which zero is a value.
-    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: the pointer is to a variable that lives here and is of the type that the call writes.
-    let failed = unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage) };
-    assert_eq!(failed, 0, "getrusage: {}", std::io::Error::last_os_error());
-    usage
 }

@@ -2,7 +2,7 @@
 
 use crate::message;
 use crate::programs::Seat;
-use crate::server::{Server, Template, logout};
+use crate::server::{Known, Server, Template, logout};
 use crate::support::{Imap, Maildir, corpus};
 use crate::verify::{Hashes, Item, Tree, read};
 use clap::ValueEnum;
@@ -66,7 +66,7 @@ impl Delta {
     }
 }
 
-/// Letters that a message gets, and one that it loses: the second or the first is toggled.
+/// The flag of a message that is toggled, Flagged or Seen by turns, and whether it is set.
 fn toggled(number: usize, letters: &str) -> (char, bool) {
     let letter = if number.is_multiple_of(2) { 'F' } else { 'S' };
     (letter, !letters.contains(letter))
@@ -80,8 +80,8 @@ fn flag(letter: char) -> &'static str {
 /// What a delta does, in the terms of the template: the same for every program.
 struct Acts<'a> {
     /// Folder, message, letter, whether it is set.
-    reflag: Vec<(&'a str, &'a crate::server::Known, char, bool)>,
-    gone: Vec<(&'a str, &'a crate::server::Known)>,
+    reflag: Vec<(&'a str, &'a Known, char, bool)>,
+    gone: Vec<(&'a str, &'a Known)>,
     /// Folder, number of the message.
     new: Vec<(&'a str, u64)>,
 }
@@ -124,7 +124,7 @@ pub fn on_local(server: &Server, seat: &Seat, template: &Template, delta: Delta,
     by_files(&Maildir::new(seat.mail()), &tree, &acts);
 }
 
-fn by_imap(mut imap: Imap, acts: &Acts<'_>, uid: impl Fn(&str, &crate::server::Known) -> u32) {
+fn by_imap(mut imap: Imap, acts: &Acts<'_>, uid: impl Fn(&str, &Known) -> u32) {
     let mut reflag: BTreeMap<(&str, char, bool), Vec<String>> = BTreeMap::new();
     for (folder, known, letter, set) in &acts.reflag {
         reflag.entry((folder, *letter, *set)).or_default().push(uid(folder, known).to_string());
@@ -154,7 +154,7 @@ fn by_files(maildir: &Maildir, tree: &Tree, acts: &Acts<'_>) {
         .iter()
         .flat_map(|(folder, items)| items.iter().map(move |item| ((folder.as_str(), item.sha256.as_str()), item)))
         .collect();
-    let item = |folder: &str, known: &crate::server::Known| {
+    let item = |folder: &str, known: &Known| {
         let found = index.get(&(folder, known.sha256.as_str()));
         *found.unwrap_or_else(|| panic!("a message of {folder} is not on the local side"))
     };

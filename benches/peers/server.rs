@@ -208,12 +208,12 @@ fn deliver(cur: &Path, number: u64) -> u64 {
     let path = cur.join(format!("{date}.M{number}P1.mail,S={size},W={wire}:2,{}", message::letters(number)));
     fs::write(&path, bytes).expect("deliver a message");
     let file = fs::File::options().write(true).open(&path).expect("open a message");
-    file.set_modified(corpus_time(date)).expect("set its date");
+    file.set_modified(time(date)).expect("set its date");
     own(&path);
     size as u64
 }
 
-fn corpus_time(seconds: i64) -> std::time::SystemTime {
+fn time(seconds: i64) -> std::time::SystemTime {
     std::time::UNIX_EPOCH + std::time::Duration::from_secs(u64::try_from(seconds).expect("a date after 1970"))
 }
 
