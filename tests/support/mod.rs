@@ -6,6 +6,7 @@ pub mod corpus;
 pub mod date;
 pub mod dovecot;
 pub mod faulty;
+pub mod flights;
 pub mod home;
 pub mod imap;
 pub mod maildir;
@@ -13,10 +14,12 @@ pub mod proxy;
 pub mod recorder;
 pub mod script;
 pub mod slow;
+pub mod strace;
 pub mod tmux;
 pub mod world;
 
 pub use dovecot::Dovecot;
+pub use flights::{Flights, Seen};
 pub use home::{Home, Output};
 pub use imap::{Imap, ServerMessage};
 pub use maildir::{LocalMessage, Maildir};
@@ -24,6 +27,7 @@ pub use proxy::{Cut, Passed, Proxy};
 pub use recorder::Recorder;
 pub use script::Script;
 pub use slow::Slow;
+pub use strace::{Call, Trace};
 pub use tmux::Tmux;
 
 use sha2::{Digest, Sha256};

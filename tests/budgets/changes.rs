@@ -1,0 +1,68 @@
+//! On the line, runs that have something to do: the cost follows the change.
+
+use crate::scene::{Scene, folder};
+use crate::support::*;
+
+#[test]
+fn one_new_message_on_the_server_costs_three_round_trips_after_the_login() {
+    let mut scene = Scene::new(20, 1);
+    (0..3_000).for_each(|message| scene.save(3, &format!("bulk {message}"), "S"));
+    scene.home.sync();
+    scene.settle();
+    let kilobyte = [mail("later"), b"0123456789abcde\n".repeat(64)].concat();
+    scene.server.append(&folder(3), &crlf(&kilobyte), &[], Some(1_500_000_000));
+    let seen = scene.run();
+    println!("{:?}", seen.commands());
+    assert!(seen.round_trips() <= 4, "{:?}", seen.commands());
+    assert!(seen.bytes() < 5_000 + 20 * 200, "{} bytes", seen.bytes());
+    assert_eq!(seen.count("SELECT") + seen.count("EXAMINE"), 1, "{:?}", seen.commands());
+}
+
+#[test]
+fn new_messages_in_twenty_folders_of_the_server_do_not_wait_for_each_other() {
+    let mut scene = Scene::new(20, 1);
+    (0..20).for_each(|number| scene.append(number, &format!("later {number}")));
+    let seen = scene.run();
+    assert!(seen.round_trips() <= 20, "{:?}", seen.commands());
+}
+
+#[test]
+fn five_hundred_messages_go_up_side_by_side() {
+    let scene = Scene::new(20, 1);
+    (0..500).for_each(|message| scene.save(message % 20, &format!("mine {message}"), "S"));
+    let seen = scene.run();
+    assert!(seen.round_trips() <= 20, "{:?}", seen.commands());
+    let total: u64 = seen.0.iter().map(|flight| flight.round_trips).sum();
+    assert!(total < 3 * 20, "{total} round trips on {} connections", seen.0.len());
+}
+
+#[test]
+fn flags_in_twenty_folders_go_up_side_by_side() {
+    let scene = Scene::new(20, 3);
+    for message in scene.maildir().all().iter().filter(|message| message.folder != "INBOX") {
+        scene.maildir().set_letters(message, "FS");
+    }
+    let seen = scene.run();
+    assert!(seen.round_trips() <= 20, "{:?}", seen.commands());
+}
+
+#[test]
+fn deletions_in_twenty_folders_go_up_side_by_side() {
+    let scene = Scene::new(20, 10);
+    for number in 0..20 {
+        scene.maildir().messages(&folder(number)).iter().take(3).for_each(|message| scene.maildir().remove(message));
+    }
+    let seen = scene.run();
+    assert!(seen.round_trips() <= 30, "{:?}", seen.commands());
+}
+
+#[test]
+fn twenty_folders_come_down_side_by_side() {
+    let mut scene = Scene::new(0, 0);
+    for number in 0..20 {
+        scene.server.create(&folder(number));
+        (0..10).for_each(|message| scene.append(number, &format!("{message} of {number}")));
+    }
+    let seen = scene.run();
+    assert!(seen.round_trips() <= 20, "{:?}", seen.commands());
+}

@@ -1,0 +1,9 @@
+//! What a run may cost, counted: round trips, commands, bytes, system calls, rows read. Nothing here is timed.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod changes;
+mod noop;
+mod scene;
+mod system;

@@ -1,0 +1,49 @@
+//! On the line, a run with nothing to do.
+
+use crate::scene::{Scene, kinds};
+use crate::support::dovecot::Options;
+
+/// All that Dovecot says it can, but for some words.
+fn without(words: &[&str]) -> Options {
+    let all = "IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE CHILDREN NAMESPACE UIDPLUS LIST-EXTENDED \
+               CONDSTORE QRESYNC ESEARCH LIST-STATUS SPECIAL-USE LITERAL+ MULTIAPPEND UNSELECT MOVE";
+    let left: Vec<&str> = all.split_whitespace().filter(|word| !words.contains(word)).collect();
+    Options { capability: Some(left.join(" ")), ..Options::default() }
+}
+
+#[test]
+fn takes_two_round_trips_for_any_number_of_folders() {
+    let [few, many] = [20, 200].map(|folders| {
+        let seen = Scene::new(folders, 1).run();
+        assert_eq!(seen.0.len(), 1, "connections");
+        assert_eq!(seen.round_trips(), 2, "{:?}", seen.commands());
+        assert_eq!(seen.count("SELECT") + seen.count("EXAMINE") + seen.count("UID"), 0, "{:?}", seen.commands());
+        seen
+    });
+    assert_eq!(kinds(&few), kinds(&many));
+    println!("{:?}: {} and {} bytes", kinds(&few), few.bytes(), many.bytes());
+    let each = (many.bytes() - few.bytes()) / 180;
+    // A LIST and a STATUS.
+    assert!(each <= 200, "{each} bytes for each folder");
+    assert!(few.bytes() - 20 * each <= 2_000, "{} bytes, {each} for each folder", few.bytes());
+}
+
+#[test]
+fn without_list_status_asks_for_all_folders_at_once() {
+    let seen = Scene::with(without(&["LIST-STATUS"]), 20, 1).run();
+    assert!(seen.round_trips() <= 3, "{:?}", seen.commands());
+    assert!(seen.count("STATUS") >= 20, "{:?}", seen.commands());
+    assert_eq!(seen.count("SELECT") + seen.count("EXAMINE") + seen.count("UID"), 0, "{:?}", seen.commands());
+}
+
+#[test]
+fn without_condstore_the_flags_of_a_changed_folder_come_in_one_command() {
+    let mut scene = Scene::with(without(&["CONDSTORE", "QRESYNC"]), 20, 3);
+    let calm = scene.run();
+    println!("{:?}", calm.commands());
+    assert_eq!(calm.count("UID FETCH"), 0, "{:?}", calm.commands());
+    scene.append(7, "later");
+    let seen = scene.run();
+    assert_eq!(seen.count("SELECT") + seen.count("EXAMINE"), 1, "{:?}", seen.commands());
+    assert_eq!(seen.count("UID FETCH 1:* "), 1, "{:?}", seen.commands());
+}
