@@ -12,7 +12,7 @@ use super::select::{Learned, Selected};
 use super::session::{Done, Session};
 use super::token::{Response, Status, StatusKind};
 use super::turn::{Flight, Lane, Sent, Turn, Turns};
-use super::wire::{Command, Tag, WINDOW, Wire, can_wait_its_turn, changes_something, may};
+use super::wire::{Command, Tag, WINDOW, Wire, can_wait_its_turn, changes_something, may, window};
 use crate::net::Stop;
 use crate::store::{Reach, StoreError};
 use std::collections::HashMap;
@@ -189,7 +189,7 @@ impl Conn {
         if !flows || (writes && !may_write) {
             return Ok((self.wire()?, Vec::new()));
         }
-        let first = commands[..commands.len().min(WINDOW)].to_vec();
+        let first = commands[..commands.len().min(window(commands))].to_vec();
         let closed = whole && first.len() == commands.len();
         let flight = Flight { lane: self.lane, select, anew: false, unselect: writes, commands: first, closed };
         let (mut wire, sent) = self.take(flight)?;

@@ -12,6 +12,11 @@ use std::sync::MutexGuard;
 /// How many small commands may be in flight. Their text and their answers fit into the sockets' buffers.
 pub const WINDOW: usize = 16;
 
+/// How many STATUS may be in flight where names are short, and how long all of them may be, in bytes. An answer is one
+/// line, hardly longer than its command, so that this many fit too: 200 folders cost one round trip and not thirteen.
+const STATUS_WINDOW: usize = 256;
+const STATUS_BYTES: usize = 32 * 1024;
+
 /// The longest set of UIDs in one command, in bytes: servers cut long lines off.
 pub const SET_MAX: usize = 1000;
 
@@ -31,6 +36,15 @@ const WRITES: [&str; 13] = [
     "UID STORE",
     "UNSUBSCRIBE",
 ];
+
+/// How many of these commands may be in flight.
+pub fn window(commands: &[Command]) -> usize {
+    let longest = commands.iter().map(Command::size).max().unwrap_or(1);
+    match commands.iter().all(|command| command.name == "STATUS") {
+        true => (STATUS_BYTES / longest).clamp(WINDOW, STATUS_WINDOW),
+        false => WINDOW,
+    }
+}
 
 /// A tag of ours: `m1`, `m2`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +83,11 @@ impl Command {
             _ => self.parts.push(Part::Text(text.as_ref().to_vec())),
         }
         self
+    }
+
+    /// How long it is, in bytes, without what frames a literal.
+    fn size(&self) -> usize {
+        self.parts.iter().map(|(Part::Text(part) | Part::Literal(part))| part.len()).sum()
     }
 
     /// Whether it can be sent without waiting for the server in the middle of it.
@@ -315,13 +334,13 @@ impl<'a> Wire<'a> {
     ) -> Result<Vec<Status>, ImapError> {
         let mut ended: Vec<Option<Status>> = vec![None; commands.len()];
         let mut flight = Flight::default();
-        let mut next = 0;
+        let (mut next, window) = (0, window(commands));
         for tag in sent {
             flight.push(tag, next);
             next += 1;
         }
         while next < commands.len() || !flight.is_empty() {
-            if next < commands.len() && flight.len() < WINDOW {
+            if next < commands.len() && flight.len() < window {
                 let tag = self.send(&commands[next])?;
                 flight.push(tag, next);
                 next += 1;
