@@ -78,7 +78,9 @@ fn call(line: &str) -> Call {
         let (args, result) = rest.rsplit_once(" = ")?;
         let (number, opened) = match result.split_once('<') {
             // A file without a name is told as deleted.
-            Some((number, path)) => (number, Some(path.trim_end().trim_end_matches("(deleted)").strip_suffix('>')?.to_owned())),
+            Some((number, path)) => {
+                (number, Some(path.trim_end().trim_end_matches("(deleted)").strip_suffix('>')?.to_owned()))
+            }
             None => (result.split(' ').next()?, None),
         };
         let result = match number.strip_prefix("0x") {
