@@ -95,12 +95,13 @@ struct Streaming<'a, S: Sink> {
     target: Option<S::Target>,
     /// Whether the response had a body already; a second one is not believed.
     second: bool,
-    to_lf: ToLf,
+    /// Its buffer is used again and again.
+    to_lf: &'a mut ToLf,
 }
 
 impl<'a, S: Sink> Streaming<'a, S> {
-    fn new(sink: &'a mut S, error: Option<StoreError>) -> Self {
-        Streaming { sink, error, target: None, second: false, to_lf: ToLf::default() }
+    fn new(sink: &'a mut S, to_lf: &'a mut ToLf, error: Option<StoreError>) -> Self {
+        Streaming { sink, error, target: None, second: false, to_lf }
     }
 
     fn hand_on(&mut self) {
@@ -342,6 +343,7 @@ fn run<S: Sink>(
     let item = email_id_item(conn);
     let mut wire = conn.wire();
     let mut flight: Flight<Batch> = Flight::default();
+    let mut to_lf = ToLf::default();
     let mut failure: Option<StoreError> = None;
     loop {
         if failure.is_some() {
@@ -356,7 +358,7 @@ fn run<S: Sink>(
         if flight.is_empty() {
             return failure.map_or(Ok(()), Err);
         }
-        let mut streaming = Streaming::new(sink, failure.take());
+        let mut streaming = Streaming::new(sink, &mut to_lf, failure.take());
         let response = wire.next(&mut streaming).map_err(during("fetch"))?;
         let target = streaming.take();
         failure = streaming.error.take();
