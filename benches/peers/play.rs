@@ -6,7 +6,7 @@ use crate::measure::{self, Cost};
 use crate::options::Options;
 use crate::programs::{self, Program, Seat};
 use crate::scenario::{self, Delta, Scenario};
-use crate::server::{Server, Template, logout, make_dir, open_dir};
+use crate::server::{Server, Template, logout, make_dir, open_dir, remove};
 use crate::verify::{self, Hashes};
 use std::collections::BTreeMap;
 use std::fs;
@@ -113,14 +113,14 @@ impl Player<'_> {
             self.results.bytes = stage.template.bytes;
             self.rounds(&mut stage, &on_main);
         }
-        let many = self.options.noop_folders;
+        let folders = self.options.noop_folders;
         if has(&[Scenario::NoopFolders]) {
-            let mut stage = self.stage(many, many * 10, STAGE);
+            let mut stage = self.stage(folders, folders * 10, STAGE);
             self.rounds(&mut stage, &[Scenario::NoopFolders]);
         }
-        let many = self.options.many;
+        let folders = self.options.many;
         if has(&[Scenario::Many]) {
-            let mut stage = self.stage(many, many * 2, 2 * STAGE);
+            let mut stage = self.stage(folders, folders * 2, 2 * STAGE);
             self.rounds(&mut stage, &[Scenario::Many]);
         }
     }
@@ -220,7 +220,7 @@ impl Player<'_> {
     /// Everybody begins anew.
     fn clear(&mut self, stage: &mut Stage) {
         for seat in std::mem::take(&mut stage.seats).into_values() {
-            fs::remove_dir_all(&seat.home).expect("remove a home that is not used any more");
+            remove(&seat.home);
             self.server.release(seat.user);
             seat.local_user.into_iter().for_each(|user| self.server.release(user));
         }
@@ -279,7 +279,7 @@ impl Player<'_> {
         let traffic = self.line.take();
         let writing = bare::write(&stage.template, &seat.home.join("files"), stage.first, self.options);
         self.keep(scenario, rtt, BARE, Sample { cost, traffic, writing, ..Sample::default() });
-        fs::remove_dir_all(&seat.home).expect("remove what the bare limit wrote");
+        remove(&seat.home);
         self.server.release(seat.user);
     }
 }
