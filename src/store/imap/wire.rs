@@ -9,8 +9,9 @@ use crate::net::{NetError, Waited};
 use std::collections::VecDeque;
 use std::sync::MutexGuard;
 
-/// How many small commands may be in flight. Their text and their answers fit into the sockets' buffers.
-pub const WINDOW: usize = 16;
+/// How many small commands may be in flight: the STATUS of many folders, say. What the server answers meanwhile is taken
+/// in while they are sent.
+pub const WINDOW: usize = 128;
 
 /// The longest set of UIDs in one command, in bytes: servers cut long lines off.
 pub const SET_MAX: usize = 1000;
