@@ -21,7 +21,7 @@ struct Passed {
 }
 
 impl Passed {
-    /// The commands, without tags and arguments.
+    /// The commands, without tags and arguments, and without the goodbye: it may still be on its way.
     fn commands(&self) -> Vec<&str> {
         let ours = |tag: &str| {
             tag.strip_prefix(['a', 'm'])
