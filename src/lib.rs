@@ -7,12 +7,14 @@
 //! ui -> sync::event      sync -> mail, store (traits only), state (pair and execute only)
 //! state -> mail          store::* -> mail, net          config, secret -> mail          mail -> std
 //! state, store, net, cli -> fault (points where tests let a call fail; nothing in a release)
+//! secret, net -> environment (what was changed in it for a library)
 //! ```
 //!
 //! ARCHITECTURE.md tells the rest; the first page of [`sync`] is the decision table.
 
 pub mod cli;
 pub mod config;
+mod environment;
 mod fault;
 pub mod mail;
 pub mod net;

@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 const EDGES: &[(&str, &[&str])] = &[
     ("mail", &["mail"]),
     ("config", &["config", "mail"]),
-    ("secret", &["secret", "mail"]),
+    ("secret", &["secret", "mail", "environment"]),
+    ("environment", &[]),
     ("fault", &[]),
-    ("net", &["net", "mail", "fault"]),
+    ("net", &["net", "mail", "fault", "environment"]),
     ("state", &["state", "mail", "fault"]),
     ("store", &["store", "mail", "net", "fault"]),
     ("sync", &["sync", "mail", "store"]),

@@ -124,7 +124,6 @@ fn a_slow_line_is_compressed_in_the_middle_of_a_download() {
     let outgoing = |uid: u32| {
         let mut body = Draft::new(tempfile::tempfile().expect("a file"), None);
         body.write(&content(uid)).expect("written");
-        body.flush().expect("written");
         Outgoing { mark: Mark::NotBelow(Key::Uid(1)), flags: Flags::new(), date: None, body }
     };
     let mut store = ImapOpener::new(quick, Stop::new()).connect().expect("connected");

@@ -54,7 +54,6 @@ fn a_message_of_300_mb_goes_both_ways_in_64_mb() {
     body.write(b"Subject: large\nMessage-ID: <large@test>\n\n").expect("written");
     let line = [&b"x".repeat(1023)[..], b"\n"].concat();
     (0..SIZE / line.len()).for_each(|_| body.write(&line).expect("written"));
-    body.flush().expect("written");
     let sent = body.identity().expect("measured");
     let outgoing = Outgoing { mark: Mark::NotBelow(Key::Uid(1)), flags: Flags::new(), date: Some(1_000_000_000), body };
     let key = folder.append(vec![outgoing]).expect("appended").remove(0).expect("stored").expect("told");

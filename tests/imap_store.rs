@@ -98,7 +98,6 @@ impl Receive for Basket {
 fn outgoing(content: &[u8], names: &str, date: i64) -> Outgoing {
     let mut body = Draft::new(tempfile::tempfile().expect("a file"), None);
     body.write(content).expect("written");
-    body.flush().expect("flushed");
     Outgoing { mark: Mark::NotBelow(Key::Uid(1)), flags: flags(names), date: Some(date), body }
 }
 

@@ -93,7 +93,7 @@ fn append(store: &mut dyn Store, folder: &str, drafts: Vec<Draft>) {
 fn drafts(message: &[u8]) -> Vec<Draft> {
     let one = |_| {
         let mut body = draft();
-        body.write(message).and_then(|()| body.flush()).expect("write a draft");
+        body.write(message).expect("write a draft");
         body
     };
     (0..MESSAGES).map(one).collect()

@@ -1,6 +1,7 @@
 //! The least that a first sync can take: fetching all bodies and throwing them away, and writing the same files so that
 //! they would survive a loss of power.
 
+use crate::measure::MYSELF;
 use crate::message;
 use crate::options::Options;
 use crate::programs::Seat;
@@ -20,7 +21,7 @@ const BATCH: usize = 100;
 
 /// The command that fetches everything of the seat's mailbox through the line.
 pub fn command(seat: &Seat, template: &Template, line: u16) -> Command {
-    let mut command = Command::new(std::env::current_exe().expect("a program knows its path"));
+    let mut command = Command::new(MYSELF);
     command.arg(CHILD).arg(line.to_string()).args([&seat.user.name, &seat.user.password]);
     command.arg(template.bytes.to_string());
     command.args(template.folders.iter().map(|(name, _)| name));

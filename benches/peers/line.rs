@@ -94,10 +94,8 @@ impl Line {
 /// is with the server half of one later. Only then is the server connected to: its greeting, and whatever the client
 /// sends, arrive when they would.
 fn connect(client: TcpStream, server: u16, half: Duration, counts: &Arc<Counts>) {
-    let server = {
-        thread::sleep(half * 3);
-        TcpStream::connect(("127.0.0.1", server)).expect("connect to the server")
-    };
+    thread::sleep(half * 3);
+    let server = TcpStream::connect(("127.0.0.1", server)).expect("connect to the server");
     for stream in [&client, &server] {
         stream.set_nodelay(true).expect("set TCP_NODELAY");
     }
@@ -123,6 +121,7 @@ fn connect(client: TcpStream, server: u16, half: Duration, counts: &Arc<Counts>)
     }
 }
 
+/// `seen` is told what was read, and `before` is called before that is passed on.
 fn carry_at_once(mut from: TcpStream, mut to: &TcpStream, seen: impl Fn(usize), before: impl Fn()) {
     let mut bytes = vec![0; CHUNK];
     while let Ok(count @ 1..) = from.read(&mut bytes) {
@@ -135,6 +134,7 @@ fn carry_at_once(mut from: TcpStream, mut to: &TcpStream, seen: impl Fn(usize), 
     end(&from, to);
 }
 
+/// The same, half a round trip later. Reading and writing have a thread each, so that neither waits for the other.
 fn carry_late(
     from: TcpStream,
     to: TcpStream,
@@ -153,17 +153,13 @@ fn take_in(mut from: TcpStream, half: Duration, queue: &SyncSender<(Instant, Vec
     loop {
         // A connection that breaks ends like one that is closed.
         let count = from.read(&mut bytes).unwrap_or(0);
-        seen_if_any(count, &seen);
+        if count > 0 {
+            seen(count);
+        }
         let sent = queue.send((Instant::now() + half, bytes[..count].to_vec()));
         if count == 0 || sent.is_err() {
             return;
         }
-    }
-}
-
-fn seen_if_any(count: usize, seen: &impl Fn(usize)) {
-    if count > 0 {
-        seen(count);
     }
 }
 

@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 /// small each time: what the kernel says of a child's peak of memory is never less than what its parent had.
 pub const CHILD: &str = "--measure-one";
 
+/// This program, even when its file was built anew meanwhile.
+pub const MYSELF: &str = "/proc/self/exe";
+
 /// What one run took.
 #[derive(Clone, Debug, Default)]
 pub struct Cost {
@@ -28,8 +31,7 @@ pub struct Cost {
 pub fn run(command: &Command, dir: &Path, timeout: Duration) -> Cost {
     let result = dir.join("cost");
     let file = |name: &str| std::fs::File::create(dir.join(name)).expect("make a file for output");
-    let myself = std::env::current_exe().expect("a program knows its path");
-    let mut parent = Command::new(myself);
+    let mut parent = Command::new(MYSELF);
     parent
         .arg(CHILD)
         .arg(&result)

@@ -6,7 +6,7 @@ use crate::measure::{self, Cost};
 use crate::options::Options;
 use crate::programs::{self, Program, Seat};
 use crate::scenario::{self, Delta, Scenario};
-use crate::server::{Server, Template, logout, make_dir, open_dir};
+use crate::server::{Server, Template, logout, make_dir, open_dir, remove};
 use crate::verify::{self, Hashes};
 use std::collections::BTreeMap;
 use std::fs;
@@ -57,6 +57,8 @@ struct Stage {
     seats: BTreeMap<String, Seat>,
     /// Messages of the template that deltas have touched.
     touched: usize,
+    /// New messages that they have made.
+    made: u64,
 }
 
 struct Player<'a> {
@@ -67,8 +69,6 @@ struct Player<'a> {
     dir: tempfile::TempDir,
     homes: usize,
     hashes: Hashes,
-    /// The number of the next new message.
-    fresh: u64,
     results: Results,
 }
 
@@ -78,6 +78,8 @@ const APART: Duration = Duration::from_millis(2_500);
 
 /// Numbers of messages of one stage are below those of the next.
 const STAGE: u64 = 1 << 32;
+/// The number of the first message that a delta makes. Whenever all begin anew, so does this: every round has the same.
+const FRESH: u64 = 100 * STAGE;
 
 /// Measures all that is asked for.
 pub fn all(options: &Options) -> Results {
@@ -87,17 +89,7 @@ pub fn all(options: &Options) -> Results {
     let programs = programs::found(options);
     let file_system = file_system(dir.path());
     let results = Results { programs: programs.clone(), file_system, ..Results::default() };
-    let mut player = Player {
-        options,
-        programs,
-        server,
-        line,
-        dir,
-        homes: 0,
-        hashes: Hashes::default(),
-        fresh: 100 * STAGE,
-        results,
-    };
+    let mut player = Player { options, programs, server, line, dir, homes: 0, hashes: Hashes::default(), results };
     player.play();
     player.results
 }
@@ -113,14 +105,14 @@ impl Player<'_> {
             self.results.bytes = stage.template.bytes;
             self.rounds(&mut stage, &on_main);
         }
-        let many = self.options.noop_folders;
+        let folders = self.options.noop_folders;
         if has(&[Scenario::NoopFolders]) {
-            let mut stage = self.stage(many, many * 10, STAGE);
+            let mut stage = self.stage(folders, folders * 10, STAGE);
             self.rounds(&mut stage, &[Scenario::NoopFolders]);
         }
-        let many = self.options.many;
+        let folders = self.options.many;
         if has(&[Scenario::Many]) {
-            let mut stage = self.stage(many, many * 2, 2 * STAGE);
+            let mut stage = self.stage(folders, folders * 2, 2 * STAGE);
             self.rounds(&mut stage, &[Scenario::Many]);
         }
     }
@@ -129,7 +121,7 @@ impl Player<'_> {
         eprintln!("peers: {messages} messages in {folders} folders are delivered");
         let template = self.server.template(folders, messages, first);
         self.hashes.remember(template.dir());
-        Stage { template, first, seats: BTreeMap::new(), touched: 0 }
+        Stage { template, first, seats: BTreeMap::new(), touched: 0, made: 0 }
     }
 
     fn rounds(&mut self, stage: &mut Stage, scenarios: &[Scenario]) {
@@ -175,7 +167,7 @@ impl Player<'_> {
         }
         if is_delta {
             stage.touched += delta.touched();
-            self.fresh += delta.new as u64;
+            stage.made += delta.new as u64;
         }
     }
 
@@ -187,14 +179,14 @@ impl Player<'_> {
                 Some(seat) => seat.clone(),
                 None => self.seat(stage, &program, !matches!(scenario, Scenario::Pull | Scenario::Many)),
             };
-            let (template, from) = (&stage.template, stage.touched);
+            let (template, from, fresh) = (&stage.template, stage.touched, FRESH + stage.made);
             match scenario {
                 Scenario::Pull | Scenario::Many | Scenario::Noop | Scenario::NoopFolders => (),
                 Scenario::ServerDelta => {
-                    scenario::on_server(&self.server, &seat, template, delta, from, self.fresh);
+                    scenario::on_server(&self.server, &seat, template, delta, from, fresh);
                 }
                 Scenario::LocalDelta => {
-                    scenario::on_local(&self.server, &seat, template, delta, from, self.fresh);
+                    scenario::on_local(&self.server, &seat, template, delta, from, fresh);
                 }
             }
             seats.push((program, seat));
@@ -220,11 +212,11 @@ impl Player<'_> {
     /// Everybody begins anew.
     fn clear(&mut self, stage: &mut Stage) {
         for seat in std::mem::take(&mut stage.seats).into_values() {
-            fs::remove_dir_all(&seat.home).expect("remove a home that is not used any more");
+            remove(&seat.home);
             self.server.release(seat.user);
             seat.local_user.into_iter().for_each(|user| self.server.release(user));
         }
-        stage.touched = 0;
+        (stage.touched, stage.made) = (0, 0);
     }
 
     /// A fresh home and a fresh mailbox, synced already where that is asked for.
@@ -279,7 +271,7 @@ impl Player<'_> {
         let traffic = self.line.take();
         let writing = bare::write(&stage.template, &seat.home.join("files"), stage.first, self.options);
         self.keep(scenario, rtt, BARE, Sample { cost, traffic, writing, ..Sample::default() });
-        fs::remove_dir_all(&seat.home).expect("remove what the bare limit wrote");
+        remove(&seat.home);
         self.server.release(seat.user);
     }
 }

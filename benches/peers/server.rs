@@ -10,6 +10,8 @@ use crate::support::{Dovecot, Imap, corpus};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Users of the server: more than programs times mailboxes.
 const USERS: usize = 100;
@@ -96,7 +98,7 @@ impl Server {
         let mail = std::mem::take(&mut user.mail);
         // The local side of a program lies in the program's home and goes with it.
         if mail.starts_with(self.dir.path()) {
-            fs::remove_dir_all(&mail).expect("remove a mailbox that is not used any more");
+            remove(&mail);
         }
         self.free.push(user);
     }
@@ -189,6 +191,17 @@ fn own(path: &Path) {
     }
 }
 
+/// Removes a tree that is not used any more. Dovecot may still write into it, for a client that hung up.
+pub fn remove(dir: &Path) {
+    for _ in 0..20 {
+        if fs::remove_dir_all(dir).is_ok() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    fs::remove_dir_all(dir).unwrap_or_else(|err| panic!("remove {}: {err}", dir.display()));
+}
+
 fn make_maildir(dir: &Path) {
     if let Some(parent) = dir.parent().filter(|parent| !parent.exists()) {
         make_dir(parent);
@@ -213,8 +226,8 @@ fn deliver(cur: &Path, number: u64) -> u64 {
     size as u64
 }
 
-fn time(seconds: i64) -> std::time::SystemTime {
-    std::time::UNIX_EPOCH + std::time::Duration::from_secs(u64::try_from(seconds).expect("a date after 1970"))
+fn time(seconds: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).expect("a date after 1970"))
 }
 
 /// Reads a folder through IMAP, which completes its indexes.

@@ -17,8 +17,8 @@ mod undelete;
 
 pub use end::End;
 
-use crate::config::Config;
-use crate::net::{Stop, wait_for_tunnels};
+use crate::config::{self, Config};
+use crate::net::{Stop, look_authorities_up, wait_for_tunnels};
 use anyhow::Context as _;
 use args::{Cli, Command};
 use clap::{CommandFactory, Parser};
@@ -87,5 +87,10 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
 
 fn load(cli: &Cli, more: &[String]) -> anyhow::Result<Config> {
     let set: Vec<String> = cli.set.iter().chain(more).cloned().collect();
-    Ok(Config::load(cli.config.as_deref(), &set)?)
+    let config = Config::load(cli.config.as_deref(), &set)?;
+    if config.accounts.iter().flat_map(config::Account::servers).any(|server| server.tls != config::Tls::None) {
+        // SAFETY: this is the program's first thread, and nothing has been done but to read the config.
+        unsafe { look_authorities_up() };
+    }
+    Ok(config)
 }

@@ -5,29 +5,24 @@
 
 use super::NetError;
 use super::tls::refused;
-use openssl::error::ErrorStack;
-use openssl::ssl::{HandshakeError, Ssl, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions};
-use openssl::ssl::{SslStream, SslVerifyMode, SslVersion};
-use openssl::x509::store::X509StoreBuilder;
-use openssl::x509::verify::X509CheckFlags;
-use openssl::x509::{X509, X509VerifyResult};
+use crate::environment;
+use native_tls::{Certificate, TlsConnector, TlsConnectorBuilder};
 use std::collections::HashMap;
 use std::env;
 use std::fs;
-use std::net::{IpAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::SystemTime;
-
-/// What no server that can be trusted is asked to use: as the crate `openssl` has it for its own connectors.
-const CIPHERS: &str = "DEFAULT:!aNULL:!eNULL:!MD5:!3DES:!DES:!RC4:!IDEA:!SEED:!aDSS:!SRP:!PSK";
 
 /// Whether a certificate was refused for want of an authority that the directories do not have.
 static WANTS_BUNDLE: AtomicBool = AtomicBool::new(false);
 
-static CONNECTORS: Mutex<Option<HashMap<Trust, Connector>>> = Mutex::new(None);
+static CONNECTORS: Mutex<Option<HashMap<Trust, TlsConnector>>> = Mutex::new(None);
+
+/// The file that holds all authorities, if there is one, where the library was told to use the directories alone.
+static BUNDLE: OnceLock<Option<PathBuf>> = OnceLock::new();
 
 /// Whether the system's bundle of authorities counts beside its directories, because these did not know the authority
 /// of a server. Where this has become true while a connection failed, another try may succeed.
@@ -35,11 +30,38 @@ pub fn trusts_bundle() -> bool {
     WANTS_BUNDLE.load(Ordering::Relaxed)
 }
 
+/// Has the TLS library look the system's authorities up where they are in hashed directories. The environment is all that
+/// it goes by.
+///
+/// # Safety
+///
+/// No other thread may be running: the environment is changed.
+pub unsafe fn look_authorities_up() {
+    let directories = hashed_directories();
+    let bundle = openssl_probe::probe().cert_file;
+    let Ok(joined) = env::join_paths(&directories) else { return };
+    // SAFETY: the caller promises that there is no other thread.
+    let told = || unsafe { environment::set(&[("SSL_CERT_FILE", "/dev/null".into()), ("SSL_CERT_DIR", joined)]) };
+    if !directories.is_empty() && told() {
+        // Nobody else sets it: the environment is set once.
+        drop(BUNDLE.set(bundle));
+    }
+}
+
+/// Takes note of a certificate that was not trusted, and why.
+pub(super) fn not_trusted(why: &str) {
+    let unknown =
+        ["unable to get local issuer certificate", "unable to get issuer certificate", "self-signed", "self signed"];
+    if BUNDLE.get().is_some() && unknown.iter().any(|reason| why.contains(reason)) {
+        WANTS_BUNDLE.store(true, Ordering::Relaxed);
+    }
+}
+
 /// What a connector depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Trust {
-    /// These hashed directories alone.
-    Directories(Vec<PathBuf>),
+    /// The system's hashed directories alone.
+    Directories,
     /// All that the system has.
     System,
     /// As it was at this time.
@@ -50,9 +72,9 @@ pub(super) enum Trust {
 
 impl Trust {
     pub(super) fn system() -> Trust {
-        match hashed_directories() {
-            directories if directories.is_empty() || trusts_bundle() => Trust::System,
-            directories => Trust::Directories(directories),
+        match BUNDLE.get() {
+            Some(_) if !trusts_bundle() => Trust::Directories,
+            _ => Trust::System,
         }
     }
 
@@ -89,132 +111,64 @@ fn is_hash_name(name: &str) -> bool {
     })
 }
 
-/// Makes TLS connections that are trusted in one way.
-#[derive(Clone)]
-pub(super) struct Connector {
-    context: SslContext,
-    trust: Trust,
-}
-
 /// A connector in the making.
-pub(super) struct Preparation(JoinHandle<Result<Connector, NetError>>);
+pub(super) struct Preparation(JoinHandle<Result<TlsConnector, NetError>>);
 
 impl Preparation {
     pub(super) fn begin(trust: Trust) -> Result<Preparation, NetError> {
-        let build = move || Connector::get(trust);
+        let build = move || connector(trust);
         thread::Builder::new().name("tls".into()).spawn(build).map(Preparation).map_err(NetError::Io)
     }
 
-    pub(super) fn finish(self) -> Result<Connector, NetError> {
+    pub(super) fn finish(self) -> Result<TlsConnector, NetError> {
         self.0.join().map_err(|_| refused("the TLS library failed", None))?
     }
 }
 
-impl Connector {
-    /// Builds a connector, or takes the one that this process built before.
-    fn get(trust: Trust) -> Result<Connector, NetError> {
-        // Held while building: who needs the same one waits for it rather than build another.
-        let mut cache = CONNECTORS.lock().unwrap_or_else(PoisonError::into_inner);
-        let cache = cache.get_or_insert_default();
-        if let Some(connector) = cache.get(&trust) {
-            return Ok(connector.clone());
-        }
-        let authorities = match &trust {
-            Trust::File(path, _) => read_certificates(path)?,
-            _ => Vec::new(),
-        };
-        let context = context(&trust, authorities);
-        let context = context.map_err(|error| refused(format!("TLS can't be set up: {error}"), None))?;
-        let connector = Connector { context, trust: trust.clone() };
-        cache.insert(trust, connector.clone());
-        Ok(connector)
+/// Builds a connector, or takes the one that this process built before.
+fn connector(trust: Trust) -> Result<TlsConnector, NetError> {
+    // Held while building: who needs the same one waits for it rather than build another.
+    let mut cache = CONNECTORS.lock().unwrap_or_else(PoisonError::into_inner);
+    let cache = cache.get_or_insert_default();
+    if let Some(connector) = cache.get(&trust) {
+        return Ok(connector.clone());
     }
-
-    /// Begins the handshake on a non-blocking socket. The certificate must be for `name`, a host name or an address,
-    /// unless pins decide.
-    pub(super) fn connect(
-        &self,
-        name: &str,
-        stream: TcpStream,
-    ) -> Result<SslStream<TcpStream>, HandshakeError<TcpStream>> {
-        self.session(name).map_err(HandshakeError::SetupFailure)?.connect(stream)
-    }
-
-    fn session(&self, name: &str) -> Result<Ssl, ErrorStack> {
-        let mut session = Ssl::new(&self.context)?;
-        let address = name.parse::<IpAddr>();
-        // Server name indication knows no addresses (RFC 6066 section 3).
-        if address.is_err() {
-            session.set_hostname(name)?;
-        }
-        if self.trust != Trust::Pins {
-            let check = session.param_mut();
-            check.set_hostflags(X509CheckFlags::NO_PARTIAL_WILDCARDS);
-            match address {
-                Ok(address) => check.set_ip(address)?,
-                Err(_) => check.set_host(name)?,
+    let mut builder = TlsConnector::builder();
+    match &trust {
+        Trust::Directories => {}
+        Trust::System => add_bundle(&mut builder),
+        Trust::File(path, _) => {
+            builder.disable_built_in_roots(true);
+            for certificate in read_certificates(path)? {
+                builder.add_root_certificate(certificate);
             }
         }
-        Ok(session)
-    }
-
-    /// Takes note of a certificate that was not trusted, and why.
-    pub(super) fn refused(&self, verdict: X509VerifyResult) {
-        // X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, DEPTH_ZERO_SELF_SIGNED_CERT, SELF_SIGNED_CERT_IN_CHAIN,
-        // UNABLE_TO_GET_ISSUER_CERT_LOCALLY, UNABLE_TO_VERIFY_LEAF_SIGNATURE.
-        let unknown = [2, 18, 19, 20, 21].contains(&verdict.as_raw());
-        if unknown && matches!(self.trust, Trust::Directories(_)) {
-            WANTS_BUNDLE.store(true, Ordering::Relaxed);
+        Trust::Pins => {
+            builder.disable_built_in_roots(true);
+            builder.danger_accept_invalid_certs(true);
+            builder.danger_accept_invalid_hostnames(true);
         }
+    }
+    let connector = builder.build().map_err(|error| refused(format!("TLS can't be set up: {error}"), None))?;
+    cache.insert(trust, connector.clone());
+    Ok(connector)
+}
+
+/// Adds what the library was told not to read by itself. A file that can't be used leaves the directories.
+fn add_bundle(builder: &mut TlsConnectorBuilder) {
+    let bundle = BUNDLE.get().and_then(Option::as_deref);
+    for certificate in bundle.and_then(|path| read_certificates(path).ok()).into_iter().flatten() {
+        builder.add_root_certificate(certificate);
     }
 }
 
-fn context(trust: &Trust, authorities: Vec<X509>) -> Result<SslContext, ErrorStack> {
-    let mut context = SslContextBuilder::new(SslMethod::tls_client())?;
-    let workarounds = SslOptions::ALL & !SslOptions::DONT_INSERT_EMPTY_FRAGMENTS;
-    context.set_options(workarounds | SslOptions::NO_COMPRESSION);
-    context.set_min_proto_version(Some(SslVersion::TLS1_2))?;
-    context.set_cipher_list(CIPHERS)?;
-    // A write that could not go on is repeated with the same bytes, which may have been moved meanwhile.
-    let moving = SslMode::ACCEPT_MOVING_WRITE_BUFFER | SslMode::ENABLE_PARTIAL_WRITE;
-    context.set_mode(SslMode::AUTO_RETRY | SslMode::RELEASE_BUFFERS | moving);
-    context.set_verify(SslVerifyMode::PEER);
-    match trust {
-        Trust::Directories(directories) => {
-            for directory in directories {
-                context.load_verify_locations(None, Some(directory))?;
-            }
-        }
-        Trust::System => {
-            context.set_default_verify_paths()?;
-            let found = openssl_probe::probe();
-            // One of them that can't be used hinders none of the others; without any, no certificate is trusted.
-            if let Some(file) = &found.cert_file {
-                drop(context.load_verify_locations(Some(file), None));
-            }
-            for directory in &found.cert_dir {
-                drop(context.load_verify_locations(None, Some(directory)));
-            }
-        }
-        Trust::File(..) => {
-            let mut store = X509StoreBuilder::new()?;
-            for authority in authorities {
-                store.add_cert(authority)?;
-            }
-            context.set_cert_store(store.build());
-        }
-        Trust::Pins => context.set_verify(SslVerifyMode::NONE),
-    }
-    Ok(context.build())
-}
-
-fn read_certificates(path: &Path) -> Result<Vec<X509>, NetError> {
+fn read_certificates(path: &Path) -> Result<Vec<Certificate>, NetError> {
     let failed = |cause: String| {
         let hint = "ca_file must hold one or more certificates in PEM form".to_owned();
         refused(format!("ca_file {}: {cause}", path.display()), Some(hint))
     };
     let pem = fs::read(path).map_err(|error| failed(error.to_string()))?;
-    match X509::stack_from_pem(&pem) {
+    match Certificate::stack_from_pem(&pem) {
         Ok(certificates) if certificates.is_empty() => Err(failed("no certificate in it".into())),
         Ok(certificates) => Ok(certificates),
         Err(error) => Err(failed(error.to_string())),

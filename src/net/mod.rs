@@ -13,7 +13,7 @@ mod wirelog;
 #[cfg(test)]
 mod tests;
 
-pub use connector::trusts_bundle;
+pub use connector::{look_authorities_up, trusts_bundle};
 pub use stream::wait_for_tunnels;
 pub use tls::{Pin, TlsMode, TlsSettings};
 pub use transport::{Transport, Waited};

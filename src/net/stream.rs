@@ -1,7 +1,7 @@
 //! The streams that a transport talks over, and the command at the end of a tunnel.
 
 use super::NetError;
-use openssl::ssl::SslStream;
+use native_tls::TlsStream;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -18,7 +18,7 @@ const TUNNEL_END: Duration = Duration::from_secs(1);
 /// What a transport talks over. Non-blocking in every form.
 pub(super) enum Stream {
     Tcp(TcpStream),
-    Tls(Box<SslStream<TcpStream>>),
+    Tls(Box<TlsStream<TcpStream>>),
     /// A tunnel's pipes, or one end of a pair.
     Local(UnixStream),
     /// A handshake failed: there is nothing to talk to.

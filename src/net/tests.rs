@@ -2,7 +2,7 @@
 
 use super::transport::Waited;
 use super::*;
-use openssl::ssl::{SslAcceptor, SslFiletype, SslMethod};
+use native_tls::{Identity, TlsAcceptor};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
@@ -44,6 +44,8 @@ fn openssl(dir: &Path, args: &str) {
 /// A certificate for localhost, signed by itself.
 struct Certificate {
     dir: tempfile::TempDir,
+    identity: Vec<u8>,
+    key: Vec<u8>,
 }
 
 impl Certificate {
@@ -51,7 +53,9 @@ impl Certificate {
         let dir = tempfile::tempdir().expect("a directory");
         let subject = "-subj /CN=localhost -addext subjectAltName=DNS:localhost -days 2 -nodes";
         openssl(dir.path(), &format!("req -x509 -newkey rsa:2048 -keyout key.pem -out cert.pem {subject}"));
-        Certificate { dir }
+        let read = |name: &str| std::fs::read(dir.path().join(name)).expect("a file");
+        let (identity, key) = (read("cert.pem"), read("key.pem"));
+        Certificate { dir, identity, key }
     }
 
     fn file(&self) -> PathBuf {
@@ -65,11 +69,9 @@ impl Certificate {
         Pin::parse(text.split_once('=').expect("a fingerprint").1).expect("a pin")
     }
 
-    fn acceptor(&self) -> SslAcceptor {
-        let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server()).expect("an acceptor");
-        acceptor.set_certificate_chain_file(self.file()).expect("a certificate");
-        acceptor.set_private_key_file(self.dir.path().join("key.pem"), SslFiletype::PEM).expect("a key");
-        acceptor.build()
+    fn acceptor(&self) -> TlsAcceptor {
+        let identity = Identity::from_pkcs8(&self.identity, &self.key).expect("an identity");
+        TlsAcceptor::new(identity).expect("an acceptor")
     }
 
     /// A server that greets over TLS and echoes lines.

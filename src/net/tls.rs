@@ -1,9 +1,7 @@
 //! TLS: which certificates are trusted, and how a refusal is explained.
 
 use super::NetError;
-use super::connector::{Connector, Preparation, Trust};
-use openssl::ssl;
-use openssl::x509::X509VerifyResult;
+use super::connector::{Preparation, Trust, not_trusted};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -124,13 +122,13 @@ impl TlsSettings {
         Err(refused(cause, Some(format!("if this is really your server: pin = [\"{seen}\"]"))))
     }
 
-    /// Explains why the handshake failed; `verdict` is the library's on the certificate.
-    pub(super) fn explain(&self, error: &ssl::Error, verdict: X509VerifyResult, connector: &Connector) -> NetError {
+    /// Explains why the handshake failed.
+    pub(super) fn explain(&self, error: &native_tls::Error) -> NetError {
         let reason = error.to_string();
         let host = &self.server_name;
         if reason.contains("certificate verify failed") {
-            connector.refused(verdict);
-            let why = verdict.error_string();
+            let why = reason.rsplit_once('(').map_or(reason.as_str(), |(_, why)| why.trim_end_matches(')'));
+            not_trusted(why);
             let hint = match why.to_ascii_lowercase().contains("mismatch") {
                 true => format!("use the name that the certificate is for as host, or pin it: {}", self.how_to_pin()),
                 false => format!("name the CA's certificate with ca_file, or pin the server's: {}", self.how_to_pin()),

@@ -2,6 +2,7 @@
 
 use super::SecretError;
 use super::file;
+use crate::environment;
 use crate::mail::Secret;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
@@ -59,6 +60,7 @@ pub fn first_line(argv: &[String], timeout: Duration, cancelled: &dyn Fn() -> bo
 fn spawn(argv: &[String]) -> std::io::Result<Child> {
     let mut command = Command::new(argv.first().map(String::as_str).unwrap_or_default());
     command.args(argv.get(1..).unwrap_or_default());
+    environment::restore(&mut command);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // SAFETY: setsid is async-signal-safe and touches no memory of this process.
     unsafe {

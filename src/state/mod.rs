@@ -33,10 +33,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// The layout that [`schema.sql`](../../../src/state/schema.sql) describes.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 /// What brings each older layout to the next one: the first is for layout 1.
-const STEPS: [&str; 2] = [include_str!("schema-1-to-2.sql"), include_str!("schema-2-to-3.sql")];
+const STEPS: [&str; 3] =
+    [include_str!("schema-1-to-2.sql"), include_str!("schema-2-to-3.sql"), include_str!("schema-3-to-4.sql")];
 
 /// No fewer than there are: a statement that does not find room is compiled again and again.
 const STATEMENTS: usize = 64;
@@ -220,12 +221,15 @@ impl State {
                 folder::unname(&transaction, *folder, *side)?;
             }
         }
+        // Most often nothing waits, and thousands of copies need not each be looked for there.
+        let waiting = problem::any(&transaction)? || changes.iter().any(|one| matches!(one, Change::Problem { .. }));
         for change in changes {
             match change {
                 Change::Bind { folder, keys, flags, identity } => {
                     baseline::insert(&transaction, *folder, keys, flags, identity)?;
-                    problem::delete(&transaction, *folder, Side::Local, &keys.local)?;
-                    problem::delete(&transaction, *folder, Side::Remote, &keys.remote)?;
+                    for side in Side::BOTH.into_iter().filter(|_| waiting) {
+                        problem::delete(&transaction, *folder, side, &keys[side])?;
+                    }
                 }
                 Change::Flags { pair, flags } => baseline::set_flags(&transaction, *pair, flags)?,
                 Change::Forget { pair } => {

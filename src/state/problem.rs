@@ -175,6 +175,11 @@ pub(super) fn put(connection: &Connection, folder: FolderId, waiting: &Waiting) 
     Ok(())
 }
 
+/// Whether any message waits.
+pub(super) fn any(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM problem)")?.query_row([], |row| row.get(0))
+}
+
 pub(super) fn delete(connection: &Connection, folder: FolderId, side: Side, key: &Key) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached("DELETE FROM problem WHERE folder = ? AND side = ? AND key = ?")?;
     statement.execute(params![folder.0, number(side), Column(key)])?;

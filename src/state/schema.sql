@@ -72,7 +72,7 @@ CREATE TABLE intent (
     -- When, in milliseconds since 1970.
     begun      INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX intent_folder ON intent (folder);
+CREATE INDEX intent_source ON intent (folder, side, source);
 
 -- A message that could not be copied to the other side: why, and when it is tried again.
 CREATE TABLE problem (

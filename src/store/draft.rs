@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// How much of a message's start is looked through for its Message-ID.
 const HEADER_LIMIT: usize = 64 * 1024;
+/// How much is read at once.
 const BUFFER: usize = 256 * 1024;
 
 /// A message on its way: an open file, what is known of its content, and the path it can be taken from.
@@ -17,7 +18,6 @@ pub struct Draft {
     file: File,
     /// Where the file stands, if the store that gave it wants to rename it; removed on drop unless taken.
     path: Option<PathBuf>,
-    buffer: Vec<u8>,
     meter: Meter,
     measured: bool,
     identity: Option<Identity>,
@@ -26,34 +26,18 @@ pub struct Draft {
 impl Draft {
     /// A new draft that is written to `file`; `path` is removed if the draft is dropped without [`Draft::keep`].
     pub fn new(file: File, path: Option<PathBuf>) -> Draft {
-        Draft { file, path, buffer: Vec::new(), meter: Meter::default(), measured: true, identity: None }
+        Draft { file, path, meter: Meter::default(), measured: true, identity: None }
     }
 
     /// A draft that reads an existing file, which stays where it is. Line ends may be LF or CRLF.
     pub fn from_file(file: File) -> Draft {
-        Draft { file, path: None, buffer: Vec::new(), meter: Meter::default(), measured: false, identity: None }
+        Draft { file, path: None, meter: Meter::default(), measured: false, identity: None }
     }
 
-    /// Adds content in LF form.
+    /// Adds content in LF form, at once: pieces should not be small. Does not sync.
     pub fn write(&mut self, piece: &[u8]) -> io::Result<()> {
         self.meter.update(piece);
-        if self.buffer.len() + piece.len() > BUFFER {
-            self.flush()?;
-        }
-        if piece.len() >= BUFFER {
-            return sys::write_all(&mut self.file, piece);
-        }
-        self.buffer.extend_from_slice(piece);
-        Ok(())
-    }
-
-    /// Hands what is buffered to the file. Does not sync.
-    pub fn flush(&mut self) -> io::Result<()> {
-        if !self.buffer.is_empty() {
-            sys::write_all(&mut self.file, &self.buffer)?;
-            self.buffer.clear();
-        }
-        Ok(())
+        sys::write_all(&mut self.file, piece)
     }
 
     /// Reads the content once, if that was not done yet, and says what it is.
@@ -77,15 +61,13 @@ impl Draft {
         &self.meter
     }
 
-    /// The identity of the message, which must be whole by now; reads the content if need be. Hands what is buffered
-    /// to the file and lets the memory go: drafts wait in batches.
+    /// The identity of the message, which must be whole by now; reads the content if need be. Lets go of what was
+    /// gathered for it: drafts wait in batches.
     pub fn identity(&mut self) -> io::Result<Identity> {
         if let Some(identity) = &self.identity {
             return Ok(identity.clone());
         }
         let identity = self.measure()?.identity();
-        self.flush()?;
-        self.buffer = Vec::new();
         self.meter.header = Vec::new();
         self.identity = Some(identity.clone());
         Ok(identity)
@@ -93,7 +75,6 @@ impl Draft {
 
     /// Reads the content from its start, as it is in the file.
     pub fn reader(&mut self) -> io::Result<impl Read + '_> {
-        self.flush()?;
         self.file.seek(SeekFrom::Start(0))?;
         Ok(BufReader::with_capacity(BUFFER, &mut self.file))
     }
@@ -177,9 +158,10 @@ impl Meter {
         self.bytes += piece.len() as u64;
         self.has_nul |= memchr::memchr(0, piece).is_some();
         if !self.header_done {
-            let room = HEADER_LIMIT - self.header.len();
-            self.header.extend_from_slice(&piece[..piece.len().min(room)]);
-            self.header_done = self.header.len() == HEADER_LIMIT;
+            let within = &piece[..piece.len().min(HEADER_LIMIT - self.header.len())];
+            let end = blank_line(within);
+            self.header.extend_from_slice(&within[..end.unwrap_or(within.len())]);
+            self.header_done = end.is_some() || self.header.len() == HEADER_LIMIT;
         }
         let mut rest = piece;
         while !rest.is_empty() {
@@ -203,6 +185,13 @@ impl Meter {
             rest = after;
         }
     }
+}
+
+/// Where the first empty line begins, if it is not cut off: to look for it saves work, and no more.
+fn blank_line(piece: &[u8]) -> Option<usize> {
+    let lf = memchr::memmem::find(piece, b"\n\n");
+    let crlf = memchr::memmem::find(&piece[..lf.unwrap_or(piece.len())], b"\n\r\n");
+    crlf.or(lf).map(|at| at + 1)
 }
 
 fn feed_crs(hash: &mut Sha256, crs: u64) {
@@ -268,5 +257,18 @@ mod tests {
         assert_eq!(message_id(b"Message-Id: <x>\r\n\r\n"), Some("<x>".to_owned()));
         assert_eq!(message_id(b"A: b\n\nMessage-ID: <x>\n"), None);
         assert_eq!(message_id(b"Message-ID:  \nA: b\n"), None);
+    }
+
+    #[test]
+    fn the_message_id_is_found_wherever_the_pieces_are_cut() {
+        for text in
+            [&b"A: b\nMessage-ID: <x>\n\nMessage-ID: <y>\n\n"[..], b"Message-ID: <x>\r\n\r\nb\n\nMessage-ID: <y>\r\n"]
+        {
+            for at in 0..text.len() {
+                let found = meter(&[&text[..at], &text[at..]]).identity().message_id;
+                assert_eq!(found.as_deref(), Some("<x>"), "cut at {at}");
+            }
+        }
+        assert_eq!(meter(&[b"\nMessage-ID: <x>\n\n"]).identity().message_id, None);
     }
 }

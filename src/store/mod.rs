@@ -13,6 +13,7 @@ pub mod traced;
 
 pub use crate::net::Stop;
 pub use draft::Draft;
+pub use sys::most_files;
 
 use crate::mail::{Changes, Cursor, FlagDelta, FlagSpace, Flags, FolderName, Identity, Key, Role};
 use std::fmt;

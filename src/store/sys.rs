@@ -4,10 +4,24 @@
 use crate::fault::{self, point};
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, Timespec, Timestamps};
 use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, ReadDir};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
+
+/// More files than this are never open at once.
+const FILES: u64 = 16_384;
+
+/// How many files may be open at once, once the limit was raised as far as the system lets us.
+pub fn most_files() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(FILES, |most| most.min(FILES));
+    let now = limit.current.unwrap_or(FILES);
+    let raised =
+        now < wanted && setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum }).is_ok();
+    usize::try_from(if raised { wanted } else { now }).unwrap_or(usize::MAX)
+}
 
 /// What can be done where something is not there.
 pub const AWAY: &str = "if it was moved away, bring it back before the next run";

@@ -193,7 +193,7 @@ impl<'scope, 'env> Taking<'scope, 'env> {
     fn hand_over(&mut self) -> Result<(), StoreError> {
         if let Some(storing) = self.storing.take() {
             let (batches, waiting) = mpsc::sync_channel(WAITING);
-            self.aside = Some(Aside { batches, thread: self.scope.spawn(move || storing.store_all(waiting)) });
+            self.aside = Some(Aside { batches, thread: self.scope.spawn(move || storing.store_all(&waiting)) });
         }
         self.bytes = 0;
         let batch = mem::take(&mut self.batch);
@@ -215,7 +215,7 @@ impl<'scope, 'env> Taking<'scope, 'env> {
                 drop(batches);
                 thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             }
-            (None, storing) => storing.map_or_else(|| (Stored::default(), Ok(())), |storing| storing.store_all([rest])),
+            (None, storing) => storing.map_or_else(|| (Stored::default(), Ok(())), |storing| storing.store_last(rest)),
         };
         let result = match self.failure {
             Some(failure) => Err(failure),
@@ -273,10 +273,13 @@ struct Stored {
     failed: Failed,
 }
 
-/// Stores batches: marks and intents first, then the messages, then the confirmation.
+/// Stores batches: marks and intents first, then the messages, then the confirmation. Where the next batch is there
+/// already, its intents are committed together with the confirmation.
 struct Storing<'a> {
     task: &'a Task<'a>,
     target: &'a mut dyn Folder,
+    /// What confirms the last batch, and how many copies that binds.
+    confirmation: (Vec<Change>, usize),
     stored: Stored,
     copied: usize,
     bytes: u64,
@@ -284,19 +287,45 @@ struct Storing<'a> {
 
 impl<'a> Storing<'a> {
     fn new(task: &'a Task<'a>, target: &'a mut dyn Folder) -> Self {
-        Storing { task, target, stored: Stored::default(), copied: 0, bytes: 0 }
+        Storing { task, target, confirmation: Default::default(), stored: Stored::default(), copied: 0, bytes: 0 }
     }
 
-    fn store_all(mut self, batches: impl IntoIterator<Item = Batch>) -> Ended {
-        let result = batches.into_iter().try_for_each(|batch| self.store(batch));
+    /// Stores batches until no more come.
+    fn store_all(mut self, batches: &mpsc::Receiver<Batch>) -> Ended {
+        let mut result = Ok(());
+        while let (Ok(()), Ok(batch)) = (&result, batches.recv()) {
+            result = self.store(batch);
+            while let (Ok(()), Ok(next)) = (&result, batches.try_recv()) {
+                result = self.store(next);
+            }
+            // What was stored is confirmed, whatever became of the rest.
+            let confirmed = self.commit(Vec::new());
+            result = result.and(confirmed);
+        }
         (self.stored, result)
+    }
+
+    /// Stores the only batch there is.
+    fn store_last(mut self, batch: Batch) -> Ended {
+        let result = self.store(batch);
+        let confirmed = self.commit(Vec::new());
+        (self.stored, result.and(confirmed))
+    }
+
+    /// Commits the confirmation of the last batch, and what goes with it.
+    fn commit(&mut self, more: Vec<Change>) -> Result<(), Failure> {
+        let (mut changes, bound) = mem::take(&mut self.confirmation);
+        changes.extend(more);
+        self.task.context.state.apply(&changes)?;
+        self.stored.bound += bound;
+        Ok(())
     }
 
     fn store(&mut self, batch: Batch) -> Result<(), Failure> {
         if batch.is_empty() {
             return Ok(());
         }
-        let Task { look, to, copies, context } = self.task;
+        let Task { look, to, copies, .. } = self.task;
         let marks = self.target.reserve(batch.len()).map_err(Failure::on(*to))?;
         let (mut intents, mut outgoing) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
         let mut sources = Vec::with_capacity(batch.len());
@@ -319,19 +348,20 @@ impl<'a> Storing<'a> {
             outgoing.push(Outgoing { mark, flags: flags.clone(), date, body });
             sources.push((at, identity));
         }
-        context.state.apply(&intents)?;
+        self.commit(intents)?;
         let answers = self.target.append(outgoing).map_err(Failure::on(*to))?;
         self.confirm(sources, answers)?;
         self.report();
         Ok(())
     }
 
+    /// Notes what is to be committed of what became of a batch.
     fn confirm(
         &mut self,
         sources: Vec<(usize, Identity)>,
         answers: Vec<Result<Option<Key>, StoreError>>,
     ) -> Result<(), Failure> {
-        let Task { look, to, copies, context } = self.task;
+        let Task { look, to, copies, .. } = self.task;
         let (to, folder) = (*to, look.job.id);
         let (mut changes, mut bound) = (Vec::with_capacity(2 * sources.len()), 0);
         let mut failure = None;
@@ -360,8 +390,7 @@ impl<'a> Storing<'a> {
                 }
             }
         }
-        context.state.apply(&changes)?;
-        self.stored.bound += bound;
+        self.confirmation = (changes, bound);
         failure.map_or(Ok(()), Err)
     }
 

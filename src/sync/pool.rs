@@ -3,13 +3,16 @@
 use super::Account;
 use super::pair::{Failure, Stores};
 use crate::mail::{Side, Sides};
-use crate::store::{Reach, Stop};
+use crate::store::{Reach, Stop, most_files};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 /// How many threads share a connection, where it can be shared. What one of them waits for on the line is waited for by
 /// all at once, so this many folders cost the round trips of one.
-const USERS: usize = 16;
+const USERS: usize = 32;
+
+/// How many files each of them may hold open: whole batches that are stored, that wait, and that come in.
+const FILES: usize = 320;
 
 /// The connections of one account that nobody uses at the moment.
 pub struct Pool<'a> {
@@ -54,7 +57,7 @@ impl<'a> Pool<'a> {
         *made += 1;
         if *made > 1 {
             // Those whose connection broke as well wait for this one.
-            self.share(&mut stores, USERS);
+            self.share(&mut stores, USERS.min(most_files() / FILES));
         }
         Ok(stores)
     }
@@ -164,7 +167,7 @@ impl<'a> Pool<'a> {
     /// How many users the connections that there are have, at most as many as are wanted; 1 or more.
     fn users(&self, wanted: usize) -> usize {
         if let Some(mut stores) = self.pop() {
-            self.share(&mut stores, wanted.min(USERS));
+            self.share(&mut stores, wanted.min(USERS).min(most_files() / FILES));
             self.give(stores);
         }
         self.idle().len().clamp(1, wanted.max(1))

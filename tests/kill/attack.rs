@@ -186,6 +186,7 @@ impl Siege {
                 None => drop(fs::remove_file(path)),
             }
         }
+        self.life.rolled_back();
         self.struck.rollbacks.count(true);
     }
 
@@ -199,6 +200,7 @@ impl Siege {
             file.set_len(self.life.random.below(length)).expect("cut it");
             fs::remove_file(shm).expect("remove the index of the log");
         }
+        self.life.rolled_back();
         self.struck.rollbacks.count(killed && length > 0);
     }
 

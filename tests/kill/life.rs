@@ -292,6 +292,11 @@ impl Life {
         self.mails.remove(at);
     }
 
+    /// The state went back to before the last run: whether what that one copied was deleted since, nobody can know.
+    pub fn rolled_back(&mut self) {
+        self.mails.iter_mut().for_each(|mail| mail.young = None);
+    }
+
     /// A message that just came goes from where it came to, copied or not.
     pub fn born_and_gone(&mut self) {
         let Some(at) = self.mails.iter().position(|mail| mail.young.is_some()) else { return };

@@ -128,6 +128,5 @@ pub fn fetch(script: &Script, list: &[u32]) -> Basket {
 pub fn outgoing(content: &[u8], names: &str) -> Outgoing {
     let mut body = Draft::new(tempfile::tempfile().expect("a file"), None);
     body.write(content).expect("written");
-    body.flush().expect("written");
     Outgoing { mark: Mark::NotBelow(Key::Uid(1)), flags: flags(names), date: Some(1_000_000_000), body }
 }

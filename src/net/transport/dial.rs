@@ -1,6 +1,7 @@
 //! How a line comes to be: over TCP, protected by TLS, or through a tunnel.
 
 use super::{SLICE, Transport, wait};
+use crate::environment;
 use crate::net::connector::Preparation;
 use crate::net::input::Input;
 use crate::net::meter::Meter;
@@ -8,7 +9,7 @@ use crate::net::stream::{Stream, Tunnel};
 use crate::net::tls::{TlsMode, TlsSettings, refused};
 use crate::net::wirelog::Log;
 use crate::net::{NetError, Stop, connect};
-use openssl::ssl::HandshakeError;
+use native_tls::HandshakeError;
 use rustix::event::PollFlags;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -55,6 +56,7 @@ impl Transport {
     /// Runs a command and talks to its standard input and output. It gets a process group of its own, so that Ctrl-C
     /// does not end it before the goodbye is said; it is killed if it outlives the line by a second.
     pub fn tunnel(mut command: Command, stop: &Stop) -> Result<Transport, NetError> {
+        environment::restore(&mut command);
         let (ours, theirs) = UnixStream::pair().map_err(NetError::Io)?;
         ours.set_nonblocking(true).map_err(NetError::Io)?;
         let output = theirs.try_clone().map_err(NetError::Io)?;
@@ -115,10 +117,7 @@ impl Transport {
         let stream = loop {
             match progress {
                 Ok(stream) => break stream,
-                Err(HandshakeError::Failure(middle)) => {
-                    return Err(tls.explain(middle.error(), middle.ssl().verify_result(), &connector));
-                }
-                Err(HandshakeError::SetupFailure(error)) => return Err(library(error)),
+                Err(HandshakeError::Failure(error)) => return Err(tls.explain(&error)),
                 Err(HandshakeError::WouldBlock(middle)) => {
                     self.check(begin)?;
                     wait(&[(middle.get_ref().as_fd(), PollFlags::IN)], SLICE)?;
@@ -126,14 +125,11 @@ impl Transport {
                 }
             }
         };
-        let der = stream.ssl().peer_certificate().map(|certificate| certificate.to_der()).transpose();
-        tls.check_pins(der.map_err(library)?.as_deref())?;
+        let certificate = stream.peer_certificate().map_err(|error| tls.explain(&error))?;
+        let der = certificate.map(|certificate| certificate.to_der()).transpose();
+        tls.check_pins(der.map_err(|error| tls.explain(&error))?.as_deref())?;
         self.stream = Stream::Tls(Box::new(stream));
         self.input.clear();
         Ok(())
     }
-}
-
-fn library(error: openssl::error::ErrorStack) -> NetError {
-    refused(format!("the TLS library failed: {error}"), None)
 }

@@ -95,12 +95,13 @@ struct Streaming<'a, S: Sink> {
     target: Option<S::Target>,
     /// Whether the response had a body already; a second one is not believed.
     second: bool,
-    to_lf: ToLf,
+    /// Its buffer is used again and again.
+    to_lf: &'a mut ToLf,
 }
 
 impl<'a, S: Sink> Streaming<'a, S> {
-    fn new(sink: &'a mut S, error: Option<StoreError>) -> Self {
-        Streaming { sink, error, target: None, second: false, to_lf: ToLf::default() }
+    fn new(sink: &'a mut S, to_lf: &'a mut ToLf, error: Option<StoreError>) -> Self {
+        Streaming { sink, error, target: None, second: false, to_lf }
     }
 
     fn hand_on(&mut self) {
@@ -361,6 +362,7 @@ fn run_in_turn<S: Sink>(
     for tag in tags {
         flight.extend(tag, queue.pop_front());
     }
+    let mut to_lf = ToLf::default();
     let mut failure: Option<StoreError> = None;
     let mut refused = VecDeque::new();
     // Once the line is to be compressed, nothing is asked for until nothing is in flight.
@@ -390,7 +392,7 @@ fn run_in_turn<S: Sink>(
         if flight.is_empty() {
             break;
         }
-        let mut streaming = Streaming::new(sink, failure.take());
+        let mut streaming = Streaming::new(sink, &mut to_lf, failure.take());
         let response = wire.next(&mut streaming).map_err(during("fetch"))?;
         let target = streaming.take();
         failure = streaming.error.take();

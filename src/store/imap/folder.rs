@@ -296,8 +296,7 @@ impl Sink for Delivering<'_> {
         draft.write(piece).map_err(|error| draft_error("write a message", error))
     }
 
-    fn finish(&mut self, uid: u32, mut body: Draft, along: Along) -> Result<(), StoreError> {
-        body.flush().map_err(|error| draft_error("write a message", error))?;
+    fn finish(&mut self, uid: u32, body: Draft, along: Along) -> Result<(), StoreError> {
         self.to.message(Fetched {
             key: Key::Uid(uid),
             flags: along.flags,

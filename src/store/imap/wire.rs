@@ -9,8 +9,9 @@ use crate::net::{NetError, Waited};
 use std::collections::VecDeque;
 use std::sync::MutexGuard;
 
-/// How many small commands may be in flight. Their text and their answers fit into the sockets' buffers.
-pub const WINDOW: usize = 16;
+/// How many small commands may be in flight: the STATUS of many folders, say. What the server answers meanwhile is taken
+/// in while they are sent.
+pub const WINDOW: usize = 128;
 
 /// How many STATUS may be in flight where names are short, and how long all of them may be, in bytes. An answer is one
 /// line, hardly longer than its command, so that this many fit too: 200 folders cost one round trip and not thirteen.

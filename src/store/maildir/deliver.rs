@@ -3,14 +3,14 @@
 use super::error::{disk, hits_all};
 use super::filename::{SUFFIX, unique};
 use super::scan::Sub;
-use crate::store::{Draft, Reach, StoreError, sys};
+use crate::store::{Draft, Drafter, Reach, StoreError, sys};
 use rustix::io::Errno;
 use std::ffi::OsStr;
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// From so many files on, one sync of the file system costs less than one of each file.
@@ -20,43 +20,66 @@ const HOUR: Duration = Duration::from_secs(3600);
 const OURS_STALE: Duration = HOUR.saturating_mul(4);
 const STALE: Duration = HOUR.saturating_mul(36);
 const PIECE: usize = 256 * 1024;
+/// Mail is its owner's alone.
+const MODE: u32 = 0o600;
 
-/// An empty file in the folder's `tmp` that only the owner can read, whatever the umask.
-pub(super) fn draft(dir: &Path) -> Result<Draft, StoreError> {
-    let path = dir.join("tmp").join(unique());
-    let failed = |err| disk(Reach::Folder, "write a message", &path, err);
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create_new(true).mode(0o600);
-    let file = sys::open(&options, &path).map_err(failed)?;
-    let draft = Draft::new(file, Some(path.clone()));
-    sys::set_mode(draft.file(), 0o600).map_err(failed)?;
-    Ok(draft)
+/// Makes empty files in a folder's `tmp` that only the owner can read, whatever the umask.
+pub(super) struct TmpDrafter {
+    tmp: PathBuf,
+    /// Whether the files come with the right mode by themselves; `None` before the first.
+    right: Option<bool>,
+}
+
+impl TmpDrafter {
+    pub(super) fn new(dir: &Path) -> TmpDrafter {
+        TmpDrafter { tmp: dir.join("tmp"), right: None }
+    }
+}
+
+impl Drafter for TmpDrafter {
+    fn draft(&mut self) -> Result<Draft, StoreError> {
+        let path = self.tmp.join(unique());
+        let failed = |err| disk(Reach::Folder, "write a message", &path, err);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true).mode(MODE);
+        let file = sys::open(&options, &path).map_err(failed)?;
+        let draft = Draft::new(file, Some(path.clone()));
+        let right = match self.right {
+            Some(right) => right,
+            // The umask and the directory's ACL make all of them alike.
+            None => draft.file().metadata().map_err(failed)?.mode() & 0o7777 == MODE,
+        };
+        if !right {
+            sys::set_mode(draft.file(), MODE).map_err(failed)?;
+        }
+        self.right = Some(right);
+        Ok(draft)
+    }
 }
 
 /// Makes an empty file, if it is not there.
 pub(super) fn touch(path: &Path) -> Result<(), StoreError> {
     let failed = |err| disk(Reach::Folder, "create", path, err);
-    match sys::open(OpenOptions::new().write(true).create_new(true).mode(0o600), path) {
-        Ok(file) => sys::set_mode(&file, 0o600).map_err(failed),
+    match sys::open(OpenOptions::new().write(true).create_new(true).mode(MODE), path) {
+        Ok(file) => sys::set_mode(&file, MODE).map_err(failed),
         Err(err) if err.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(err) => Err(failed(err)),
     }
 }
 
-/// Makes a draft a file of this folder's file system with the right mode and date, copying it if need be. The error
-/// reaches the folder where the next message would fail alike.
+/// Makes a draft a file of this folder's `tmp` with the right date, copying it if need be. The error reaches the folder
+/// where the next message would fail alike.
 pub(super) fn stage(dir: &Path, mut body: Draft, date: Option<i64>) -> Result<Draft, StoreError> {
     let failed = |err: io::Error| {
         let reach = if hits_all(&err) { Reach::Folder } else { Reach::Message };
         disk(reach, "write a message", &dir.join("tmp"), err)
     };
-    body.flush().map_err(failed)?;
-    let home = fs::metadata(dir.join("tmp")).map_err(failed)?.dev();
-    let here = body.path().is_some() && body.file().metadata().map_err(failed)?.dev() == home;
-    let mut staged = match here {
+    let tmp = dir.join("tmp");
+    let here = body.path().and_then(Path::parent) == Some(&tmp);
+    let staged = match here {
         true => body,
         false => {
-            let mut copy = draft(dir)?;
+            let mut copy = TmpDrafter::new(dir).draft()?;
             let mut piece = vec![0; PIECE];
             let mut reader = body.reader().map_err(failed)?;
             loop {
@@ -68,8 +91,6 @@ pub(super) fn stage(dir: &Path, mut body: Draft, date: Option<i64>) -> Result<Dr
             copy
         }
     };
-    staged.flush().map_err(failed)?;
-    sys::set_mode(staged.file(), 0o600).map_err(failed)?;
     if let Some(date) = date {
         sys::set_date(staged.file(), date).map_err(failed)?;
     }

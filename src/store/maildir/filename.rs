@@ -7,6 +7,7 @@ use super::keywords::Keywords;
 use crate::mail::{Flag, Flags};
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -90,8 +91,10 @@ impl<'a> Parsed<'a> {
 /// machine.
 pub(super) fn unique() -> String {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
+    // Asked of the kernel each time otherwise; nothing here forks and goes on.
+    static PROCESS: LazyLock<u32> = LazyLock::new(std::process::id);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let (pid, n) = (std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
+    let (pid, n) = (*PROCESS, COUNTER.fetch_add(1, Ordering::Relaxed));
     // The standard library seeds each of these at random.
     let random = RandomState::new().build_hasher().finish();
     format!("{}.M{}P{pid}Q{n}R{random:016x}{SUFFIX}", now.as_secs(), now.subsec_micros())

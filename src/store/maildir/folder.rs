@@ -1,7 +1,7 @@
 //! One Maildir folder: looked at by scanning, changed by renaming.
 
 use super::bin::Bin;
-use super::deliver::{self, rename_new, stage, sync_dir};
+use super::deliver::{self, TmpDrafter, rename_new, stage, sync_dir};
 use super::error::{disk, hits_all, is_own};
 use super::filename::{parse, unique};
 use super::keywords::Keywords;
@@ -398,8 +398,7 @@ impl Folder for MaildirFolder {
     }
 
     fn drafter(&self) -> Box<dyn Drafter> {
-        let dir = self.dir.clone();
-        Box::new(move || deliver::draft(&dir))
+        Box::new(TmpDrafter::new(&self.dir))
     }
 
     fn reserve(&mut self, count: usize) -> Result<Vec<Mark>, StoreError> {

@@ -1,12 +1,12 @@
 //! What is in a folder's `new` and `cur`, and the stamps that tell whether it changed.
 
-use super::deliver;
+use super::deliver::TmpDrafter;
 use super::error::disk;
 use super::filename::{self, Parsed};
 use super::keywords::{self, Keywords};
 use crate::mail::{Cursor, Flags, Key};
 use crate::store::draft::draft_error;
-use crate::store::{Draft, Kind, Reach, StoreError, sys};
+use crate::store::{Draft, Drafter, Kind, Reach, StoreError, sys};
 use rustix::fs::{Mode, OFlags};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
@@ -261,7 +261,9 @@ impl Now {
         let nameless = rustix::fs::open(dir, flags, Mode::RUSR | Mode::WUSR).map(File::from).map_err(io::Error::from);
         let stamp = nameless.and_then(|file| file.metadata());
         match stamp.or_else(|_| {
-            deliver::draft(dir).and_then(|draft| draft.file().metadata().map_err(|err| draft_error("look", err)))
+            TmpDrafter::new(dir)
+                .draft()
+                .and_then(|draft| draft.file().metadata().map_err(|err| draft_error("look", err)))
         }) {
             Ok(meta) => Now { nanos: nanos(meta.ctime(), meta.ctime_nsec()), of_file_system: true },
             Err(_) => {
