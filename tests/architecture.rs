@@ -21,6 +21,7 @@ const EDGES: &[(&str, &[&str])] = &[
     // What carries out a run keeps the state; what decides never sees it.
     ("sync/account", &["sync", "mail", "store", "state"]),
     ("sync/claim", &["sync", "mail", "store", "state"]),
+    ("sync/known", &["sync", "mail", "store", "state"]),
     ("sync/pair", &["sync", "mail", "store", "state"]),
     ("sync/ledger", &["sync", "mail", "store", "state"]),
     ("sync/dispose", &["sync", "mail", "store", "state"]),

@@ -59,7 +59,7 @@ fn an_older_state_is_brought_up_with_all_that_it_knows() {
     assert_eq!(state.id(), "an id");
     let pairs = state.folders().expect("folders");
     assert_eq!((pairs.len(), pairs[0].id, pairs[0].held.remote.count), (1, FolderId(7), 25));
-    assert_eq!(state.keys(FolderId(7), Side::Remote).expect("keys")[0].0, Key::Uid(42));
+    assert_eq!(state.keys_after(FolderId(7), Side::Remote, None, 9).expect("keys")[0].0, Key::Uid(42));
     assert_eq!(state.intents(FolderId(7)).expect("intents").len(), 1);
     drop(state);
     let fresh = home.path().join("new.db");
@@ -97,7 +97,7 @@ fn an_older_state_that_is_only_looked_at_stays_as_it_is() {
         let state = State::open_dry(path).expect("an older state");
         assert_eq!(state.id(), id);
         assert_eq!(state.folders().expect("folders")[0].held.remote.count, 25);
-        assert_eq!(state.keys(FolderId(7), Side::Remote).expect("keys")[0].0, Key::Uid(42));
+        assert_eq!(state.keys_after(FolderId(7), Side::Remote, None, 9).expect("keys")[0].0, Key::Uid(42));
         assert_eq!(state.intents(FolderId(7)).expect("intents").len(), 1);
         assert_eq!(files(home.path()), before, "while it is open");
         drop(state);
@@ -167,7 +167,7 @@ fn a_run_that_changes_nothing_leaves_an_older_state_as_it_is() {
     let before = std::fs::read(&path).expect("the state");
     let state = State::open_dry(&path).expect("an older state");
     assert_eq!(state.id(), "an id");
-    assert_eq!(state.keys(FolderId(7), Side::Remote).expect("keys")[0].0, Key::Uid(42));
+    assert_eq!(state.keys_after(FolderId(7), Side::Remote, None, 9).expect("keys")[0].0, Key::Uid(42));
     assert!(state.doomed(FolderId(7)).expect("what only today's layout has").is_empty());
     drop(state);
     assert!(std::fs::read(&path).expect("the state") == before, "it was changed");

@@ -72,35 +72,31 @@ impl State {
         Ok(rows.next().transpose()?)
     }
 
-    /// Every key of a side with the flags that it was last known to have, ascending.
-    pub fn keys(&self, folder: FolderId, side: Side) -> Result<Vec<(Key, Flags)>, StateError> {
+    /// The keys of a side that come after `after`, ascending, with the flags that each was last known to have: at most
+    /// `count` of them, and none only where there are no more.
+    pub fn keys_after(
+        &self,
+        folder: FolderId,
+        side: Side,
+        after: Option<&Key>,
+        count: usize,
+    ) -> Result<Vec<(Key, Flags)>, StateError> {
         let word = side_word(side);
-        let sql = format!("SELECT {word}, {word}_flags, {word}_keywords FROM message WHERE folder = ? ORDER BY {word}");
+        // No key is below UID 0.
+        let after = after.unwrap_or(&Key::Uid(0));
+        let sql = format!(
+            "SELECT {word}, {word}_flags, {word}_keywords FROM message WHERE folder = ? AND {word} > ? \
+             ORDER BY {word} LIMIT ?"
+        );
         let connection = self.lock();
         let mut statement = connection.prepare_cached(&sql)?;
-        let rows = statement.query_map([folder.0], |row| {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        let rows = statement.query_map(params![folder.0, Column(after), count], |row| {
             Ok((key_of(row.get_ref(0)?)?, Flags::from_stored(row.get(1)?, row.get_ref(2)?.as_str()?)))
         })?;
         let mut keys: Vec<(Key, Flags)> = rows.collect::<rusqlite::Result<_>>()?;
         keys.dedup_by(|a, b| a.0 == b.0);
         Ok(keys)
-    }
-
-    /// How many messages of a side are known.
-    pub fn count_keys(&self, folder: FolderId, side: Side) -> Result<u64, StateError> {
-        let sql = format!("SELECT count(DISTINCT {}) FROM message WHERE folder = ?", side_word(side));
-        let connection = self.lock();
-        let mut statement = connection.prepare_cached(&sql)?;
-        let count: i64 = statement.query_row([folder.0], |row| row.get(0))?;
-        Ok(count.unsigned_abs())
-    }
-
-    /// How many pairs a folder has.
-    pub fn count(&self, folder: FolderId) -> Result<u64, StateError> {
-        let connection = self.lock();
-        let mut statement = connection.prepare_cached("SELECT count(*) FROM message WHERE folder = ?")?;
-        let count: i64 = statement.query_row([folder.0], |row| row.get(0))?;
-        Ok(count.unsigned_abs())
     }
 }
 

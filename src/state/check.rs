@@ -8,8 +8,19 @@ use rusqlite::params;
 const LINES: usize = 20;
 
 impl State {
-    /// What SQLite finds wrong with the file, and rows that belong to no folder: a line each, none where it is sound.
+    /// What SQLite finds wrong with the file, rows that belong to no folder, and folders that do not add up: a line each,
+    /// none where it is sound.
     pub fn damage(&self) -> Result<Vec<String>, StateError> {
+        let mut found = self.unsound()?;
+        for pair in self.folders()? {
+            if !self.adds_up(pair.id)? {
+                found.push(format!("tally: the numbers of {} are not those of its messages", pair.names.remote));
+            }
+        }
+        Ok(found)
+    }
+
+    fn unsound(&self) -> Result<Vec<String>, StateError> {
         let connection = self.lock();
         let mut statement = connection.prepare(&format!("PRAGMA quick_check({LINES})"))?;
         let lines = statement.query_map([], |row| row.get(0))?;

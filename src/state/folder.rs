@@ -1,6 +1,6 @@
 //! Pairs of folders, and where each side stood.
 
-use super::{State, StateError, committing, name_of, open_read_only, side_word};
+use super::{State, StateError, committing, name_of, open_read_only, side_word, tally};
 use crate::mail::{Cursor, FolderId, FolderName, Role, Side, Sides, Withheld};
 use rusqlite::{Connection, params};
 use std::path::Path;
@@ -97,11 +97,15 @@ impl State {
         names: &Sides<FolderName>,
         role: Option<Role>,
     ) -> Result<FolderId, StateError> {
-        let connection = self.lock();
+        let mut connection = self.lock();
+        let transaction = connection.transaction()?;
         let sql = "INSERT INTO folder (local_wire, remote_wire, local_name, remote_name, role) VALUES (?, ?, ?, ?, ?)";
         let values = params![wires.local, wires.remote, names.local.text(), names.remote.text(), role.map(Role::name)];
-        committing(|| connection.prepare_cached(sql)?.execute(values))?;
-        Ok(FolderId(connection.last_insert_rowid()))
+        transaction.prepare_cached(sql)?.execute(values)?;
+        let folder = FolderId(transaction.last_insert_rowid());
+        tally::begin(&transaction, folder)?;
+        committing(|| transaction.commit())?;
+        Ok(folder)
     }
 
     /// The pair whose folder on this side has this wire name.
@@ -129,13 +133,21 @@ pub(super) fn set_cursor(
     cursor: &Cursor,
 ) -> rusqlite::Result<()> {
     let word = side_word(side);
-    let sql = format!(
-        "UPDATE folder SET {word}_generation = ?2, {word}_mark = ?3, {word}_conclusive = ?4, \
-         messages = (SELECT count(*) FROM message WHERE folder = ?1), \
-         unseen = (SELECT count(*) FROM message WHERE folder = ?1 AND remote_flags & 16 = 0) WHERE id = ?1"
-    );
+    let sql =
+        format!("UPDATE folder SET {word}_generation = ?2, {word}_mark = ?3, {word}_conclusive = ?4 WHERE id = ?1");
     let generation = cursor.generation as i64;
     connection.prepare_cached(&sql)?.execute(params![folder.0, generation, cursor.mark, cursor.conclusive])?;
+    Ok(())
+}
+
+pub(super) fn set_numbers(
+    connection: &Connection,
+    folder: FolderId,
+    messages: u64,
+    unseen: u64,
+) -> rusqlite::Result<()> {
+    let sql = "UPDATE folder SET messages = ?, unseen = ? WHERE id = ?";
+    connection.prepare_cached(sql)?.execute(params![messages as i64, unseen as i64, folder.0])?;
     Ok(())
 }
 

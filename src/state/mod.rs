@@ -13,12 +13,14 @@ mod intent;
 mod lock;
 mod memory;
 mod problem;
+mod tally;
 
 pub use baseline::Row;
 pub use discard::Discard;
 pub use folder::{FolderRow, Pair, read_folders};
 pub use intent::Intent;
 pub use problem::{Backlog, ProblemRow, Waiting, read_problems};
+pub use tally::Sums;
 
 use crate::fault::point;
 use crate::mail::{Cursor, Flags, FolderId, FolderName, Identity, Key, PairId, Role, Side, Sides, Withheld};
@@ -33,11 +35,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// The layout that [`schema.sql`](../../../src/state/schema.sql) describes.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 
 /// What brings each older layout to the next one: the first is for layout 1.
-const STEPS: [&str; 3] =
-    [include_str!("schema-1-to-2.sql"), include_str!("schema-2-to-3.sql"), include_str!("schema-3-to-4.sql")];
+const STEPS: [&str; 4] = [
+    include_str!("schema-1-to-2.sql"),
+    include_str!("schema-2-to-3.sql"),
+    include_str!("schema-3-to-4.sql"),
+    include_str!("schema-4-to-5.sql"),
+];
 
 /// No fewer than there are: a statement that does not find room is compiled again and again.
 const STATEMENTS: usize = 64;
@@ -222,19 +228,25 @@ impl State {
             }
         }
         // Most often nothing waits, and thousands of copies need not each be looked for there.
+        let mut tallies = tally::Tallies::default();
         let waiting = problem::any(&transaction)? || changes.iter().any(|one| matches!(one, Change::Problem { .. }));
         for change in changes {
             match change {
                 Change::Bind { folder, keys, flags, identity } => {
+                    tallies.bind(&transaction, *folder, keys, flags)?;
                     baseline::insert(&transaction, *folder, keys, flags, identity)?;
                     for side in Side::BOTH.into_iter().filter(|_| waiting) {
                         problem::delete(&transaction, *folder, side, &keys[side])?;
                     }
                 }
-                Change::Flags { pair, flags } => baseline::set_flags(&transaction, *pair, flags)?,
+                Change::Flags { pair, flags } => {
+                    tallies.reflag(&transaction, *pair, flags)?;
+                    baseline::set_flags(&transaction, *pair, flags)?;
+                }
                 Change::Forget { pair } => {
                     problem::delete_of(&transaction, *pair, Side::Local)?;
                     problem::delete_of(&transaction, *pair, Side::Remote)?;
+                    tallies.forget(&transaction, *pair)?;
                     baseline::delete(&transaction, *pair)?;
                 }
                 Change::Doom { pair, side } => doom::insert(&transaction, *pair, *side)?,
@@ -245,13 +257,18 @@ impl State {
                 Change::Discarded { folder, side } => discard::end(&transaction, *folder, *side)?,
                 Change::Rekey { pair, side, key } => {
                     problem::delete_of(&transaction, *pair, *side)?;
+                    tallies.rekey(&transaction, *pair, *side, key)?;
                     baseline::set_key(&transaction, *pair, *side, key)?;
                     doom::delete(&transaction, *pair)?;
                     problem::delete_of(&transaction, *pair, *side)?;
                 }
                 Change::Problem { folder, waiting } => problem::put(&transaction, *folder, waiting)?,
                 Change::Solved { folder, side, key } => problem::delete(&transaction, *folder, *side, key)?,
-                Change::Cursor { folder, side, cursor } => folder::set_cursor(&transaction, *folder, *side, cursor)?,
+                Change::Cursor { folder, side, cursor } => {
+                    folder::set_cursor(&transaction, *folder, *side, cursor)?;
+                    let (messages, unseen) = tallies.numbers(&transaction, *folder)?;
+                    folder::set_numbers(&transaction, *folder, messages, unseen)?;
+                }
                 Change::Held { folder, side, held } => folder::set_held(&transaction, *folder, *side, held)?,
                 Change::Rename { folder, side, wire, name } => {
                     folder::rename(&transaction, *folder, *side, wire, name)?
@@ -262,9 +279,13 @@ impl State {
                     let sql = "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)";
                     transaction.execute(sql, [turn_of(*side), turn.to_string()])?;
                 }
-                Change::ForgetFolder { folder } => folder::delete(&transaction, *folder)?,
+                Change::ForgetFolder { folder } => {
+                    tallies.forget_folder(*folder);
+                    folder::delete(&transaction, *folder)?;
+                }
             }
         }
+        tallies.save(&transaction)?;
         committing(|| transaction.commit())?;
         if let Some(tell) = &self.tell {
             changes.iter().for_each(|change| tell(&format!("{change:?}")));

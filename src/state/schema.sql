@@ -114,3 +114,19 @@ CREATE TABLE doom (
     side INTEGER NOT NULL,
     PRIMARY KEY (pair, side)
 ) STRICT, WITHOUT ROWID;
+
+-- What a folder's pairs add up to, kept with every commit, so that nothing has to be counted.
+CREATE TABLE tally (
+    folder      INTEGER PRIMARY KEY REFERENCES folder ON DELETE CASCADE,
+    -- Pairs, and those whose message is unseen on the remote side.
+    messages    INTEGER NOT NULL,
+    unseen      INTEGER NOT NULL,
+    -- Different keys of each side, and the highest UID that ever was among them.
+    local_keys  INTEGER NOT NULL,
+    local_top   INTEGER NOT NULL,
+    -- Sums over the keys that are names, with their flags: 8 bytes for each part of the names.
+    local_sums  BLOB NOT NULL,
+    remote_keys INTEGER NOT NULL,
+    remote_top  INTEGER NOT NULL,
+    remote_sums BLOB NOT NULL
+) STRICT;

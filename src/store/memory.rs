@@ -427,8 +427,9 @@ mod tests {
         fn count(&self) -> Result<u64, StoreError> {
             Ok(1)
         }
-        fn all(&self) -> Result<Vec<(Key, Flags)>, StoreError> {
-            Ok(vec![(self.0.clone(), self.1.clone())])
+        fn after(&self, after: Option<&Key>, _: usize) -> Result<Vec<(Key, Flags)>, StoreError> {
+            let later = after.is_none_or(|after| self.0 > *after);
+            Ok(later.then(|| (self.0.clone(), self.1.clone())).into_iter().collect())
         }
     }
 

@@ -191,6 +191,9 @@ pub trait Store: Send {
     fn close(self: Box<Self>) {}
 }
 
+/// How many known keys are read at a time.
+pub(crate) const KNOWN_PAGE: usize = 1000;
+
 /// What a folder had when it was last agreed upon: the engine lends it to [`Folder::changes`].
 pub trait Known {
     /// The flags that this side was last known to have, or `None` where the key is not known.
@@ -199,8 +202,41 @@ pub trait Known {
     /// How many keys are known.
     fn count(&self) -> Result<u64, StoreError>;
 
-    /// Every known key with its flags, keys ascending. Costs what its length says: only for full listings.
-    fn all(&self) -> Result<Vec<(Key, Flags)>, StoreError>;
+    /// Known keys after `after` with their flags, ascending: at most `count` of them, and none only where no more come.
+    fn after(&self, after: Option<&Key>, count: usize) -> Result<Vec<(Key, Flags)>, StoreError>;
+
+    /// Gives every known key with its flags, keys ascending. Costs what their number says: only for full listings.
+    fn each(&self, take: &mut dyn FnMut(Key, Flags)) -> Result<(), StoreError> {
+        let mut last = None;
+        loop {
+            let page = self.after(last.as_ref(), KNOWN_PAGE)?;
+            let Some((key, _)) = page.last() else { return Ok(()) };
+            last = Some(key.clone());
+            page.into_iter().for_each(|(key, flags)| take(key, flags));
+        }
+    }
+
+    /// A comparison of names with all that are known; `None` where there is none.
+    fn tally(&self) -> Result<Option<Box<dyn Tally + '_>>, StoreError> {
+        Ok(None)
+    }
+}
+
+/// Compares a listing of names with what is known, by sums over parts of the names, so that what is the same costs no look
+/// at what is known of it. Begins with all that is known; what is listed is taken away, and in a part where that is the
+/// same nothing remains.
+pub trait Tally {
+    /// The part that a name belongs to, whether it is known or not.
+    fn part(&self, name: &[u8]) -> usize;
+
+    /// Takes away a message that is there.
+    fn take(&mut self, name: &[u8], flags: &Flags);
+
+    /// Adds a message.
+    fn add(&mut self, name: &[u8], flags: &Flags);
+
+    /// For each part, whether anything remains.
+    fn remaining(&self) -> Vec<bool>;
 }
 
 /// A folder of which nothing is known: all of it is new.
@@ -215,7 +251,7 @@ impl Known for NothingKnown {
         Ok(0)
     }
 
-    fn all(&self) -> Result<Vec<(Key, Flags)>, StoreError> {
+    fn after(&self, _: Option<&Key>, _: usize) -> Result<Vec<(Key, Flags)>, StoreError> {
         Ok(Vec::new())
     }
 }

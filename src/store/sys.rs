@@ -5,8 +5,10 @@ use crate::fault::{self, point};
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, ReadDir};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
@@ -122,6 +124,51 @@ pub fn open_to_read(path: &Path, flags: OFlags) -> io::Result<File> {
 pub fn list(dir: &Path) -> io::Result<ReadDir> {
     point("disk.list")?;
     fs::read_dir(dir)
+}
+
+/// Gives every entry of a directory: its name, its inode, and whether it is a plain file. Of large directories, in
+/// hardly more time than the kernel needs.
+pub fn each_in(dir: &Path, mut take: impl FnMut(&[u8], u64, bool)) -> io::Result<()> {
+    point("disk.list")?;
+    read_each(dir, &mut take)
+}
+
+/// As much as is read of a directory at once.
+#[cfg(target_os = "linux")]
+const ENTRIES: usize = 64 << 10;
+
+#[cfg(target_os = "linux")]
+fn read_each(dir: &Path, take: &mut dyn FnMut(&[u8], u64, bool)) -> io::Result<()> {
+    use rustix::fs::{FileType, RawDir};
+    let file = rustix::fs::open(dir, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut buffer = Vec::with_capacity(ENTRIES);
+    let mut entries = RawDir::new(&file, buffer.spare_capacity_mut());
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if matches!(name, b"." | b"..") {
+            continue;
+        }
+        let plain = match entry.file_type() {
+            FileType::Unknown => {
+                fs::symlink_metadata(dir.join(OsStr::from_bytes(name))).is_ok_and(|meta| meta.is_file())
+            }
+            kind => kind == FileType::RegularFile,
+        };
+        take(name, entry.ino(), plain);
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn read_each(dir: &Path, take: &mut dyn FnMut(&[u8], u64, bool)) -> io::Result<()> {
+    use std::os::unix::fs::DirEntryExt;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let plain = entry.file_type().is_ok_and(|kind| kind.is_file());
+        take(entry.file_name().as_bytes(), entry.ino(), plain);
+    }
+    Ok(())
 }
 
 /// What stands at a path, links followed.

@@ -3,7 +3,8 @@
 use super::copy::{Copies, copy};
 use super::dispose::Deletion;
 use super::event::{Counts, Event, Observer, Problem};
-use super::pair::{Failure, KnownIn, Look, Stores};
+use super::known::KnownIn;
+use super::pair::{Failure, Look, Stores};
 use super::plan::{Op, Plan, What};
 use super::recognise::find_copies;
 use super::trash::Fate;

@@ -4,7 +4,8 @@ use super::account::Run;
 use super::event::{Counts, Event};
 use super::folders::{Entry, Status};
 use super::guard::{Departed, refuse_departed};
-use super::pair::{Failure, KnownIn, Stores};
+use super::known::KnownIn;
+use super::pair::{Failure, Stores};
 use super::plan::{Held, Reason, What};
 use crate::mail::{Key, Side, Sides};
 use crate::state::{Change, Pair};
@@ -138,7 +139,8 @@ impl Run<'_> {
         drop(folder);
         // Not emptied first, and then found to be one that stays.
         stores[on].may_delete(wire).map_err(Failure::on(on))?;
-        let keys: Vec<Key> = self.state.keys(pair.id, on)?.into_iter().map(|(key, _)| key).collect();
+        let keys: Vec<Key> =
+            self.state.keys_after(pair.id, on, None, usize::MAX)?.into_iter().map(|(key, _)| key).collect();
         let keys: Vec<Key> = keys.into_iter().filter(|key| !vanished.contains(key)).collect();
         let mut counts = Counts::default();
         (counts.deleted[on], counts.folders_deleted[on]) = (keys.len(), 1);

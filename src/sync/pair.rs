@@ -2,6 +2,7 @@
 
 use super::dispose::take_back;
 use super::event::Counts;
+use super::known::KnownIn;
 use super::ledger::{self, Ledger};
 use super::plan::{Held, Op, Plan, Reason, What};
 use super::recognise::{Former, bind_new, bind_renamed, done, resume, unbind};
@@ -9,11 +10,10 @@ use super::reconcile::{Bound, Input, Now, Touched, reconcile};
 use super::trash::{self, Fate};
 use super::{Account, Options, Policy, guard};
 use crate::mail::{
-    Appeared, Changes, Cursor, FlagSpace, Flags, FolderId, FolderName, Identity, Key, PairId, Role, Side, Sides,
-    Withheld,
+    Appeared, Changes, Cursor, FlagSpace, FolderId, FolderName, Identity, Key, PairId, Role, Side, Sides, Withheld,
 };
 use crate::state::{Change, State, StateError};
-use crate::store::{Access, Folder, Kind, Known, NothingKnown, Reach, Stop, Store, StoreError};
+use crate::store::{Access, Folder, Kind, NothingKnown, Reach, Stop, Store, StoreError};
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime};
 
@@ -218,39 +218,6 @@ pub fn count(plan: &Plan) -> Counts {
         }
     }
     counts
-}
-
-/// What one side was known to have, read from the state as it is asked for. Messages that wait to be copied are known:
-/// the cursor has gone on without them.
-pub struct KnownIn<'a> {
-    pub state: &'a State,
-    pub folder: FolderId,
-    pub side: Side,
-}
-
-impl Known for KnownIn<'_> {
-    fn get(&self, key: &Key) -> Result<Option<Flags>, StoreError> {
-        let rows = self.state.pairs_of(self.folder, self.side, key).map_err(state_error)?;
-        match rows.into_iter().next() {
-            Some(row) => Ok(Some(row.flags[self.side].clone())),
-            None => self.state.waiting_flags(self.folder, self.side, key).map_err(state_error),
-        }
-    }
-
-    fn count(&self) -> Result<u64, StoreError> {
-        let waiting = self.state.waiting_keys(self.folder, self.side).map_err(state_error)?.len() as u64;
-        Ok(self.state.count_keys(self.folder, self.side).map_err(state_error)? + waiting)
-    }
-
-    fn all(&self) -> Result<Vec<(Key, Flags)>, StoreError> {
-        let mut keys = self.state.keys(self.folder, self.side).map_err(state_error)?;
-        let waiting = self.state.waiting_keys(self.folder, self.side).map_err(state_error)?;
-        if !waiting.is_empty() {
-            keys.extend(waiting);
-            keys.sort_by(|a, b| a.0.cmp(&b.0));
-        }
-        Ok(keys)
-    }
 }
 
 /// Looks at a pair: what changed on each side, and what belongs together. Changes nothing.

@@ -4,7 +4,8 @@
 //! store messages that it has whole, for as long as it takes. Looked for too early they seem never to have arrived,
 //! and would be sent twice.
 
-use super::pair::{KnownIn, Look};
+use super::known::KnownIn;
+use super::pair::Look;
 use super::recognise::find_copies;
 use crate::mail::{Key, Side};
 use crate::state::{Intent, State};

@@ -76,8 +76,9 @@ impl Known for Remembered {
     fn count(&self) -> Result<u64, StoreError> {
         Ok(self.0.len() as u64)
     }
-    fn all(&self) -> Result<Vec<(Key, Flags)>, StoreError> {
-        Ok(self.0.iter().map(|(key, flags)| (key.clone(), flags.clone())).collect())
+    fn after(&self, after: Option<&Key>, count: usize) -> Result<Vec<(Key, Flags)>, StoreError> {
+        let later = self.0.iter().filter(|(key, _)| after.is_none_or(|after| *key > after));
+        Ok(later.take(count).map(|(key, flags)| (key.clone(), flags.clone())).collect())
     }
 }
 

@@ -12,7 +12,8 @@ use super::select::Mark;
 use super::token::{Fetch, Response, UidSet};
 use super::wire::{Command, SET_MAX};
 use crate::mail::{Appeared, Changes, Cursor, Flags, Key};
-use crate::store::{Known, NothingKnown, StoreError};
+use crate::store::{KNOWN_PAGE, Known, NothingKnown, StoreError};
+use std::collections::VecDeque;
 
 /// Some providers show only this many messages of a folder, the newest.
 const WINDOW: u64 = 10_000;
@@ -99,6 +100,9 @@ pub struct Asked {
     pub answer: Answer,
 }
 
+/// Of larger mailboxes, not all is asked before it can be compared line by line: its answer would have to be kept.
+const ALL_AHEAD: u64 = 20_000;
+
 /// The question that will be asked of a mailbox most likely, going by what the list said of it; `None` where there is
 /// nothing to ask.
 pub fn worth_asking(conn: &Conn, since: Option<&Cursor>, seen: Option<&Cursor>) -> Option<Question> {
@@ -111,6 +115,7 @@ pub fn worth_asking(conn: &Conn, since: Option<&Cursor>, seen: Option<&Cursor>) 
         Some(before) if conn.condstore() && before.modseq > 0 && now.modseq >= before.modseq => {
             Some(Question::Since { modseq: before.modseq, vanished: conn.setup().qresync })
         }
+        _ if u64::from(now.count) > ALL_AHEAD => None,
         Some(before) if before.uidnext == 0 => Some(Question::All { sizes: true }),
         None => Some(Question::All { sizes: true }),
         Some(_) => Some(Question::All { sizes: false }),
@@ -221,10 +226,7 @@ fn gone_among(sets: &[UidSet], known: &dyn Known) -> Result<UidSet, StoreError> 
             }
         }
     } else {
-        let all = known.all()?;
-        gone.extend(
-            all.iter().filter_map(|(key, _)| key.uid()).filter(|uid| sets.iter().any(|set| set.contains(*uid))),
-        );
+        known.each(&mut |key, _| gone.extend(key.uid().filter(|uid| sets.iter().any(|set| set.contains(*uid)))))?;
     }
     Ok(gone.into_iter().collect())
 }
@@ -239,9 +241,13 @@ fn missing(
     if listed.len() != u64::from(folder.conn.exists()) {
         return Ok(None);
     }
-    let all = known.all()?;
-    let gone: UidSet = all.iter().filter_map(|(key, _)| key.uid()).filter(|uid| !listed.contains(*uid)).collect();
-    let adds_up = (all.len() + appeared.len()) as u64 == listed.len() + gone.len();
+    let (mut all, mut gone) = (0, Vec::new());
+    known.each(&mut |key, _| {
+        all += 1;
+        gone.extend(key.uid().filter(|uid| !listed.contains(*uid)));
+    })?;
+    let gone: UidSet = gone.into_iter().collect();
+    let adds_up = all + appeared.len() as u64 == listed.len() + gone.len();
     Ok(adds_up.then_some(gone))
 }
 
@@ -261,49 +267,96 @@ fn all_uids(folder: &mut ImapFolder<'_>) -> Result<Option<UidSet>, StoreError> {
     }
 }
 
-/// A comparison of everything that is known with everything that is listed, line by line.
-struct Comparison {
-    known: Vec<(Key, Flags)>,
-    /// Which of the known were listed.
-    listed: Vec<bool>,
+/// Compares what is listed with what is known, line by line. Servers list by UID, ascending, and so does the state, of
+/// which only some rows are held at a time.
+struct Comparison<'a> {
+    known: &'a dyn Known,
+    /// Known messages that come next, and the last one that was read.
+    next: VecDeque<(Key, Flags)>,
+    last: Option<Key>,
+    read: bool,
     appeared: Vec<Appeared>,
     reflagged: Vec<(Key, Flags)>,
-    /// UIDs that were listed: a server may list one twice.
-    uids: Vec<u32>,
+    /// Known messages that were passed over.
+    missing: Vec<u32>,
+    listed: UidSet,
+    /// Lines that did not come in order: messages that were listed before, or that should have been.
+    late: Vec<(u32, Flags, Option<u64>)>,
+    failure: Option<StoreError>,
 }
 
-impl Comparison {
-    fn new(known: Vec<(Key, Flags)>) -> Self {
-        let listed = vec![false; known.len()];
-        Comparison { known, listed, appeared: Vec::new(), reflagged: Vec::new(), uids: Vec::new() }
-    }
-
-    fn take(&mut self, uid: u32, flags: Flags, size: Option<u64>) {
-        let key = Key::Uid(uid);
-        self.uids.push(uid);
-        match self.known.binary_search_by(|(other, _)| other.cmp(&key)) {
-            Ok(at) => {
-                // A second line for a message may take back what the first one said.
-                let again = std::mem::replace(&mut self.listed[at], true);
-                if again || self.known[at].1 != flags {
-                    self.reflagged.push((key, flags));
-                }
-            }
-            Err(_) => self.appeared.push(Appeared { key, flags, size }),
+impl<'a> Comparison<'a> {
+    fn new(known: &'a dyn Known) -> Self {
+        Comparison {
+            known,
+            next: VecDeque::new(),
+            last: None,
+            read: false,
+            appeared: Vec::new(),
+            reflagged: Vec::new(),
+            missing: Vec::new(),
+            listed: UidSet::default(),
+            late: Vec::new(),
+            failure: None,
         }
     }
 
-    /// How many messages were listed. A message that was listed twice counts once; its last flags stand.
-    fn settle(&mut self) -> u64 {
-        let count: UidSet = std::mem::take(&mut self.uids).into_iter().collect();
-        keep_last(&mut self.appeared, |appeared| &appeared.key);
-        keep_last(&mut self.reflagged, |(key, _)| key);
-        count.len()
+    /// The flags of the known message `uid`, where that is the next one; the ones before it are missing.
+    fn pass_to(&mut self, uid: u32) -> Result<Option<Flags>, StoreError> {
+        loop {
+            if self.next.is_empty() && !self.read {
+                self.next = self.known.after(self.last.as_ref(), KNOWN_PAGE)?.into();
+                self.read = self.next.is_empty();
+                self.last = self.next.back().map(|(key, _)| key.clone());
+            }
+            match self.next.front().and_then(|(key, _)| key.uid()) {
+                Some(other) if other < uid => {
+                    self.missing.push(other);
+                    self.next.pop_front();
+                }
+                Some(other) if other == uid => return Ok(self.next.pop_front().map(|(_, flags)| flags)),
+                _ => return Ok(None),
+            }
+        }
     }
 
-    fn missing(&self) -> UidSet {
-        let unlisted = self.known.iter().zip(&self.listed).filter(|(_, listed)| !**listed);
-        unlisted.filter_map(|((key, _), _)| key.uid()).collect()
+    fn take(&mut self, uid: u32, flags: Flags, size: Option<u64>) {
+        if self.listed.ranges().last().is_some_and(|(_, last)| uid <= *last) {
+            return self.late.push((uid, flags, size));
+        }
+        self.listed.insert(uid);
+        let key = Key::Uid(uid);
+        match self.pass_to(uid) {
+            Ok(Some(old)) if old == flags => {}
+            Ok(Some(_)) => self.reflagged.push((key, flags)),
+            Ok(None) => self.appeared.push(Appeared { key, flags, size }),
+            Err(error) => self.failure = self.failure.take().or(Some(error)),
+        }
+    }
+
+    /// Ends the listing; says which UIDs were listed. A message that was listed twice counts once; its last flags stand.
+    fn settle(&mut self) -> Result<UidSet, StoreError> {
+        if self.pass_to(u32::MAX)?.is_some() {
+            self.missing.push(u32::MAX);
+        }
+        if let Some(error) = self.failure.take() {
+            return Err(error);
+        }
+        let late = std::mem::take(&mut self.late);
+        let again: UidSet = late.iter().map(|(uid, ..)| *uid).collect();
+        self.missing.retain(|uid| !again.contains(*uid));
+        for (uid, flags, size) in late {
+            let key = Key::Uid(uid);
+            // A second line for a message may take back what the first one said.
+            match self.known.get(&key)? {
+                Some(_) => self.reflagged.push((key, flags)),
+                None => self.appeared.push(Appeared { key, flags, size }),
+            }
+        }
+        keep_last(&mut self.appeared, |appeared| &appeared.key);
+        keep_last(&mut self.reflagged, |(key, _)| key);
+        let listed = std::mem::take(&mut self.listed);
+        Ok(UidSet::from_ranges(listed.ranges().iter().chain(again.ranges()).copied()))
     }
 }
 
@@ -330,9 +383,9 @@ fn listing(folder: &mut ImapFolder<'_>, known: &dyn Known) -> Result<Changes, St
 
 fn list_once(folder: &mut ImapFolder<'_>, known: &dyn Known) -> Result<(Changes, bool), StoreError> {
     let cursor = folder.selected.cursor();
-    let mut comparison = Comparison::new(known.all()?);
+    let mut comparison = Comparison::new(known);
     // Sizes cost some servers a look at every message: they are asked for where all messages are new, or later.
-    let sizes = comparison.known.is_empty();
+    let sizes = known.count()? == 0;
     let asked = folder.asked.take().filter(|asked| asked.question == Question::All { sizes });
     if let Some(Asked { answer, .. }) = asked {
         answer.listed.into_iter().for_each(|(uid, flags, size)| comparison.take(uid, flags, size));
@@ -344,17 +397,18 @@ fn list_once(folder: &mut ImapFolder<'_>, known: &dyn Known) -> Result<(Changes,
         });
         result.map_err(during("list"))?;
     }
-    let listed = comparison.settle();
+    let listed = comparison.settle()?;
     let exists = u64::from(folder.conn.exists());
     let mut changes = Changes::none(cursor);
     changes.count = Some(exists);
-    let gone = comparison.missing();
-    if listed != exists {
+    let Comparison { appeared, reflagged, missing, .. } = comparison;
+    let gone: UidSet = missing.into_iter().collect();
+    if listed.len() != exists {
         changes.complete = false;
         changes
             .notes
-            .push(format!("the server counts {exists} messages and lists {listed}: nothing counts as deleted"));
-    } else if exists == WINDOW && is_window(&gone, &comparison) {
+            .push(format!("the server counts {exists} messages and lists {}: nothing counts as deleted", listed.len()));
+    } else if exists == WINDOW && !appeared.is_empty() && is_older(&gone, &listed) {
         changes.complete = false;
         changes
             .notes
@@ -371,7 +425,6 @@ fn list_once(folder: &mut ImapFolder<'_>, known: &dyn Known) -> Result<(Changes,
             ));
         }
     }
-    let Comparison { appeared, reflagged, .. } = comparison;
     changes.appeared = if sizes { appeared } else { with_sizes(folder, appeared)? };
     changes.reflagged = reflagged;
     remember_sizes(folder, &changes.appeared);
@@ -379,13 +432,10 @@ fn list_once(folder: &mut ImapFolder<'_>, known: &dyn Known) -> Result<(Changes,
     Ok((changes, adds_up))
 }
 
-/// Whether all that is gone is older than all that is listed, and something came in its place.
-fn is_window(gone: &UidSet, comparison: &Comparison) -> bool {
-    let listed = comparison.known.iter().zip(&comparison.listed).filter(|(_, listed)| **listed);
-    let known = listed.filter_map(|((key, _), _)| key.uid());
-    let oldest = known.chain(comparison.appeared.iter().filter_map(|a| a.key.uid())).min();
-    let newest_gone = gone.ranges().last().map(|(_, last)| *last);
-    !comparison.appeared.is_empty() && newest_gone.zip(oldest).is_some_and(|(gone, oldest)| gone < oldest)
+/// Whether all that is gone is older than all that is listed.
+fn is_older(gone: &UidSet, listed: &UidSet) -> bool {
+    let (newest_gone, oldest) = (gone.ranges().last(), listed.ranges().first());
+    newest_gone.zip(oldest).is_some_and(|((_, gone), (oldest, _))| gone < oldest)
 }
 
 /// Asks for the sizes of messages that are new, where they are so many that it pays.

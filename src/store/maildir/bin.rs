@@ -8,7 +8,7 @@ use super::error::disk;
 use super::folder::{MaildirFolder, Moved};
 use super::keywords::Keywords;
 use super::layout::{Layout, name_of, path_of, shown_name, wire_for};
-use super::scan::{Index, Sub};
+use super::scan::{Index, Sub, Wanted};
 use super::{MaildirSettings, MaildirStore, SUBS, make_below, make_dir, make_dirs};
 use crate::mail::{Flag, FlagDelta, Flags, FolderName, Key};
 use crate::store::{Access, Folder, Kind, Reach, Store, StoreError, sys};
@@ -81,7 +81,7 @@ impl Bin {
         let mut found = Vec::new();
         for wire in self.folders()? {
             let dir = path_of(&self.root, &wire);
-            let (index, keywords) = (Index::scan(&dir)?, Keywords::load(&dir)?);
+            let (index, keywords) = (Index::scan(&dir, Wanted::All)?, Keywords::load(&dir)?);
             let folder = name_of(Layout::Nested, &wire).unwrap_or_else(|_| shown_name(&wire));
             for (key, entry) in index.entries.into_iter().filter(|(_, entry)| entry.plain) {
                 let path = entry.path(&dir);
@@ -123,6 +123,8 @@ impl Bin {
             let mut target = MaildirFolder::open(&into.root, dir, into.info_separator, Access::Write)?;
             let mut source = MaildirFolder::open(&self.root, path_of(&self.root, wire), SEPARATOR, Access::Write)?;
             let undeleted = FlagDelta { add: Flags::new(), remove: [Flag::Deleted].into_iter().collect() };
+            let keys: Vec<Key> = places.iter().map(|at| kept[*at].key.clone()).collect();
+            source.find(&keys)?;
             let (mut here, mut there) = (Vec::new(), Vec::new());
             for at in places {
                 let key = &kept[at].key;

@@ -4,6 +4,7 @@
 //! info part holds besides flags that we know is kept as it is.
 
 use super::keywords::Keywords;
+use super::scan::bit;
 use crate::mail::{Flag, Flags};
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -50,10 +51,10 @@ impl<'a> Parsed<'a> {
         self.letters().0.iter().filter_map(flag).collect()
     }
 
-    /// Lower-case letters in use that `keywords` has no name for, as a bit each.
-    pub(super) fn nameless(&self, keywords: &Keywords) -> u32 {
-        let letters = self.letters().0.iter().filter(|l| l.is_ascii_lowercase() && !keywords.is_taken(**l));
-        letters.fold(0, |bits, letter| bits | 1 << (letter - b'a'))
+    /// Lower-case letters in use, as a bit each.
+    pub(super) fn small_letters(&self) -> u32 {
+        let letters = self.letters().0.iter().filter(|letter| letter.is_ascii_lowercase());
+        letters.fold(0, |bits, letter| bits | bit(*letter))
     }
 
     /// The name of the same file with these flags: letters sorted, what we do not know kept. A file without an info
@@ -134,7 +135,7 @@ mod tests {
         let parsed = parse(b"x:2,QSabcZ,rest");
         let junk = Flag::Keyword(Keyword::new("$Junk").expect("a keyword"));
         assert_eq!(parsed.flags(&names).to_string(), "\\Seen $Junk todo");
-        assert_eq!(parsed.nameless(&names), 0b10);
+        assert_eq!(parsed.small_letters(), 0b111);
         let flags: Flags = [Flag::Flagged, junk].into_iter().collect();
         assert_eq!(parsed.with_flags(&flags, &names, b':'), b"x:2,FQZab,rest");
         assert_eq!(parse(b"x!2,S").with_flags(&flags, &names, b':'), b"x!2,Fa");

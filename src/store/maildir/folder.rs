@@ -6,7 +6,7 @@ use super::error::{disk, hits_all, is_own};
 use super::filename::{parse, unique};
 use super::keywords::Keywords;
 use super::look::look;
-use super::scan::{Entry, Index, Now, Stamps, Sub, file_path, open_plain};
+use super::scan::{Entry, Index, Now, Stamps, Sub, Wanted, file_path, open_plain};
 use crate::mail::{Changes, Cursor, Flag, FlagDelta, FlagSpace, Flags, FolderName, Key};
 use crate::store::{
     Access, Depth, Draft, Drafter, Fetched, Folder, Identified, Kind, Known, Mark, Outgoing, Reach, Receive,
@@ -85,20 +85,17 @@ impl MaildirFolder {
         self.dir.join(key.to_string())
     }
 
-    fn index(&mut self) -> Result<&mut Index, StoreError> {
-        let index = match self.index.take() {
-            Some(index) => index,
-            None => Index::scan(&self.dir)?,
-        };
-        Ok(self.index.insert(index))
+    /// Makes sure that those of the messages `keys` that are there can be found; all of them in one reading.
+    pub(super) fn find(&mut self, keys: &[Key]) -> Result<(), StoreError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        self.index.get_or_insert_default().find(&self.dir, keys)
     }
 
     fn entry(&mut self, key: &Key) -> Result<Option<Entry>, StoreError> {
-        let index = self.index()?;
-        if !index.entries.contains_key(key) {
-            index.rekey(key);
-        }
-        Ok(index.entries.get(key).cloned())
+        self.find(std::slice::from_ref(key))?;
+        Ok(self.index.as_ref().and_then(|index| index.entries.get(key)).cloned())
     }
 
     /// Does `act` to a message's file; where the file is no longer there under its name, looks for it again.
@@ -113,7 +110,7 @@ impl MaildirFolder {
             let Some(entry) = self.entry(key)? else { return Ok(None) };
             match act(self, &entry) {
                 Err(err) if err.kind() == io::ErrorKind::NotFound => {
-                    self.index = None;
+                    self.index.get_or_insert_default().find_again(&self.dir, key)?;
                     last = Some(Err(err));
                 }
                 done => return Ok(Some(done)),
@@ -129,7 +126,10 @@ impl MaildirFolder {
             return Ok(());
         }
         let mut keywords = self.keywords.clone();
-        let nameless = self.index()?.nameless(&keywords);
+        let nameless = match &self.index {
+            Some(index) => index.nameless(&keywords),
+            None => Index::scan(&self.dir, Wanted::These(&|_| false))?.nameless(&keywords),
+        };
         keywords.admit(&self.dir, flags, nameless)?;
         self.keywords = keywords;
         Ok(())
@@ -159,9 +159,9 @@ impl MaildirFolder {
             disk(reach, "deliver", &to, err)
         })?;
         draft.keep();
+        // Whoever wants it later finds it: of what is delivered nothing is kept.
         if let Some(index) = &mut self.index {
-            let inode = draft.file().metadata().map_or(0, |meta| meta.ino());
-            index.entries.insert(key.clone(), Entry { sub, file, inode, plain: true, twins: Vec::new() });
+            index.forget(key);
         }
         Ok(sub)
     }
@@ -200,7 +200,7 @@ impl MaildirFolder {
                 subs.push(*sub);
             }
             if let Some(index) = &mut folder.index {
-                index.entries.remove(key);
+                index.remove(key);
             }
             Ok(subs)
         })
@@ -214,6 +214,8 @@ impl MaildirFolder {
             StoreError { action: "keep what is deleted".to_owned(), ..error }.with_hint(hint)
         };
         let mut target = bin.folder(name).map_err(told)?;
+        target.find(keys).map_err(told)?;
+        self.find(keys)?;
         let (mut failed, mut here, mut there) = (Vec::new(), Vec::new(), Vec::new());
         let mut ended = Ok(());
         for key in keys {
@@ -247,10 +249,12 @@ impl MaildirFolder {
             Some(entry) => entry.flags(&self.keywords),
             None => return Ok(Moved::Gone),
         };
-        target.index()?;
         target.admit(&known)?;
         let wanted = match mark {
-            Some(Mark::Exact(Key::Name(name))) if is_unique(name) => name.clone(),
+            Some(Mark::Exact(key @ Key::Name(name))) if is_unique(name) => {
+                target.find(std::slice::from_ref(key))?;
+                name.clone()
+            }
             _ => unique().into_bytes().into(),
         };
         let done = self.chase(key, |folder, entry| {
@@ -273,14 +277,16 @@ impl MaildirFolder {
             let key = Key::Name(name);
             let moved = Entry { sub, file, inode: entry.inode, plain: true, twins: Vec::new() };
             if let Some(index) = &mut target.index {
-                index.entries.insert(key.clone(), moved);
+                index.insert(key.clone(), moved);
             }
             Ok(Moved::To { key, sub, from: entry.sub })
         })?;
         match done {
             None => Ok(Moved::Gone),
             Some(Ok(moved)) => {
-                self.index()?.entries.remove(key);
+                if let Some(index) = &mut self.index {
+                    index.remove(key);
+                }
                 Ok(moved)
             }
             Some(Err(err)) => {
@@ -356,6 +362,7 @@ impl Folder for MaildirFolder {
     /// [`Folder::fetch`] says why.
     fn identify(&mut self, keys: &[Key], _depth: Depth) -> Result<Identified, StoreError> {
         let mut found = Identified::default();
+        self.find(keys)?;
         for key in keys {
             let read =
                 |folder: &mut Self, entry: &Entry| Draft::from_file(open_plain(&entry.path(&folder.dir))?).identity();
@@ -377,6 +384,7 @@ impl Folder for MaildirFolder {
     }
 
     fn fetch(&mut self, keys: &[Key], to: &mut dyn Receive) -> Result<(), StoreError> {
+        self.find(keys)?;
         for key in keys {
             let read = |folder: &mut Self, entry: &Entry| {
                 let file = open_plain(&entry.path(&folder.dir))?;
@@ -442,6 +450,7 @@ impl Folder for MaildirFolder {
 
     fn set_flags(&mut self, changes: &[(Key, FlagDelta)]) -> Result<Vec<(Key, StoreError)>, StoreError> {
         self.must_be_writable("set flags")?;
+        self.find(&changes.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>())?;
         self.admit(&changes.iter().fold(Flags::new(), |all, (_, delta)| all.union(&delta.add)))?;
         let (mut failed, mut subs) = (Vec::new(), Vec::new());
         for (key, delta) in changes {
@@ -460,6 +469,7 @@ impl Folder for MaildirFolder {
         if let Some((bin, name)) = self.bin.clone().filter(|_| !keys.is_empty()) {
             return self.put_into(&bin, &name, keys);
         }
+        self.find(keys)?;
         let (mut failed, mut subs) = (Vec::new(), Vec::new());
         for key in keys {
             match self.unlink(key)? {
@@ -482,6 +492,12 @@ impl Folder for MaildirFolder {
         let dir = super::folder_dir(&self.root, into, "move")?;
         let mut target = MaildirFolder::open(&self.root, dir, self.separator, Access::Write)?;
         target.must_be_writable("move")?;
+        let taken = marks.iter().filter_map(|mark| match mark {
+            Mark::Exact(key) => Some(key.clone()),
+            Mark::NotBelow(_) => None,
+        });
+        target.find(&taken.collect::<Vec<_>>())?;
+        self.find(keys)?;
         let (mut answer, mut here, mut there) = (Vec::with_capacity(keys.len()), Vec::new(), Vec::new());
         for (at, key) in keys.iter().enumerate() {
             match self.move_one(key, &mut target, marks.get(at)) {

@@ -1,9 +1,14 @@
 //! What changed in a folder, and the proof that something vanished from it.
+//!
+//! A folder is first compared with what is known of it by sums over parts of the names, which takes no memory and no look
+//! at what is known. Only the parts that differ are then compared message by message.
 
+use super::filename::parse;
 use super::keywords::Keywords;
-use super::scan::{Index, Now, Stamps};
-use crate::mail::{Appeared, Changes, Cursor, Key};
-use crate::store::{Known, StoreError};
+use super::scan::{Entry, Index, Names, Now, Stamps, Wanted, among, plain_part, read};
+use crate::mail::{Appeared, Changes, Cursor, Flags, Key};
+use crate::store::{Known, StoreError, Tally};
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -12,54 +17,54 @@ use std::time::Duration;
 const ROUNDS: usize = 8;
 const PAUSE: Duration = Duration::from_millis(40);
 
+/// So many messages are looked up one by one sooner than all that is known is read: one in this many of those there are.
+const LOOKUPS: u64 = 10;
+
 /// Compares a folder with what is known of it. The index is `None` where the cursor proves that nothing changed.
 ///
-/// A message has vanished only when a second reading lacks it too, during which the directories kept their stamps;
-/// if they never stand still, the answer is not complete and nothing vanished.
+/// A message has vanished only when two readings lack it, during which the directories kept their stamps; if they never
+/// stand still, the answer is not complete and nothing vanished.
 pub(super) fn look(
     dir: &Path,
     keywords: &Keywords,
     since: Option<&Cursor>,
     known: &dyn Known,
 ) -> Result<(Changes, Option<Index>), StoreError> {
-    let cursor = Stamps::take(dir)?.cursor(&Now::on(dir));
+    let mut stamps = Stamps::take(dir)?;
+    let mut now = Now::on(dir);
+    let cursor = stamps.cursor(&now);
     if since.is_some_and(|since| since.proves_unchanged(&cursor)) {
         return Ok((Changes::none(cursor), None));
     }
-    let all = known.all()?;
     let mut changes = Changes::none(cursor);
-    let mut index = Index::scan(dir)?;
-    let mut missing: Vec<&Key> = all.iter().map(|(key, _)| key).filter(|key| !holds(&mut index, key)).collect();
-    if !missing.is_empty() {
-        let mut settled = false;
-        for round in 0..ROUNDS {
-            if round > 0 {
-                std::thread::sleep(PAUSE);
-            }
-            let now = Now::on(dir);
-            let before = Stamps::take(dir)?;
-            changes.cursor = before.cursor(&now);
-            index = Index::scan(dir)?;
-            missing.retain(|key| !holds(&mut index, key));
-            settled = before.settled(&now) && Stamps::take(dir)? == before;
-            if settled || missing.is_empty() {
-                break;
-            }
+    let mut round = 0;
+    let (mut sight, settled) = loop {
+        let sight = Sighted::of(dir, keywords, known)?;
+        if sight.missing.is_empty() {
+            break (sight, true);
         }
-        if !settled && !missing.is_empty() {
-            changes.complete = false;
-            changes.cursor.conclusive = false;
-            changes.notes.push("the folder kept changing while it was read; what is missing waits".to_owned());
-            missing.clear();
+        if stamps.settled(&now) && Stamps::take(dir)? == stamps {
+            break (sight, true);
         }
+        round += 1;
+        if round == ROUNDS {
+            break (sight, false);
+        }
+        std::thread::sleep(PAUSE);
+        now = Now::on(dir);
+        stamps = Stamps::take(dir)?;
+        changes.cursor = stamps.cursor(&now);
+    };
+    changes.vanished = std::mem::take(&mut sight.missing);
+    if !settled {
+        changes.complete = false;
+        changes.cursor.conclusive = false;
+        changes.notes.push("the folder kept changing while it was read; what is missing waits".to_owned());
+        changes.vanished.clear();
     }
-    changes.vanished = missing.into_iter().cloned().collect();
-    changes.count = Some(index.entries.values().filter(|entry| entry.plain).count() as u64);
-    // After the last reading: a message that was found the second time is there under its old key.
-    for (key, _) in &all {
-        holds(&mut index, key);
-    }
-    let mut rest: Vec<(&Key, &super::scan::Entry)> = index.entries.iter().filter(|(_, entry)| entry.plain).collect();
+    let Sighted { index, all, .. } = &mut sight;
+    let mut rest: Vec<(&Key, &Entry)> = index.entries.iter().filter(|(_, entry)| entry.plain).collect();
+    changes.count = Some(index.others + rest.len() as u64);
     rest.sort_by(|a, b| a.0.cmp(b.0));
     for (key, entry) in rest {
         let flags = entry.flags(keywords);
@@ -72,10 +77,124 @@ pub(super) fn look(
             }
         }
     }
-    changes.notes.append(&mut index.notes);
-    Ok((changes, Some(index)))
+    changes.notes.append(&mut sight.index.sight.notes);
+    Ok((changes, Some(sight.index)))
 }
 
-fn holds(index: &mut Index, key: &Key) -> bool {
-    index.entries.contains_key(key) || index.rekey(key)
+/// What two readings showed of the parts that are not as they are known.
+struct Sighted {
+    /// The messages in those parts.
+    index: Index,
+    /// What is known of those parts, keys ascending.
+    all: Vec<(Key, Flags)>,
+    /// Those of it that neither reading found.
+    missing: Vec<Key>,
+}
+
+impl Sighted {
+    fn of(dir: &Path, keywords: &Keywords, known: &dyn Known) -> Result<Sighted, StoreError> {
+        let Some(mut tally) = known.tally()? else {
+            return Sighted::whole(dir, known);
+        };
+        let mut names = Names::default();
+        let sight = read(dir, |sub, file, inode, plain| {
+            names.push(sub, file, inode, plain);
+            if plain {
+                let parsed = parse(file);
+                tally.take(parsed.unique, &parsed.flags(keywords));
+            }
+        })?;
+        let parts = tally.remaining();
+        if !parts.contains(&true) {
+            return Ok(Sighted { index: Index::of_others(sight), all: Vec::new(), missing: Vec::new() });
+        }
+        let index = Index::of_names(dir, &names, sight, &|name| parts[tally.part(name)])?;
+        drop(names);
+        let mut all = known_of(&index, &parts, tally.as_mut(), keywords, known)?;
+        let beside = beside(&all);
+        for key in &beside {
+            all.extend(known.get(key)?.map(|flags| (key.clone(), flags)));
+        }
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut sighted = Sighted { index, all, missing: Vec::new() };
+        if beside.is_empty() {
+            sighted.compare();
+        }
+        if !(beside.is_empty() && sighted.missing.is_empty()) {
+            let too = among(&beside.iter().collect::<Vec<_>>());
+            sighted.index = Index::scan(dir, Wanted::These(&|name| parts[tally.part(name)] || too(name)))?;
+            sighted.compare();
+        }
+        Ok(sighted)
+    }
+
+    /// Where nothing is added up, all of it is compared, in two readings where something is missing.
+    fn whole(dir: &Path, known: &dyn Known) -> Result<Sighted, StoreError> {
+        let mut all = Vec::new();
+        known.each(&mut |key, flags| all.push((key, flags)))?;
+        let mut sighted = Sighted { index: Index::scan(dir, Wanted::All)?, all, missing: Vec::new() };
+        sighted.compare();
+        if !sighted.missing.is_empty() {
+            sighted.index = Index::scan(dir, Wanted::All)?;
+            sighted.compare();
+        }
+        Ok(sighted)
+    }
+
+    fn compare(&mut self) {
+        let Sighted { index, all, missing } = self;
+        let lacking =
+            all.iter().map(|(key, _)| key).filter(|key| !index.entries.contains_key(*key) && !index.rekey(key));
+        *missing = lacking.cloned().collect();
+        // A message that was found under another key is no longer there under that one.
+        missing.extend(all.iter().map(|(key, _)| key).filter(|key| !index.entries.contains_key(*key)).cloned());
+        missing.sort();
+        missing.dedup();
+    }
+}
+
+/// Of two messages of one name, the second has a key that is no file's name: the first of each is looked at with it.
+fn beside(all: &[(Key, Flags)]) -> Vec<Key> {
+    let first = |key: &Key| {
+        let name = key.name()?;
+        let plain = plain_part(name);
+        (plain.len() < name.len()).then(|| Key::Name(plain.into()))
+    };
+    let there: HashSet<&Key> = all.iter().map(|(key, _)| key).collect();
+    let firsts: HashSet<Key> = there.iter().filter_map(|key| first(key)).filter(|key| !there.contains(key)).collect();
+    firsts.into_iter().collect()
+}
+
+/// What is known of the parts that are off.
+fn known_of(
+    index: &Index,
+    parts: &[bool],
+    tally: &mut dyn Tally,
+    keywords: &Keywords,
+    known: &dyn Known,
+) -> Result<Vec<(Key, Flags)>, StoreError> {
+    let mut all = Vec::new();
+    let found = index.entries.len() as u64;
+    if found * LOOKUPS <= found + index.others {
+        // What is there is added again, and what is known of it taken away: then what remains is known and not there.
+        for (key, entry) in &index.entries {
+            for file in entry.files().filter(|_| entry.plain) {
+                tally.add(parse(file).unique, &parse(file).flags(keywords));
+            }
+            if let Some(flags) = known.get(key)? {
+                tally.take(key.name().unwrap_or_default(), &flags);
+                all.push((key.clone(), flags));
+            }
+        }
+        if !tally.remaining().iter().zip(parts).any(|(remains, off)| *remains && *off) {
+            return Ok(all);
+        }
+        all.clear();
+    }
+    known.each(&mut |key, flags| {
+        if key.name().is_some_and(|name| parts[tally.part(name)]) {
+            all.push((key, flags));
+        }
+    })?;
+    Ok(all)
 }

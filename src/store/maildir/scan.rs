@@ -8,13 +8,13 @@ use crate::mail::{Cursor, Flags, Key};
 use crate::store::draft::draft_error;
 use crate::store::{Draft, Drafter, Kind, Reach, StoreError, sys};
 use rustix::fs::{Mode, OFlags};
-use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{DirEntryExt, MetadataExt};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -59,6 +59,11 @@ impl Entry {
         filename::parse(&self.file)
     }
 
+    /// The names of all its files.
+    pub(super) fn files(&self) -> impl Iterator<Item = &[u8]> {
+        [&self.file[..]].into_iter().chain(self.twins.iter().map(|(_, file)| &file[..]))
+    }
+
     pub(super) fn flags(&self, keywords: &Keywords) -> Flags {
         self.parsed().flags(keywords)
     }
@@ -72,38 +77,187 @@ pub(super) fn file_path(dir: &Path, sub: Sub, file: &[u8]) -> PathBuf {
     dir.join(sub.name()).join(OsStr::from_bytes(file))
 }
 
-/// A folder's messages by key.
+/// Which names are looked for in a folder, by their unique parts.
+pub(super) enum Wanted<'a> {
+    All,
+    These(&'a dyn Fn(&[u8]) -> bool),
+}
+
+/// What a reading of a folder shows besides the messages that were looked for.
 #[derive(Debug, Default)]
-pub(super) struct Index {
-    pub(super) entries: HashMap<Key, Entry>,
+pub(super) struct Sight {
+    /// How many plain files there are.
+    pub(super) files: u64,
+    /// Lower-case letters in use, a bit each.
+    letters: u32,
     pub(super) notes: Vec<String>,
 }
 
+/// Reads both directories, `new` first, so that a message on its way from there to `cur` is not missed: gives the place,
+/// the name, the inode, and whether it is a plain file.
+pub(super) fn read(dir: &Path, mut take: impl FnMut(Sub, &[u8], u64, bool)) -> Result<Sight, StoreError> {
+    let mut sight = Sight::default();
+    for sub in [Sub::New, Sub::Cur] {
+        let path = dir.join(sub.name());
+        let done = sys::each_in(&path, |file, inode, plain| {
+            if file.starts_with(b".") {
+                return;
+            }
+            match plain {
+                true => sight.files += 1,
+                false => {
+                    let shown = file_path(dir, sub, file);
+                    sight.notes.push(format!("{} is not a plain file and was passed over", shown.display()));
+                }
+            }
+            sight.letters |= filename::parse(file).small_letters();
+            take(sub, file, inode, plain);
+        });
+        done.map_err(|err| disk(Reach::Folder, "list", &path, err))?;
+    }
+    Ok(sight)
+}
+
+/// What one reading showed, to be gone through again; nothing where that would be too much to hold.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// Of each file: the length of its name, its directory and kind, its inode, its name.
+    bytes: Vec<u8>,
+    overflowed: bool,
+}
+
+/// As much of it is held.
+const NAMES_MAX: usize = 24 << 20;
+
+impl Names {
+    pub(super) fn push(&mut self, sub: Sub, file: &[u8], inode: u64, plain: bool) {
+        let size = file.len() + 11;
+        self.overflowed |= self.bytes.len() + size > NAMES_MAX;
+        // No name is longer than 255 bytes on any file system that we know of.
+        let Some(length) = u16::try_from(file.len()).ok().filter(|_| !self.overflowed) else {
+            (self.bytes, self.overflowed) = (Vec::new(), true);
+            return;
+        };
+        self.bytes.extend_from_slice(&length.to_le_bytes());
+        self.bytes.push(u8::from(sub == Sub::New) | u8::from(plain) << 1);
+        self.bytes.extend_from_slice(&inode.to_le_bytes());
+        self.bytes.extend_from_slice(file);
+    }
+
+    /// Gives them all, in the order of the reading; says whether they are held.
+    fn each(&self, mut take: impl FnMut(Sub, &[u8], u64, bool)) -> bool {
+        let mut rest = &self.bytes[..];
+        while let Some((head, tail)) = rest.split_first_chunk::<11>() {
+            let length = usize::from(u16::from_le_bytes([head[0], head[1]]));
+            let sub = if head[2] & 1 == 0 { Sub::Cur } else { Sub::New };
+            let inode = head[3..].iter().rev().fold(0, |inode, byte| inode << 8 | u64::from(*byte));
+            let (file, after) = tail.split_at(length);
+            take(sub, file, inode, head[2] & 2 != 0);
+            rest = after;
+        }
+        !self.overflowed
+    }
+}
+
+/// A folder's messages by key, or some of them.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    pub(super) entries: HashMap<Key, Entry>,
+    /// Keys that were looked for and are not there.
+    gone: HashSet<Key>,
+    /// Plain files that were not looked for.
+    pub(super) others: u64,
+    pub(super) sight: Sight,
+}
+
 impl Index {
-    /// Reads both directories: `new` first, so that a message on its way from there to `cur` is not missed.
+    /// No message was looked for.
+    pub(super) fn of_others(sight: Sight) -> Index {
+        Index { others: sight.files, sight, ..Index::default() }
+    }
+
+    /// Looks for messages in both directories.
     ///
     /// Where one unique part stands on two files, they are one message if they are the same file or have the same
     /// content. Otherwise the second one (the later inode) has the key `unique:inode`, the inode in hexadecimal.
-    pub(super) fn scan(dir: &Path) -> Result<Index, StoreError> {
+    pub(super) fn scan(dir: &Path, wanted: Wanted<'_>) -> Result<Index, StoreError> {
         let mut index = Index::default();
-        for sub in [Sub::New, Sub::Cur] {
-            let path = dir.join(sub.name());
-            let failed = |err| disk(Reach::Folder, "list", &path, err);
-            for entry in sys::list(&path).map_err(failed)? {
-                let entry = entry.map_err(failed)?;
-                let (inode, plain) = (entry.ino(), entry.file_type().is_ok_and(|kind| kind.is_file()));
-                let file = entry.file_name().into_vec();
-                if file.starts_with(b".") {
-                    continue;
-                }
-                if !plain {
-                    let shown = entry.path();
-                    index.notes.push(format!("{} is not a plain file and was passed over", shown.display()));
-                }
-                index.add(dir, Entry { sub, file, inode, plain, twins: Vec::new() });
+        let sight = read(dir, |sub, file, inode, plain| index.see(dir, &wanted, (sub, file, inode, plain)))?;
+        index.sight.files = sight.files;
+        index.sight.letters = sight.letters;
+        index.sight.notes.splice(0..0, sight.notes);
+        Ok(index)
+    }
+
+    /// Looks for messages among the names of the reading that showed `sight`; reads anew where they are not held.
+    pub(super) fn of_names(
+        dir: &Path,
+        names: &Names,
+        sight: Sight,
+        wanted: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<Index, StoreError> {
+        let mut index = Index { sight, ..Index::default() };
+        let held = names.each(|sub, file, inode, plain| {
+            index.see(dir, &Wanted::These(wanted), (sub, file, inode, plain));
+        });
+        if held { Ok(index) } else { Index::scan(dir, Wanted::These(wanted)) }
+    }
+
+    fn see(&mut self, dir: &Path, wanted: &Wanted<'_>, (sub, file, inode, plain): (Sub, &[u8], u64, bool)) {
+        match wanted {
+            Wanted::These(wanted) if !wanted(filename::parse(file).unique) => self.others += u64::from(plain),
+            _ => self.add(dir, Entry { sub, file: file.to_vec(), inode, plain, twins: Vec::new() }),
+        }
+    }
+
+    /// Makes sure that those of the messages `keys` that are there are in the index, by a reading of the directories if
+    /// need be.
+    pub(super) fn find(&mut self, dir: &Path, keys: &[Key]) -> Result<(), StoreError> {
+        let unknown = |key: &&Key| !self.entries.contains_key(*key) && !self.gone.contains(*key);
+        let keys: Vec<&Key> = keys.iter().filter(unknown).collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let found = Index::scan(dir, Wanted::These(&among(&keys)))?;
+        // What is held of others is as good as it was, and what is gone stays gone.
+        for (key, entry) in found.entries {
+            if !self.gone.contains(&key) {
+                self.entries.entry(key).or_insert(entry);
             }
         }
-        Ok(index)
+        for key in keys {
+            if !self.entries.contains_key(key) && !self.rekey(key) {
+                self.gone.insert(key.clone());
+            }
+        }
+        (self.others, self.sight) = (found.others, found.sight);
+        Ok(())
+    }
+
+    /// Looks anew for all messages that are in the index, and for `key`: another program renames them.
+    pub(super) fn find_again(&mut self, dir: &Path, key: &Key) -> Result<(), StoreError> {
+        let before = std::mem::take(&mut self.entries);
+        self.gone.clear();
+        let keys: Vec<Key> = before.into_keys().chain([key.clone()]).collect();
+        self.find(dir, &keys)
+    }
+
+    /// A message is there from now on.
+    pub(super) fn insert(&mut self, key: Key, entry: Entry) {
+        self.gone.remove(&key);
+        self.entries.insert(key, entry);
+    }
+
+    /// Whoever asks for this message next looks for it.
+    pub(super) fn forget(&mut self, key: &Key) {
+        self.gone.remove(key);
+        self.entries.remove(key);
+    }
+
+    /// A message is gone from now on.
+    pub(super) fn remove(&mut self, key: &Key) {
+        self.entries.remove(key);
+        self.gone.insert(key.clone());
     }
 
     fn add(&mut self, dir: &Path, new: Entry) {
@@ -130,7 +284,7 @@ impl Index {
                     return;
                 }
                 let second = if new.inode < old.inode { std::mem::replace(old, new) } else { new };
-                self.notes.push(format!("two messages are called {}", String::from_utf8_lossy(&unique)));
+                self.sight.notes.push(format!("two messages are called {}", String::from_utf8_lossy(&unique)));
                 self.entries.entry(second_key(&unique, second.inode)).or_insert(second);
             }
         }
@@ -144,14 +298,34 @@ impl Index {
             return false;
         }
         let Some(entry) = self.entries.remove(&plain) else { return false };
-        self.entries.insert(key.clone(), entry);
+        self.gone.insert(plain);
+        self.insert(key.clone(), entry);
         true
     }
 
     /// Lower-case letters in use without a name, a bit each.
     pub(super) fn nameless(&self, keywords: &Keywords) -> u32 {
-        self.entries.values().fold(0, |bits, entry| bits | entry.parsed().nameless(keywords))
+        (b'a'..=b'z')
+            .filter(|letter| keywords.is_taken(*letter))
+            .fold(self.sight.letters, |bits, letter| bits & !bit(letter))
     }
+}
+
+/// The bit of a lower-case letter.
+pub(super) fn bit(letter: u8) -> u32 {
+    1 << (letter - b'a')
+}
+
+/// Whether a unique part is that of one of these messages.
+pub(super) fn among<'a>(keys: &[&'a Key]) -> impl Fn(&[u8]) -> bool + use<'a> {
+    let names = keys.iter().filter_map(|key| key.name());
+    let uniques: HashSet<&[u8]> = names.flat_map(|name| [name, plain_part(name)]).collect();
+    move |unique| uniques.contains(unique)
+}
+
+/// The unique part of the file of the message `key`, of which there may be two.
+pub(super) fn plain_part(key: &[u8]) -> &[u8] {
+    split_second_key(key).map_or(key, |(unique, _)| unique)
 }
 
 fn second_key(unique: &[u8], inode: u64) -> Key {
@@ -308,7 +482,7 @@ mod tests {
         put(dir.path(), "cur/a:2,S", "same");
         put(dir.path(), "cur/b:2,", "one");
         fs::hard_link(dir.path().join("cur/b:2,"), dir.path().join("cur/b:2,F")).expect("linked");
-        let index = Index::scan(dir.path()).expect("scanned");
+        let index = Index::scan(dir.path(), Wanted::All).expect("scanned");
         assert_eq!(keys(&index), ["a", "b"]);
         let entry = &index.entries[&Key::Name(b"a"[..].into())];
         assert_eq!((entry.sub, entry.twins.len()), (Sub::Cur, 1));
@@ -319,12 +493,12 @@ mod tests {
         let dir = maildir();
         let first = put(dir.path(), "new/a", "one");
         let second = put(dir.path(), "cur/a:2,S", "two");
-        let index = Index::scan(dir.path()).expect("scanned");
+        let index = Index::scan(dir.path(), Wanted::All).expect("scanned");
         let later = second_key(b"a", first.max(second));
         assert_eq!(index.entries.len(), 2);
         let gone = index.entries[&Key::Name(b"a"[..].into())].path(dir.path());
         fs::remove_file(gone).expect("removed");
-        let mut index = Index::scan(dir.path()).expect("scanned");
+        let mut index = Index::scan(dir.path(), Wanted::All).expect("scanned");
         assert_eq!(keys(&index), ["a"]);
         assert!(index.rekey(&later));
         assert_eq!(index.entries.keys().collect::<Vec<_>>(), [&later]);
@@ -336,8 +510,8 @@ mod tests {
         fs::create_dir(dir.path().join("cur/sub")).expect("made");
         std::os::unix::fs::symlink("/nowhere", dir.path().join("cur/link")).expect("linked");
         put(dir.path(), "cur/.hidden", "x");
-        let index = Index::scan(dir.path()).expect("scanned");
-        assert_eq!((keys(&index), index.notes.len()), (vec!["link".to_owned(), "sub".to_owned()], 2));
+        let index = Index::scan(dir.path(), Wanted::All).expect("scanned");
+        assert_eq!((keys(&index), index.sight.notes.len()), (vec!["link".to_owned(), "sub".to_owned()], 2));
         assert!(open_plain(&dir.path().join("cur/link")).is_err());
         assert!(open_plain(&dir.path().join("cur/sub")).is_err());
     }
@@ -358,6 +532,6 @@ mod tests {
         let dir = maildir();
         fs::remove_dir(dir.path().join("cur")).expect("removed");
         assert_eq!(Stamps::take(dir.path()).expect_err("missing").kind, Kind::Missing);
-        assert_eq!(Index::scan(dir.path()).expect_err("missing").kind, Kind::Missing);
+        assert_eq!(Index::scan(dir.path(), Wanted::All).expect_err("missing").kind, Kind::Missing);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::mail::{Changes, Flag, FlagDelta, Flags, Key};
-use crate::store::{Draft, Fetched, Known, Mark, Outgoing, Receive};
+use crate::store::{Draft, Fetched, Known, Mark, Outgoing, Receive, Tally};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
@@ -21,8 +21,58 @@ impl Known for Remembered {
     fn count(&self) -> Result<u64, StoreError> {
         Ok(self.0.len() as u64)
     }
-    fn all(&self) -> Result<Vec<(Key, Flags)>, StoreError> {
-        Ok(self.0.iter().map(|(key, flags)| (key.clone(), flags.clone())).collect())
+    fn after(&self, after: Option<&Key>, count: usize) -> Result<Vec<(Key, Flags)>, StoreError> {
+        let later = self.0.iter().filter(|(key, _)| after.is_none_or(|after| *key > after));
+        Ok(later.take(count).map(|(key, flags)| (key.clone(), flags.clone())).collect())
+    }
+    fn tally(&self) -> Result<Option<Box<dyn Tally + '_>>, StoreError> {
+        let mut counted = Counted::default();
+        self.0.iter().for_each(|(key, flags)| counted.add(key.name().expect("a name"), flags));
+        Ok(Some(Box::new(counted)))
+    }
+}
+
+/// The same without a tally.
+struct Uncounted<'a>(&'a Remembered);
+
+impl Known for Uncounted<'_> {
+    fn get(&self, key: &Key) -> Result<Option<Flags>, StoreError> {
+        self.0.get(key)
+    }
+    fn count(&self) -> Result<u64, StoreError> {
+        self.0.count()
+    }
+    fn after(&self, after: Option<&Key>, count: usize) -> Result<Vec<(Key, Flags)>, StoreError> {
+        self.0.after(after, count)
+    }
+}
+
+/// A tally that forgets nothing: how often each name stands there with each set of flags. A part is a last letter.
+#[derive(Default)]
+struct Counted(BTreeMap<(Vec<u8>, String), i64>);
+
+impl Counted {
+    fn change(&mut self, name: &[u8], flags: &Flags, by: i64) {
+        let key = (name.to_vec(), flags.to_string());
+        *self.0.entry(key.clone()).or_default() += by;
+        self.0.retain(|other, count| *other != key || *count != 0);
+    }
+}
+
+impl Tally for Counted {
+    fn part(&self, name: &[u8]) -> usize {
+        usize::from(name.last().copied().unwrap_or_default())
+    }
+    fn take(&mut self, name: &[u8], flags: &Flags) {
+        self.change(name, flags, -1);
+    }
+    fn add(&mut self, name: &[u8], flags: &Flags) {
+        self.change(name, flags, 1);
+    }
+    fn remaining(&self) -> Vec<bool> {
+        let mut parts = vec![false; 256];
+        self.0.keys().for_each(|(name, _)| parts[self.part(name)] = true);
+        parts
     }
 }
 
@@ -489,4 +539,70 @@ fn neither_the_root_nor_a_link_is_deleted() {
     }
     symlink(&elsewhere, place.root.join(".Link")).expect("linked");
     assert!(place.store.delete(b".Link").is_err() && elsewhere.join("cur").is_dir());
+}
+
+/// Changes in words, without the cursor.
+fn told(changes: &Changes) -> String {
+    let Changes { appeared, reflagged, vanished, complete, count, notes, .. } = changes;
+    format!("{appeared:?} {reflagged:?} {vanished:?} {complete} {count:?} {notes:?}")
+}
+
+#[test]
+fn what_is_added_up_shows_the_same_as_what_is_compared_one_by_one() {
+    let mut place = place(Layout::Nested);
+    let dir = place.make("a");
+    let mut known = Remembered::default();
+    let mut number: u64 = 5;
+    let mut below = |most: u64| {
+        number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (number >> 33) % most
+    };
+    for round in 0..80 {
+        let files = || -> Vec<PathBuf> {
+            let all = ["new", "cur"].iter().flat_map(|sub| fs::read_dir(dir.join(sub)).expect("listed"));
+            let mut all: Vec<PathBuf> = all.map(|entry| entry.expect("an entry").path()).collect();
+            all.sort();
+            all
+        };
+        for _ in 0..below(5) {
+            let sub = if below(3) == 0 { "new" } else { "cur" };
+            let name = format!("{}.{}", below(60), ["a", "b", "c", "dd"][below(4) as usize]);
+            let info = ["", ":2,", ":2,S", ":2,FS", ":2,Sa"][below(5) as usize];
+            let target = dir.join(sub).join(format!("{name}{info}"));
+            let files = files();
+            let drawn = if files.is_empty() { 0 } else { below(7) };
+            match drawn {
+                0..=2 if !target.exists() => fs::write(&target, format!("{round} {}", below(3))).expect("written"),
+                3 if files[0].is_file() => fs::remove_file(&files[below(files.len() as u64) as usize]).unwrap_or(()),
+                4 => {
+                    let from = &files[below(files.len() as u64) as usize];
+                    let unique =
+                        from.file_name().expect("a name").to_string_lossy().split(":2,").next().map(str::to_owned);
+                    let to = dir.join("cur").join(format!("{}{info}", unique.expect("a name")));
+                    if !to.exists() {
+                        fs::rename(from, to).expect("renamed");
+                    }
+                }
+                5 if !target.exists() && below(4) == 0 => fs::create_dir(&target).expect("made"),
+                6 if !target.exists() && files[0].is_file() => fs::hard_link(&files[0], &target).expect("linked"),
+                _ => {}
+            }
+        }
+        std::thread::sleep(Duration::from_millis(60));
+        let changes = {
+            let mut folder = place.open("a");
+            let one_by_one = folder.changes(None, &Uncounted(&known)).expect("looked");
+            let added_up = folder.changes(None, &known).expect("looked");
+            assert_eq!(told(&added_up), told(&one_by_one), "round {round}");
+            added_up
+        };
+        // What is told is sometimes forgotten, so that it is told again.
+        changes.vanished.iter().filter(|_| below(4) > 0).collect::<Vec<_>>().into_iter().for_each(|key| {
+            known.0.remove(key);
+        });
+        known.0.extend(changes.reflagged.into_iter().filter(|_| below(4) > 0));
+        let appeared = changes.appeared.into_iter().filter(|_| below(4) > 0);
+        known.0.extend(appeared.map(|appeared| (appeared.key, appeared.flags)));
+    }
+    assert!(known.0.len() > 20, "the test tests little: {}", known.0.len());
 }

@@ -96,7 +96,7 @@ impl Room {
     pub(super) fn vanished(&self, after: u64, known: &dyn Known) -> Result<Vec<Key>, StoreError> {
         let mut vanished = Vec::new();
         if after == 0 {
-            vanished.extend(known.all()?.into_iter().map(|(key, _)| key));
+            known.each(&mut |key, _| vanished.push(key))?;
         } else {
             for (key, _) in self.gone.iter().filter(|(_, modseq)| *modseq > after) {
                 if known.get(key)?.is_some() {

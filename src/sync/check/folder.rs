@@ -8,7 +8,8 @@ use super::report::{Fault, Finding, FolderChecked};
 use crate::mail::{Changes, Cursor, Flags, FolderId, Identity, Key, PairId, Side, Sides};
 use crate::state::{Change, Pair, Row, State};
 use crate::store::{Access, Depth, Folder, Kind, Mark, NothingKnown, Reach, Stop, StoreError};
-use crate::sync::pair::{Failure, KnownIn, Stores};
+use crate::sync::known::KnownIn;
+use crate::sync::pair::{Failure, Stores};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Messages that are looked at together.
