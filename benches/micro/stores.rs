@@ -2,10 +2,11 @@
 
 use crate::sampler::Sampler;
 use crate::support::world::scratch;
-use mailsync::mail::{Changes, Flags, Key};
+use mailsync::mail::{Appeared, Changes, FolderId, FolderName, Identity, Key, Side, Sides};
+use mailsync::state::{Change, State};
 use mailsync::store::maildir::{MaildirOpener, MaildirSettings};
-use mailsync::store::{Access, Known, NothingKnown, Opener, Store, StoreError};
-use std::collections::BTreeMap;
+use mailsync::store::{Access, Known, NothingKnown, Opener, Store};
+use mailsync::sync::known::KnownIn;
 use std::fs;
 
 const NAMES: usize = 50_000;
@@ -34,7 +35,8 @@ pub fn measure(sampler: &Sampler) {
     let units = (NAMES as u64, "names");
     sampler.run(first, units, || (), |()| scan(&mut *store, &NothingKnown));
     let appeared = scan(&mut *store, &NothingKnown).appeared;
-    let known = All(appeared.into_iter().map(|message| (message.key, message.flags)).collect());
+    let (state, folder) = all_known(appeared);
+    let known = KnownIn { state: &state, folder, side: Side::Local };
     sampler.run(again, units, || (), |()| assert!(scan(&mut *store, &known).appeared.is_empty()));
     sampler.run(unchanged, (1, "lists"), || (), |()| store.list().expect("list the tree"));
 }
@@ -47,19 +49,18 @@ fn scan(store: &mut dyn Store, known: &dyn Known) -> Changes {
     changes
 }
 
-/// Everything is known, as the state would have it.
-struct All(BTreeMap<Key, Flags>);
-
-impl Known for All {
-    fn get(&self, key: &Key) -> Result<Option<Flags>, StoreError> {
-        Ok(self.0.get(key).cloned())
-    }
-
-    fn count(&self) -> Result<u64, StoreError> {
-        Ok(self.0.len() as u64)
-    }
-
-    fn all(&self) -> Result<Vec<(Key, Flags)>, StoreError> {
-        Ok(self.0.iter().map(|(key, flags)| (key.clone(), flags.clone())).collect())
-    }
+/// A state that knows everything.
+fn all_known(appeared: Vec<Appeared>) -> (State, FolderId) {
+    let state = State::in_memory().expect("a state");
+    let name = FolderName::parse("Big").expect("a name");
+    let wires = Sides::from_fn(|_| b"Big".to_vec());
+    let folder = state.add_folder(&wires, &Sides::from_fn(|_| name.clone()), None).expect("a folder");
+    let bind = |(number, Appeared { key, flags, .. }): (usize, Appeared)| Change::Bind {
+        folder,
+        keys: Sides::new(key, Key::Uid(1 + number as u32)),
+        flags: Sides::from_fn(|_| flags.clone()),
+        identity: Identity::default(),
+    };
+    state.apply(&appeared.into_iter().enumerate().map(bind).collect::<Vec<_>>()).expect("all of it is known");
+    (state, folder)
 }

@@ -33,7 +33,7 @@ pub mod execute;
 pub mod folders;
 mod gone;
 pub mod guard;
-mod known;
+pub mod known;
 pub mod ledger;
 pub mod moves;
 pub mod pair;
