@@ -10,3 +10,12 @@ CREATE TABLE tally (
     remote_top  INTEGER NOT NULL,
     remote_sums BLOB NOT NULL
 ) STRICT;
+
+-- Whoever changes a pair also changes the tally, or it is counted anew.
+CREATE TRIGGER message_inserted AFTER INSERT ON message
+    BEGIN DELETE FROM tally WHERE folder = new.folder; END;
+CREATE TRIGGER message_deleted AFTER DELETE ON message
+    BEGIN DELETE FROM tally WHERE folder = old.folder; END;
+CREATE TRIGGER message_updated
+    AFTER UPDATE OF folder, local, remote, local_flags, local_keywords, remote_flags, remote_keywords ON message
+    BEGIN DELETE FROM tally WHERE folder IN (old.folder, new.folder); END;

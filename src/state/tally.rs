@@ -225,7 +225,8 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
     })
 }
 
-/// The tallies that a commit changes. A folder without one gets none: it is made when it is asked for.
+/// The tallies that a commit changes: read before the first change of a pair, which takes them away, and written at the
+/// end. A folder without one gets none: it is made when it is asked for.
 #[derive(Default)]
 pub(super) struct Tallies(HashMap<FolderId, Option<Tally>>);
 
@@ -566,6 +567,9 @@ mod tests {
         state.apply(&[Change::Forget { pair: PairId(2) }, cursor]).expect("applied");
         assert_eq!(numbers(&state), (2, 0));
         assert_eq!((state.count(folder).expect("counted"), state.adds_up(folder).expect("counted")), (2, true));
+        // Somebody who knows nothing of tallies.
+        state.lock().execute("DELETE FROM message WHERE id = 1", []).expect("deleted");
+        assert_eq!((state.count(folder).expect("counted"), state.adds_up(folder).expect("counted")), (1, true));
     }
 
     #[test]

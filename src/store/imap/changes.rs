@@ -13,7 +13,7 @@ use super::token::{Fetch, Response, UidSet};
 use super::wire::{Command, SET_MAX};
 use crate::mail::{Appeared, Changes, Cursor, Flags, Key};
 use crate::store::{KNOWN_PAGE, Known, NothingKnown, StoreError};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 /// Some providers show only this many messages of a folder, the newest.
 const WINDOW: u64 = 10_000;
@@ -345,10 +345,13 @@ impl<'a> Comparison<'a> {
         let late = std::mem::take(&mut self.late);
         let again: UidSet = late.iter().map(|(uid, ..)| *uid).collect();
         self.missing.retain(|uid| !again.contains(*uid));
+        let mut told = HashSet::new();
         for (uid, flags, size) in late {
             let key = Key::Uid(uid);
             // A second line for a message may take back what the first one said.
+            let second = !told.insert(uid) || self.listed.contains(uid);
             match self.known.get(&key)? {
+                Some(old) if old == flags && !second => {}
                 Some(_) => self.reflagged.push((key, flags)),
                 None => self.appeared.push(Appeared { key, flags, size }),
             }
@@ -475,4 +478,70 @@ fn remember_sizes(folder: &mut ImapFolder<'_>, appeared: &[Appeared]) {
     let mut sizes: Vec<(u32, u64)> = appeared.iter().filter_map(|a| Some((a.key.uid()?, a.size?))).collect();
     sizes.sort_unstable();
     folder.sizes = sizes;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::Flag;
+    use std::collections::BTreeMap;
+
+    struct Remembered(BTreeMap<Key, Flags>);
+
+    impl Known for Remembered {
+        fn get(&self, key: &Key) -> Result<Option<Flags>, StoreError> {
+            Ok(self.0.get(key).cloned())
+        }
+        fn count(&self) -> Result<u64, StoreError> {
+            Ok(self.0.len() as u64)
+        }
+        fn after(&self, after: Option<&Key>, count: usize) -> Result<Vec<(Key, Flags)>, StoreError> {
+            let later = self.0.iter().filter(|(key, _)| after.is_none_or(|after| *key > after));
+            Ok(later.take(count).map(|(key, flags)| (key.clone(), flags.clone())).collect())
+        }
+    }
+
+    fn seen() -> Flags {
+        [Flag::Seen].into_iter().collect()
+    }
+
+    fn uids(set: impl IntoIterator<Item = Key>) -> Vec<u32> {
+        set.into_iter().filter_map(|key| key.uid()).collect()
+    }
+
+    #[test]
+    fn a_listing_is_compared_in_any_order_and_over_many_pages() {
+        let last = 3 * KNOWN_PAGE as u32 + 7;
+        // All but every seventh is known; every fifth is not listed; every third was given a flag.
+        let known = Remembered((1..=last).filter(|uid| uid % 7 > 0).map(|uid| (Key::Uid(uid), Flags::new())).collect());
+        let flags = |uid: u32| if uid.is_multiple_of(3) { seen() } else { Flags::new() };
+        let mut listed: Vec<u32> = (1..=last).filter(|uid| uid % 5 > 0).collect();
+        let (ascending, mut descending) = (listed.clone(), listed.clone());
+        descending.reverse();
+        listed.rotate_left(1234);
+        for order in [ascending, descending, listed] {
+            let mut comparison = Comparison::new(&known);
+            order.iter().for_each(|uid| comparison.take(*uid, flags(*uid), None));
+            assert_eq!(comparison.settle().expect("settled"), order.iter().copied().collect());
+            let Comparison { appeared, reflagged, missing, .. } = comparison;
+            let expected = |wanted: &dyn Fn(u32) -> bool| (1..=last).filter(|uid| wanted(*uid)).collect::<Vec<_>>();
+            assert_eq!(uids(appeared.into_iter().map(|a| a.key)), expected(&|uid| uid % 5 > 0 && uid % 7 == 0));
+            let changed = expected(&|uid| uid % 5 > 0 && uid % 7 > 0 && uid % 3 == 0);
+            assert_eq!(uids(reflagged.into_iter().map(|(key, _)| key)), changed);
+            assert_eq!(missing, expected(&|uid| uid % 5 == 0 && uid % 7 > 0));
+        }
+    }
+
+    #[test]
+    fn of_two_lines_for_one_message_the_last_one_counts() {
+        let known = Remembered([(Key::Uid(1), Flags::new()), (Key::Uid(4), Flags::new())].into());
+        let mut comparison = Comparison::new(&known);
+        for (uid, flags) in [(1, seen()), (9, Flags::new()), (4, Flags::new()), (1, Flags::new()), (9, seen())] {
+            comparison.take(uid, flags, None);
+        }
+        assert_eq!(comparison.settle().expect("settled").len(), 3);
+        assert_eq!(comparison.reflagged, [(Key::Uid(1), Flags::new())]);
+        assert_eq!(comparison.appeared.len(), 1);
+        assert_eq!((comparison.appeared[0].flags.clone(), comparison.missing.len()), (seen(), 0));
+    }
 }
