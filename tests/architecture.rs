@@ -38,6 +38,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("sync/prepare", &["sync", "mail", "store", "state"]),
     ("sync/recognise", &["sync", "mail", "store", "state"]),
     ("sync/settle", &["sync", "mail", "store", "state"]),
+    ("sync/slices", &["sync", "mail", "store", "state"]),
     ("ui", &["ui", "sync::event", "sync::plan", "mail"]),
     ("cli", &["cli", "ui", "config", "secret", "sync", "store", "state", "net", "mail", "fault"]),
     ("main", &["cli"]),

@@ -15,12 +15,12 @@ use support::world::{flags, show_flags, space};
 /// A row of the table, being written.
 #[derive(Clone)]
 struct Row {
-    input: Input,
+    input: Input<'static>,
 }
 
 /// Begins a row in which both sides may be changed and can hold everything.
 fn row() -> Row {
-    let none = Sides::new(Vec::new(), Vec::new());
+    let none = Sides::new(Vec::new().into(), Vec::new().into());
     let spaces = Sides::new(FlagSpace::all(), FlagSpace::all());
     Row {
         input: Input {
@@ -59,7 +59,7 @@ impl Row {
 
     /// A message that only one side has, and that nothing is known of.
     fn fresh(mut self, side: Side, word: &str) -> Row {
-        self.input.new[side].push(Appeared { key: name(word), flags: flags_of(word), size: None });
+        self.input.new[side].to_mut().push(Appeared { key: name(word), flags: flags_of(word), size: None });
         self
     }
 
@@ -108,7 +108,7 @@ impl Row {
     }
 }
 
-fn swap(input: Input) -> Input {
+fn swap(input: Input<'static>) -> Input<'static> {
     let Input { touched, new, bound, spaces, policy, writable } = input;
     let touched = touched.into_iter().map(|Touched { pair, keys, base, now }| Touched {
         pair,

@@ -51,7 +51,7 @@ fn seen() -> Flags {
     [Flag::Seen].into_iter().collect()
 }
 
-fn changes() -> Input {
+fn changes() -> Input<'static> {
     let touched = (0..CHANGES * 3 / 4).map(|number| Touched {
         pair: PairId(number as i64),
         keys: Sides { local: name(number), remote: uid(number) },
@@ -65,7 +65,7 @@ fn changes() -> Input {
     let appeared = |number: usize| Appeared { key: uid(number), flags: seen(), size: Some(8_000) };
     Input {
         touched: touched.collect(),
-        new: Sides { local: Vec::new(), remote: (CHANGES * 3 / 4..CHANGES).map(appeared).collect() },
+        new: Sides { local: Vec::new().into(), remote: (CHANGES * 3 / 4..CHANGES).map(appeared).collect() },
         bound: Vec::new(),
         spaces: Sides::new(FlagSpace::all(), FlagSpace::all()),
         policy: Policy::default(),

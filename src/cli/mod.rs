@@ -3,6 +3,7 @@
 pub mod args;
 pub mod check;
 mod end;
+mod heap;
 pub mod info;
 mod log;
 pub mod mutt;
@@ -32,6 +33,7 @@ use std::sync::atomic::AtomicBool;
 
 /// Runs the program: `words` are its arguments, its own name first.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    heap::settle();
     let cli = match Cli::try_parse_from(args::info_as_command(words)) {
         Ok(cli) => cli,
         Err(err) => {

@@ -120,13 +120,14 @@ impl Flag {
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Flags {
     lettered: u8,
-    /// Sorted, without doubles.
-    keywords: Vec<Keyword>,
+    /// Sorted, without doubles. Boxed, because most sets have none and folders have many sets; never empty.
+    #[expect(clippy::box_collection, reason = "a pointer to nothing is a third of an empty list")]
+    keywords: Option<Box<Vec<Keyword>>>,
 }
 
 impl Flags {
     pub const fn new() -> Self {
-        Flags { lettered: 0, keywords: Vec::new() }
+        Flags { lettered: 0, keywords: None }
     }
 
     /// Every lettered flag and no keyword.
@@ -135,12 +136,12 @@ impl Flags {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.lettered == 0 && self.keywords.is_empty()
+        self.lettered == 0 && self.keywords.is_none()
     }
 
     pub fn contains(&self, flag: &Flag) -> bool {
         match flag {
-            Flag::Keyword(keyword) => self.keywords.binary_search(keyword).is_ok(),
+            Flag::Keyword(keyword) => self.keywords().binary_search(keyword).is_ok(),
             lettered => self.lettered & lettered.bit() != 0,
         }
     }
@@ -148,8 +149,9 @@ impl Flags {
     pub fn insert(&mut self, flag: Flag) {
         match flag {
             Flag::Keyword(keyword) => {
-                if let Err(at) = self.keywords.binary_search(&keyword) {
-                    self.keywords.insert(at, keyword);
+                let keywords = self.keywords.get_or_insert_default();
+                if let Err(at) = keywords.binary_search(&keyword) {
+                    keywords.insert(at, keyword);
                 }
             }
             lettered => self.lettered |= lettered.bit(),
@@ -159,8 +161,11 @@ impl Flags {
     pub fn remove(&mut self, flag: &Flag) {
         match flag {
             Flag::Keyword(keyword) => {
-                if let Ok(at) = self.keywords.binary_search(keyword) {
-                    self.keywords.remove(at);
+                if let Some(keywords) = &mut self.keywords
+                    && let Ok(at) = keywords.binary_search(keyword)
+                {
+                    keywords.remove(at);
+                    self.keywords = self.keywords.take().filter(|keywords| !keywords.is_empty());
                 }
             }
             lettered => self.lettered &= !lettered.bit(),
@@ -172,11 +177,11 @@ impl Flags {
             .iter()
             .filter(|(flag, _, _)| self.contains(flag))
             .map(|(flag, _, _)| flag.clone())
-            .chain(self.keywords.iter().cloned().map(Flag::Keyword))
+            .chain(self.keywords().iter().cloned().map(Flag::Keyword))
     }
 
     pub fn keywords(&self) -> &[Keyword] {
-        &self.keywords
+        self.keywords.as_deref().map_or(&[], Vec::as_slice)
     }
 
     /// All flags of either set.
@@ -206,7 +211,7 @@ impl Flags {
 
     /// The lettered flags as one number and the keywords as one blank-separated text: the form the state keeps.
     pub fn to_stored(&self) -> (i64, String) {
-        let words: Vec<&str> = self.keywords.iter().map(Keyword::as_str).collect();
+        let words: Vec<&str> = self.keywords().iter().map(Keyword::as_str).collect();
         (i64::from(self.lettered), words.join(" "))
     }
 

@@ -15,7 +15,7 @@ pub use crate::net::Stop;
 pub use draft::Draft;
 pub use sys::most_files;
 
-use crate::mail::{Changes, Cursor, FlagDelta, FlagSpace, Flags, FolderName, Identity, Key, Role};
+use crate::mail::{Appeared, Changes, Cursor, FlagDelta, FlagSpace, Flags, FolderName, Identity, Key, Role};
 use std::fmt;
 
 /// Makes connections to one store.
@@ -321,6 +321,16 @@ impl<F: FnMut() -> Result<Draft, StoreError> + Send> Drafter for F {
     }
 }
 
+/// Some of the messages of a folder that are not known.
+#[derive(Debug)]
+pub struct Slice {
+    pub appeared: Vec<Appeared>,
+    /// Where the folder stood when it was opened.
+    pub cursor: Cursor,
+    /// All keys up to this one were looked at; `None` where there are no others.
+    pub reached: Option<Key>,
+}
+
 /// One folder, open. All it does is by key, and safe to be done again.
 pub trait Folder: Send {
     /// What changed since `since` (all of it, where there is none), compared with what is `known`.
@@ -328,6 +338,14 @@ pub trait Folder: Send {
     /// Must not report a message as vanished on less than proof: the folder is there, the listing had as many
     /// messages as the store counts, and what was missing was looked for again.
     fn changes(&mut self, since: Option<&Cursor>, known: &dyn Known) -> Result<Changes, StoreError>;
+
+    /// Messages with keys above `after` that are not known, about `most` of them: for folders of which so much is new
+    /// that not all of it should be looked at together. It proves nothing about what is missing. `None` where a folder
+    /// can only be looked at as a whole.
+    fn some_new(&mut self, after: Option<&Key>, known: &dyn Known, most: usize) -> Result<Option<Slice>, StoreError> {
+        let _ = (after, known, most);
+        Ok(None)
+    }
 
     /// Whether `cursor`, of the generation that the folder has now, can't be one that it gave: its mark can't be read,
     /// or lies ahead of where the folder stands.

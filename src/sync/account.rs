@@ -20,7 +20,7 @@ use std::thread;
 use std::time::SystemTime;
 
 /// So few messages are not worth another connection.
-const WORTH_A_CONNECTION: usize = 10;
+pub(super) const WORTH_A_CONNECTION: usize = 10;
 /// So few folders to look at are not, either.
 const LOOKS_WORTH_A_CONNECTION: usize = 4;
 
@@ -80,7 +80,7 @@ pub(super) struct Run<'a> {
     pub state: &'a State,
     tally: Mutex<Tally>,
     /// Sides that have no room left for more mail.
-    full: Sides<AtomicBool>,
+    pub full: Sides<AtomicBool>,
     /// Sides that are not as the state knows them, and that are brought back to it.
     pub lacking: Sides<AtomicBool>,
     /// Whether anything failed that concerns more than a message, where messages are known.
@@ -136,10 +136,11 @@ impl Run<'_> {
     /// Looks at the folders, decides, and acts.
     fn sync(&self, jobs: Vec<Work>, pool: &Pool<'_>, stores: Stores) -> Result<(), Failure> {
         let folders = jobs.len();
-        let (mut unchanged, changed): (Vec<Work>, Vec<Work>) = jobs.into_iter().partition(Work::is_unchanged);
+        let (mut unchanged, mut changed): (Vec<Work>, Vec<Work>) = jobs.into_iter().partition(Work::is_unchanged);
         self.tell(Event::Listed { account: self.account.name.clone(), folders, to_look_at: changed.len() });
         let mut unseen: HashSet<FolderId> = changed.iter().map(|work| work.job.id).collect();
         pool.give(stores);
+        self.copy_slices(&mut changed, pool)?;
         let mut looks = self.look_at(&changed, pool)?;
         if Side::BOTH.into_iter().any(|side| looks.iter().any(|look| look.gone(side) > 0)) {
             // What went may be what waits elsewhere to be copied.
@@ -292,7 +293,7 @@ impl Run<'_> {
         Ok(looks)
     }
 
-    fn context(&self) -> Context<'_> {
+    pub(super) fn context(&self) -> Context<'_> {
         Context {
             account: &self.account.name,
             state: self.state,
@@ -377,6 +378,8 @@ impl Run<'_> {
                 self.tell(Event::WouldDo { account: account.clone(), folder: folder.clone(), what });
             }
         }
+        // What is new is in the plan now, and is not held twice.
+        look.new = Sides::default();
         (look, plan)
     }
 
@@ -452,7 +455,7 @@ impl Run<'_> {
         }
     }
 
-    fn folder_done(&self, job: &Job, done: Done) {
+    pub(super) fn folder_done(&self, job: &Job, done: Done) {
         self.add_counts(&done.counts);
         if !done.counts.is_empty() {
             let (account, folder) = (self.account.name.clone(), job.names.remote.clone());

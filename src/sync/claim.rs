@@ -26,6 +26,11 @@ impl Run<'_> {
         if self.options.dry_run || self.is_lacking() || !looks.iter().any(stores) {
             return Ok(());
         }
+        self.begin_turn(pool)
+    }
+
+    /// Begins a turn.
+    pub fn begin_turn(&self, pool: &Pool<'_>) -> Result<(), Failure> {
         // A side to which nothing may be done is the user's own affair.
         self.mark(|side| self.account.policy.changes(side), 1, pool)
     }
@@ -55,7 +60,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn is_lacking(&self) -> bool {
+    pub fn is_lacking(&self) -> bool {
         self.lacking.iter().any(|(_, lacking)| lacking.load(Ordering::Relaxed))
     }
 

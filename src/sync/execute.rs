@@ -59,6 +59,11 @@ pub struct Done {
 }
 
 impl Done {
+    /// Only counts.
+    pub fn of(counts: Counts) -> Done {
+        Done { counts, ..Done::default() }
+    }
+
     /// Notes what failed with one message of a folder.
     pub fn problem(&mut self, look: &Look, side: Side, key: &Key, error: &StoreError) {
         let mut problem = Problem::new(Some(&look.job.names.remote), Some(side), error);
@@ -193,8 +198,8 @@ struct FlagWork {
     /// The row, if there is one.
     pair: Option<PairId>,
     keys: Sides<Key>,
-    set: Sides<FlagDelta>,
-    base: Sides<Flags>,
+    set: Box<Sides<FlagDelta>>,
+    base: Box<Sides<Flags>>,
 }
 
 /// A plan's operations by kind.
@@ -252,7 +257,7 @@ fn set_flags(
     }
     let mut changes = Vec::new();
     for FlagWork { pair, keys, set, base } in std::mem::take(&mut work.flags) {
-        let mut flags = base;
+        let mut flags = *base;
         for side in Side::BOTH {
             if refused.contains(&(side, keys[side].clone())) {
                 // What was refused is tried again: both sides' flags stay as they were before the change.

@@ -217,8 +217,12 @@ mod tests {
             let add: Flags = [Flag::Deleted].into_iter().collect();
             let set = Sides::new(FlagDelta::default(), FlagDelta { add, remove: Flags::new() });
             let keys = Sides::new(Key::Uid(1), Key::Uid(1));
-            let op =
-                |n| Op::Flags { pair: PairId(n as i64), keys: keys.clone(), set: set.clone(), base: Sides::default() };
+            let op = |n| Op::Flags {
+                pair: PairId(n as i64),
+                keys: keys.clone(),
+                set: Box::new(set.clone()),
+                base: Box::default(),
+            };
             let plan = guard(Plan { ops: (0..count).map(op).collect(), held: Vec::new() }, facts);
             assert_eq!(plan.ops.len() + plan.held.iter().map(|held| held.count).sum::<usize>(), count);
             plan.ops.len()

@@ -38,6 +38,11 @@ impl Ledger {
         Ok(ledger)
     }
 
+    /// The same without the pairs: for work that leaves these alone.
+    pub fn of_copies(self) -> Ledger {
+        Ledger { edits: Sides::default(), ..self }
+    }
+
     /// The entry of a message on `side` that could not be copied at `now`. A disk that fails is no fault of the
     /// message's: when it is mended, the next run goes on.
     pub fn failed_copy(&self, side: Side, key: &Key, flags: &Flags, error: &StoreError, now: SystemTime) -> Waiting {

@@ -49,6 +49,7 @@ pub mod renames;
 mod retitle;
 pub mod rules;
 mod settle;
+mod slices;
 pub mod survey;
 pub mod trash;
 

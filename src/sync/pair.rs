@@ -14,6 +14,7 @@ use crate::mail::{
 };
 use crate::state::{Change, State, StateError};
 use crate::store::{Access, Folder, Kind, NothingKnown, Reach, Stop, Store, StoreError};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime};
 
@@ -61,6 +62,8 @@ pub struct Job {
     pub stored: Sides<Option<Cursor>>,
     /// Where each side stands now, as far as the folder lists told.
     pub seen: Sides<Option<Cursor>>,
+    /// How many messages each side has, as far as the folder lists told.
+    pub listed: Sides<Option<u64>>,
     /// Deletions on each side that the guard held when the folder was last looked at.
     pub held: Sides<Withheld>,
     /// Whether copies were begun that may not have ended.
@@ -166,7 +169,7 @@ impl Look {
     }
 
     /// Has both sides listed whole again, until a run has dealt with everything.
-    fn start_over(&mut self) {
+    pub(super) fn start_over(&mut self) {
         let (folder, cursors) = (self.job.id, &self.cursors);
         let starts = Side::BOTH.map(|side| {
             let cursor = Cursor::start(cursors[side].generation);
@@ -179,7 +182,7 @@ impl Look {
     pub fn plan(&self, account: &Account, options: &Options, doubt: &Sides<Option<Reason>>) -> Plan {
         let plan = reconcile(Input {
             touched: self.touched.values().map(|(touched, _)| touched.clone()).collect(),
-            new: self.new.clone(),
+            new: self.new.as_ref().map(Cow::from),
             bound: self.bound.clone(),
             spaces: self.spaces.clone(),
             policy: self.job.policy,

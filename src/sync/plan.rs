@@ -3,20 +3,22 @@
 use crate::mail::{FlagDelta, Flags, Key, PairId, Side, Sides};
 use std::fmt;
 
-/// One thing to be done in a folder pair.
+/// One thing to be done in a folder pair. Small, because the first sync of a folder copies all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
     /// Copy the message `key` of the other side, which has the flags `from`, to side `to`, which can hold `put` of them.
     Copy { to: Side, key: Key, from: Flags, put: Flags },
     /// Two messages that are known to be the same become a pair; nothing is copied.
-    Bind { keys: Sides<Key>, set: Sides<FlagDelta>, base: Sides<Flags> },
+    Bind { keys: Sides<Key>, set: Box<Sides<FlagDelta>>, base: Box<Sides<Flags>> },
     /// Change flags; afterwards `base` is what each side is known to have.
-    Flags { pair: PairId, keys: Sides<Key>, set: Sides<FlagDelta>, base: Sides<Flags> },
+    Flags { pair: PairId, keys: Sides<Key>, set: Box<Sides<FlagDelta>>, base: Box<Sides<Flags>> },
     /// Delete the message `key` on side `on`: it was deleted on the other one.
     Delete { on: Side, pair: PairId, key: Key },
     /// Gone on both sides.
     Forget { pair: PairId },
 }
+
+const _: () = assert!(size_of::<Op>() <= 64);
 
 /// Why something was not done.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -155,6 +155,7 @@ impl Run<'_> {
             self.add_counts(&counts);
         }
         let seen = Sides::from_fn(|side| info(side).filter(|_| missing.is_none()).and_then(|info| info.cursor.clone()));
+        let listed = Sides::from_fn(|side| info(side).and_then(|info| info.messages));
         let wires = wires.map(Option::unwrap_or_default);
         let objects = Sides::from_fn(|side| info(side).and_then(|info| info.object.clone()));
         let id = self.folder_id(keep, number, (&wires, &names, &objects), &entry)?;
@@ -174,6 +175,7 @@ impl Run<'_> {
             fates: Sides::default(),
             stored,
             seen,
+            listed,
             held,
             intents: false,
             due: false,

@@ -3,6 +3,7 @@
 use super::Policy;
 use super::plan::{Held, Op, Plan, Reason, What};
 use crate::mail::{Appeared, Flag, FlagDelta, FlagSpace, Flags, Key, PairId, Side, Sides};
+use std::borrow::Cow;
 
 /// What a side has of a message that was known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,10 +34,10 @@ pub struct Bound {
 
 /// All that matters for one folder pair.
 #[derive(Clone, Debug)]
-pub struct Input {
+pub struct Input<'a> {
     pub touched: Vec<Touched>,
     /// Messages that one side has and the baseline does not, and that were bound to nothing.
-    pub new: Sides<Vec<Appeared>>,
+    pub new: Sides<Cow<'a, [Appeared]>>,
     pub bound: Vec<Bound>,
     /// The flags that each side can hold.
     pub spaces: Sides<FlagSpace>,
@@ -47,7 +48,7 @@ pub struct Input {
 }
 
 /// Decides.
-pub fn reconcile(input: Input) -> Plan {
+pub fn reconcile(input: Input<'_>) -> Plan {
     let Input { touched, new, bound, mut spaces, policy: wanted, writable } = input;
     let both = |wanted: Sides<bool>| Sides::from_fn(|side| wanted[side] && writable[side]);
     let policy = Policy {
@@ -79,19 +80,20 @@ pub fn reconcile(input: Input) -> Plan {
         Side::BOTH.into_iter().for_each(|side| held_flags[side] += usize::from(held[side]));
         let nothing = set.local.is_empty() && set.remote.is_empty();
         if !nothing || agreed != base {
-            plan.ops.push(Op::Flags { pair, keys, set, base: agreed });
+            plan.ops.push(Op::Flags { pair, keys, set: Box::new(set), base: Box::new(agreed) });
         }
     }
     for Bound { keys, base, now } in bound {
         let base = base.unwrap_or_default();
         let Merged { set, base, held } = merge(&base, &now, &mut spaces, &policy);
         Side::BOTH.into_iter().for_each(|side| held_flags[side] += usize::from(held[side]));
-        plan.ops.push(Op::Bind { keys, set, base });
+        plan.ops.push(Op::Bind { keys, set: Box::new(set), base: Box::new(base) });
     }
     let mut held_copies = Sides::<usize>::default();
     for side in Side::BOTH {
         let to = side.other();
-        for Appeared { key, flags, .. } in &new[side] {
+        plan.ops.reserve_exact(if policy.copy[to] { new[side].len() } else { 0 });
+        for Appeared { key, flags, .. } in new[side].iter() {
             if !policy.copy[to] {
                 held_copies[to] += 1;
                 continue;

@@ -12,7 +12,7 @@ use super::select::Mark;
 use super::token::{Fetch, Response, UidSet};
 use super::wire::{Command, SET_MAX};
 use crate::mail::{Appeared, Changes, Cursor, Flags, Key};
-use crate::store::{KNOWN_PAGE, Known, NothingKnown, StoreError};
+use crate::store::{KNOWN_PAGE, Known, NothingKnown, Slice, StoreError};
 use std::collections::{HashSet, VecDeque};
 
 /// Some providers show only this many messages of a folder, the newest.
@@ -20,6 +20,46 @@ const WINDOW: u64 = 10_000;
 
 /// With fewer new messages, sizes would cost more time than they save: they only make downloads even.
 const SIZES_WORTH_A_QUESTION: usize = 200;
+
+/// How many UIDs are listed at a time, of those that messages have: where they have few of them, ranges grow by this.
+const SPARSE: u32 = 4;
+
+/// Lists some of what is new above the UID `after`, by ranges of UIDs.
+pub fn some_new(
+    folder: &mut ImapFolder<'_>,
+    after: u32,
+    known: &dyn Known,
+    most: usize,
+) -> Result<Option<Slice>, StoreError> {
+    let selected = &folder.selected;
+    let (Some(_), Some(next)) = (selected.validity, selected.uidnext.filter(|next| *next > 0)) else {
+        return Ok(None);
+    };
+    let cursor = selected.cursor();
+    let mut comparison = Comparison { last: Some(Key::Uid(after)), ..Comparison::new(known) };
+    let mut step = u32::try_from(most).unwrap_or(u32::MAX).max(1);
+    let mut reached = after;
+    while comparison.appeared.len() < most && reached < next - 1 {
+        let (first, last) = (reached + 1, reached.saturating_add(step).min(next - 1));
+        let command = Command::new("UID FETCH").text(format!(" {first}:{last} (UID FLAGS)"));
+        let mut lines: u32 = 0;
+        let result = folder.conn.run_ok(&command, &mut |response| {
+            if let Response::Fetch(Fetch { uid: Some(uid), flags: Some(names), .. }) = response
+                && (first..=last).contains(&uid)
+            {
+                lines += 1;
+                comparison.take(uid, flags_of(&names), None);
+            }
+        });
+        result.map_err(during("list"))?;
+        if lines < step / SPARSE {
+            step = step.saturating_mul(SPARSE);
+        }
+        reached = last;
+    }
+    let appeared = comparison.appeared()?;
+    Ok(Some(Slice { appeared, cursor, reached: (reached < next - 1).then_some(Key::Uid(reached)) }))
+}
 
 /// Says what changed since `since`, compared with what is known.
 pub fn look(folder: &mut ImapFolder<'_>, since: Option<&Cursor>, known: &dyn Known) -> Result<Changes, StoreError> {
@@ -334,19 +374,34 @@ impl<'a> Comparison<'a> {
         }
     }
 
+    /// What is new among that which was listed.
+    fn appeared(mut self) -> Result<Vec<Appeared>, StoreError> {
+        self.attend_late()?;
+        keep_last(&mut self.appeared, |appeared| &appeared.key);
+        Ok(self.appeared)
+    }
+
     /// Ends the listing; says which UIDs were listed. A message that was listed twice counts once; its last flags stand.
     fn settle(&mut self) -> Result<UidSet, StoreError> {
         if self.pass_to(u32::MAX)?.is_some() {
             self.missing.push(u32::MAX);
         }
+        let again: UidSet = self.late.iter().map(|(uid, ..)| *uid).collect();
+        self.missing.retain(|uid| !again.contains(*uid));
+        self.attend_late()?;
+        keep_last(&mut self.appeared, |appeared| &appeared.key);
+        keep_last(&mut self.reflagged, |(key, _)| key);
+        let listed = std::mem::take(&mut self.listed);
+        Ok(UidSet::from_ranges(listed.ranges().iter().chain(again.ranges()).copied()))
+    }
+
+    /// Compares what did not come in order.
+    fn attend_late(&mut self) -> Result<(), StoreError> {
         if let Some(error) = self.failure.take() {
             return Err(error);
         }
-        let late = std::mem::take(&mut self.late);
-        let again: UidSet = late.iter().map(|(uid, ..)| *uid).collect();
-        self.missing.retain(|uid| !again.contains(*uid));
         let mut told = HashSet::new();
-        for (uid, flags, size) in late {
+        for (uid, flags, size) in std::mem::take(&mut self.late) {
             let key = Key::Uid(uid);
             // A second line for a message may take back what the first one said.
             let second = !told.insert(uid) || self.listed.contains(uid);
@@ -356,10 +411,7 @@ impl<'a> Comparison<'a> {
                 None => self.appeared.push(Appeared { key, flags, size }),
             }
         }
-        keep_last(&mut self.appeared, |appeared| &appeared.key);
-        keep_last(&mut self.reflagged, |(key, _)| key);
-        let listed = std::mem::take(&mut self.listed);
-        Ok(UidSet::from_ranges(listed.ranges().iter().chain(again.ranges()).copied()))
+        Ok(())
     }
 }
 

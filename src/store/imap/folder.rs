@@ -12,7 +12,7 @@ use super::wire::{Command, SET_MAX};
 use crate::mail::{Changes, Cursor, FlagDelta, FlagSpace, Identity, Key};
 use crate::store::draft::{Meter, draft_error, message_id};
 use crate::store::{
-    Access, Depth, Draft, Drafter, Fetched, Folder, Identified, Kind, Known, Mark, Outgoing, Reach, Receive,
+    Access, Depth, Draft, Drafter, Fetched, Folder, Identified, Kind, Known, Mark, Outgoing, Reach, Receive, Slice,
     StoreError, sys,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -176,6 +176,10 @@ impl Folder for ImapFolder<'_> {
         }
         self.touched = true;
         changes::look(self, since, known)
+    }
+
+    fn some_new(&mut self, after: Option<&Key>, known: &dyn Known, most: usize) -> Result<Option<Slice>, StoreError> {
+        changes::some_new(self, after.and_then(Key::uid).unwrap_or(0), known, most)
     }
 
     fn disowns(&mut self, cursor: &Cursor) -> bool {

@@ -16,6 +16,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const SECOND: i128 = 1_000_000_000;
@@ -123,16 +124,32 @@ pub(super) fn read(dir: &Path, mut take: impl FnMut(Sub, &[u8], u64, bool)) -> R
 pub(super) struct Names {
     /// Of each file: the length of its name, its directory and kind, its inode, its name.
     bytes: Vec<u8>,
+    /// How much of what may be held is taken by this.
+    taken: usize,
     overflowed: bool,
 }
 
-/// As much of it is held.
+/// As much is held by all readings together, and taken in pieces of this size.
 const NAMES_MAX: usize = 24 << 20;
+const NAMES_PIECE: usize = 128 << 10;
+static NAMES_HELD: AtomicUsize = AtomicUsize::new(0);
+
+impl Drop for Names {
+    fn drop(&mut self) {
+        NAMES_HELD.fetch_sub(self.taken, Ordering::Relaxed);
+    }
+}
 
 impl Names {
     pub(super) fn push(&mut self, sub: Sub, file: &[u8], inode: u64, plain: bool) {
-        let size = file.len() + 11;
-        self.overflowed |= self.bytes.len() + size > NAMES_MAX;
+        if self.overflowed {
+            return;
+        }
+        if self.bytes.len() + file.len() + 11 > self.taken {
+            self.overflowed = NAMES_HELD.fetch_add(NAMES_PIECE, Ordering::Relaxed) + NAMES_PIECE > NAMES_MAX;
+            self.taken += NAMES_PIECE;
+            self.bytes.reserve_exact(NAMES_PIECE);
+        }
         // No name is longer than 255 bytes on any file system that we know of.
         let Some(length) = u16::try_from(file.len()).ok().filter(|_| !self.overflowed) else {
             (self.bytes, self.overflowed) = (Vec::new(), true);
