@@ -181,6 +181,8 @@ impl State {
         let failed = |err: rusqlite::Error| StateError::sqlite(action(), err);
         settings(&connection).map_err(failed)?;
         connection.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;").map_err(failed)?;
+        // Half of what SQLite takes by itself: what a commit works on is far less, and the system keeps the rest.
+        connection.execute_batch("PRAGMA cache_size=-1000;").map_err(failed)?;
         let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
         match version {
             0 => committing(|| create(&connection).map_err(failed))?,
@@ -302,8 +304,7 @@ impl State {
 /// How every connection to a state is set up.
 fn settings(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::from_secs(10))?;
-    // Half of what SQLite takes by itself: what a commit works on is far less, and the system keeps the rest.
-    connection.execute_batch("PRAGMA foreign_keys=ON; PRAGMA cache_size=-1000;")?;
+    connection.execute_batch("PRAGMA foreign_keys=ON;")?;
     // Else every statement that names an indexed column is compiled anew for each value: it asks for one message.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
