@@ -9,6 +9,7 @@
 //!   `run:COMMAND`, which runs a shell command and goes on. Several are separated by `;`, and the first that strikes counts.
 //! - `MAILSYNC_FAULT_LOG=FILE`: the name of every point that is passed is appended to the file, a line each.
 //! - `MAILSYNC_PATIENCE=MILLISECONDS`: replaces [`patience`].
+//! - Other numbers, as [`number`] names them.
 
 use rustix::io::Errno;
 use std::env;
@@ -41,6 +42,12 @@ pub fn write_all(name: &'static str, to: &mut impl Write, bytes: &[u8]) -> io::R
 pub fn patience(usual: Duration) -> Duration {
     let told = if cfg!(debug_assertions) { env::var("MAILSYNC_PATIENCE").ok() } else { None };
     told.map_or(usual, |text| Duration::from_millis(text.parse().expect("MAILSYNC_PATIENCE is a number")))
+}
+
+/// A number: what is usual, unless the environment of a debug build says otherwise by this name.
+pub fn number(name: &str, usual: u64) -> u64 {
+    let told = if cfg!(debug_assertions) { env::var(name).ok() } else { None };
+    told.map_or(usual, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
 /// What the environment asks for.

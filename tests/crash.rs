@@ -65,6 +65,22 @@ const SCENARIOS: &[Scenario] = &[
         after: MAIL,
     },
     Scenario {
+        name: "first sync in slices, all on the server",
+        settings: usual,
+        before: Sides { local: NOTHING, remote: &["INBOX: a b:S c d1 d2:F e f", "Lists/x: x1:F x2 x3"] },
+        synced: false,
+        changes: |_| {},
+        after: &["INBOX: a b:S c d1 d2:F e f", "Lists/x: x1:F x2 x3"],
+    },
+    Scenario {
+        name: "first sync in slices, no UIDPLUS, all here",
+        settings: plain,
+        before: Sides { local: &["INBOX: a b:S c d1 d2:F", "Lists/x: x1"], remote: NOTHING },
+        synced: false,
+        changes: |_| {},
+        after: &["INBOX: a b:S c d1 d2:F", "Lists/x: x1"],
+    },
+    Scenario {
         name: "first sync, all here",
         settings: usual,
         before: Sides { local: MAIL, remote: NOTHING },
@@ -237,6 +253,9 @@ impl Scenario {
     fn bench(&self, swapped: bool) -> Bench {
         let settings = (self.settings)();
         let mut bench = Bench::new(settings.local, settings.remote);
+        if self.name.contains("slices") {
+            bench.at_once = 2;
+        }
         fill(&bench.worlds.local, self.before.local);
         fill(&bench.worlds.remote, self.before.remote);
         if self.synced {

@@ -7,14 +7,14 @@ use super::log::Log;
 use super::signals::Asking;
 use super::stores;
 use crate::config::{self, Config, ConfigError, Located, Problem, nearest};
-use crate::fault::patience;
+use crate::fault::{self, patience};
 use crate::mail::{FolderName, Login, Side, Sides};
 use crate::net::Stop;
 use crate::secret::{self, SecretError};
 use crate::store::maildir::Bin;
 use crate::store::{Kind, Opener, Reach, StoreError};
 use crate::sync::rules::{Filter, Pattern, Rename, Rules};
-use crate::sync::{Account, Disposal, Limits, Policy};
+use crate::sync::{AT_ONCE, Account, Disposal, Limits, Policy};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -98,6 +98,7 @@ impl<'a> Setup<'a> {
             disposal: disposal(account),
             limits: Limits { whole_folder: account.guard.max_delete_folder, messages: account.guard.max_delete },
             connections: account.servers().map(|server| server.connections).min().unwrap_or(1),
+            at_once: fault::number("MAILSYNC_AT_ONCE", AT_ONCE),
             state,
             patience: patience(PATIENCE),
             state_log: self.log.sink(Topic::State, &account.name),

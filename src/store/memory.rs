@@ -11,7 +11,7 @@ pub use world::{Action, Fault, Hook, Keys, MemorySettings, Seen, Snapshot, Step,
 
 use super::{
     Access, Claim, Depth, Draft, Drafter, Fetched, Folder, FolderInfo, Identified, Kind, Known, Mark, Opener, Outgoing,
-    Reach, Receive, Store, StoreError, StoreFacts,
+    Reach, Receive, Slice, Store, StoreError, StoreFacts,
 };
 use crate::mail::{Appeared, Changes, Cursor, FlagDelta, FlagSpace, FolderName, Identity, Key};
 use room::{Message, Room, missing, refused};
@@ -238,6 +238,24 @@ impl MemoryFolder<'_> {
 }
 
 impl Folder for MemoryFolder<'_> {
+    fn some_new(&mut self, after: Option<&Key>, known: &dyn Known, most: usize) -> Result<Option<Slice>, StoreError> {
+        self.step(Action::Changes, None, |room, settings| {
+            let cursor = room.cursor(settings);
+            let mut slice = Slice { appeared: Vec::new(), cursor, reached: None };
+            for (key, message) in room.messages.iter().filter(|(key, _)| after.is_none_or(|after| *key > after)) {
+                if slice.appeared.len() >= most {
+                    slice.reached = slice.appeared.last().map(|appeared: &Appeared| appeared.key.clone());
+                    break;
+                }
+                if known.get(key)?.is_none() {
+                    let (flags, size) = (message.flags.clone(), message.identity.size);
+                    slice.appeared.push(Appeared { key: key.clone(), flags, size });
+                }
+            }
+            Ok(Some(slice))
+        })
+    }
+
     fn changes(&mut self, since: Option<&Cursor>, known: &dyn Known) -> Result<Changes, StoreError> {
         self.step(Action::Changes, None, |room, settings| {
             let cursor = room.cursor(settings);

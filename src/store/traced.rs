@@ -1,8 +1,8 @@
 //! A store that tells what it is asked to do and what came of it: for troubleshooting. Wraps any other.
 
 use super::{
-    Access, Claim, Depth, Drafter, Folder, FolderInfo, Identified, Known, Lock, Mark, Opener, Outgoing, Receive, Store,
-    StoreError, StoreFacts,
+    Access, Claim, Depth, Drafter, Folder, FolderInfo, Identified, Known, Lock, Mark, Opener, Outgoing, Receive, Slice,
+    Store, StoreError, StoreFacts,
 };
 use crate::mail::{Changes, Cursor, FlagDelta, FlagSpace, FolderName, Key};
 use std::sync::Arc;
@@ -219,6 +219,19 @@ impl Folder for TracedFolder<'_> {
             )
         };
         self.said(|| format!("changes since {from}"), result, show)
+    }
+
+    fn some_new(&mut self, after: Option<&Key>, known: &dyn Known, most: usize) -> Result<Option<Slice>, StoreError> {
+        let result = self.inner.some_new(after, known, most);
+        let from = after.map_or("the beginning".to_owned(), Key::to_string);
+        let show = |slice: &Option<Slice>| match slice {
+            None => "not in slices".to_owned(),
+            Some(slice) => {
+                let end = slice.reached.as_ref().map_or("the end".to_owned(), Key::to_string);
+                format!("{} appeared up to {end}", slice.appeared.len())
+            }
+        };
+        self.said(|| format!("some that is new after {from}"), result, show)
     }
 
     fn disowns(&mut self, cursor: &Cursor) -> bool {

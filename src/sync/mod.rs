@@ -63,6 +63,7 @@ use std::time::Duration;
 
 pub use account::sync_with;
 pub use event::{Counts, Event, Observer, Outcome, Problem, Report};
+pub use slices::AT_ONCE;
 pub use trash::Disposal;
 
 /// One account, ready to be synced.
@@ -79,6 +80,9 @@ pub struct Account {
     pub limits: Limits,
     /// Connections to each side at most; 1 or more.
     pub connections: usize,
+    /// As many new messages of folders that were never dealt with are looked at together; the rest is copied beforehand,
+    /// so many at a time. Memory grows with it, and with nothing else.
+    pub at_once: u64,
     /// The account's state: a file that may not be there yet.
     pub state: PathBuf,
     /// How long a server may still be busy with what a broken connection sent: before that time is over, no message

@@ -17,9 +17,9 @@ use crate::store::{Kind, Reach, Slice};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::Ordering;
 
-/// As many new messages of folders that were never dealt with are looked at together.
-const AT_ONCE: u64 = 10_000;
-/// No slice is smaller, however many folders are large.
+/// What [`Account::at_once`](super::Account::at_once) is in the program.
+pub const AT_ONCE: u64 = 10_000;
+/// No slice is smaller than this or that, however many folders are large.
 const LEAST: u64 = 1000;
 
 /// A folder pair of which much is new on side `from`.
@@ -41,7 +41,8 @@ impl Run<'_> {
         }
         self.begin_turn(pool)?;
         let new: u64 = large.iter().map(|large| large.new).sum();
-        let most = (AT_ONCE / large.len() as u64).max(LEAST) as usize;
+        let at_once = self.account.at_once;
+        let most = (at_once / large.len() as u64).max(LEAST.min(at_once)).max(1) as usize;
         let worth = (usize::try_from(new).unwrap_or(usize::MAX), WORTH_A_CONNECTION);
         let results = pool.run(&large, worth, self.stop, |large, stores, attempt| match attempt {
             0 => self.copy_large(large, most, stores),
@@ -84,7 +85,7 @@ impl Run<'_> {
         let mut together = 0;
         all.retain(|large| {
             together += large.new;
-            together > AT_ONCE
+            together > self.account.at_once
         });
         Ok(all)
     }

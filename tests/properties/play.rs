@@ -7,7 +7,7 @@ use super::support::world::{QuickBench, Ran, fill, show};
 use mailsync::mail::FlagSpace;
 use mailsync::store::Stop;
 use mailsync::store::memory::World;
-use mailsync::sync::{Options, Outcome, Policy};
+use mailsync::sync::{AT_ONCE, Options, Outcome, Policy};
 use rusqlite::{Connection, MAIN_DB};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
@@ -26,7 +26,10 @@ pub struct Play {
 impl Play {
     pub fn new(natures: Sides<Nature>, way: Way) -> Play {
         let settings = natures.as_ref().map(Nature::settings);
+        // Half of the plays know only first syncs in slices.
+        let at_once = if settings.remote.condstore == settings.local.condstore { 2 } else { AT_ONCE };
         let mut bench = QuickBench::new(settings.local, settings.remote);
+        bench.at_once = at_once;
         bench.policy = way.policy();
         for (_, world) in bench.worlds.iter() {
             fill(world, &ANCHORS);

@@ -9,7 +9,9 @@ use mailsync::state::State;
 use mailsync::store::Stop;
 use mailsync::store::memory::{MemorySettings, World};
 use mailsync::sync::rules::Rules;
-use mailsync::sync::{Account, Counts, Disposal, Event, Limits, Options, Outcome, Policy, Report, run, sync_with};
+use mailsync::sync::{
+    AT_ONCE, Account, Counts, Disposal, Event, Limits, Options, Outcome, Policy, Report, run, sync_with,
+};
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
@@ -132,6 +134,7 @@ pub struct Bench {
     pub disposal: Sides<Disposal>,
     pub limits: Limits,
     pub connections: usize,
+    pub at_once: u64,
     pub stop: Stop,
     dir: TempDir,
 }
@@ -232,6 +235,7 @@ impl Bench {
             disposal: Sides::default(),
             limits: Limits::default(),
             connections: 1,
+            at_once: AT_ONCE,
             stop: Stop::new(),
             dir: scratch(),
         }
@@ -262,6 +266,7 @@ impl Bench {
             disposal: self.disposal.clone(),
             limits: self.limits,
             connections: self.connections,
+            at_once: self.at_once,
             state: self.state(),
             patience: std::time::Duration::ZERO,
             state_log: None,

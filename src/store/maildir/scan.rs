@@ -130,7 +130,7 @@ pub(super) struct Names {
 }
 
 /// As much is held by all readings together, and taken in pieces of this size.
-const NAMES_MAX: usize = 24 << 20;
+const NAMES_MAX: usize = 12 << 20;
 const NAMES_PIECE: usize = 128 << 10;
 static NAMES_HELD: AtomicUsize = AtomicUsize::new(0);
 
