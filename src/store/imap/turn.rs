@@ -4,6 +4,10 @@
 //! announced, as soon as the one before is written whole; the answers are read in the same order, each by its own user.
 //! So many folders cost hardly more round trips than one, and nobody ever reads what is not his.
 //!
+//! Answers come in that order because a server must not touch a selected mailbox before it is done with what was sent
+//! before. What concerns none (LIST, STATUS) may overtake, and has the line for itself; but for APPEND, which no server
+//! is known to carry out beside others.
+//!
 //! A flight that needs a mailbox selected brings its SELECT along, for the case that another user's flight came in
 //! between. What it finds is checked before any answer is believed. Flags may be set in the same flight: where the server
 //! has UNSELECT, they can't be set in another mailbox. What removes messages goes only for those that were marked in a
