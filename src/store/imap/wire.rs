@@ -87,7 +87,7 @@ impl Command {
     }
 
     /// How long it is, in bytes, without what frames a literal.
-    fn size(&self) -> usize {
+    pub fn size(&self) -> usize {
         self.parts.iter().map(|(Part::Text(part) | Part::Literal(part))| part.len()).sum()
     }
 
