@@ -76,6 +76,19 @@ fn a_full_mailbox_is_asked_once() {
 }
 
 #[test]
+fn a_mailbox_that_is_gone_is_asked_once_and_no_message_is_to_blame() {
+    for (capabilities, command) in
+        [("", "C: T APPEND *{1}\n"), ("MULTIAPPEND LITERAL+", "C: T APPEND *{1+}\nB: a\nC: *{1+}\nB: b\nC:\n")]
+    {
+        let steps = format!("{command}S: T NO [TRYCREATE] no such mailbox\nEOF");
+        for told in append(capabilities, &steps, &[b"a", b"b"]) {
+            let error = told.expect_err("refused");
+            assert_eq!((error.kind, error.reach), (Kind::Missing, Reach::Folder));
+        }
+    }
+}
+
+#[test]
 fn a_mailbox_without_room_for_a_group_may_have_some_for_a_message() {
     let steps = "C: T APPEND \"INBOX\" * {1+}
         B: a
