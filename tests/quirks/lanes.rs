@@ -3,7 +3,7 @@
 use crate::harness::*;
 use crate::support::Script;
 use mailsync::mail::{Flag, FlagDelta, Flags, Key};
-use mailsync::store::{Access, Store};
+use mailsync::store::{Access, Kind, Store};
 use std::thread;
 use std::time::Duration;
 
@@ -18,6 +18,11 @@ fn wait_for(script: &Script, text: &str) {
     panic!("{text:?} was never said:\n{}", script.transcript());
 }
 
+/// What the first of several users asks of a server without NAMESPACE.
+fn delimiter() -> String {
+    "C: m1 LIST \"\" \"\"\nS: * LIST (\\Noselect) \"/\" \"\"\nS: m1 OK done\n".to_owned()
+}
+
 fn seen() -> FlagDelta {
     FlagDelta { add: Flags::from_iter([Flag::Seen]), remove: Flags::new() }
 }
@@ -26,10 +31,7 @@ fn seen() -> FlagDelta {
 fn a_list_waits_for_what_it_could_overtake_and_is_not_overtaken() {
     let script = play(
         "",
-        &("C: T LIST \"\" \"\"
-           S: * LIST (\\Noselect) \"/\" \"\"
-           S: T OK done\n"
-            .to_owned()
+        &(delimiter()
             + &select(2, "")
             + "C: T UID STORE 1 +FLAGS.SILENT (\\Seen)
                QUIET 500
@@ -57,6 +59,46 @@ fn a_list_waits_for_what_it_could_overtake_and_is_not_overtaken() {
         scope.spawn(|| assert_eq!(two.list().expect("listed").len(), 1));
         wait_for(&script, "LSUB");
         three.open(b"other", Access::Read, None).map(drop).expect("opened");
+    });
+    script.finish();
+}
+
+#[test]
+fn marks_that_met_another_mailbox_are_taken_off_again() {
+    let made_anew = "S: * 2 EXISTS
+        S: * OK [UIDVALIDITY 9] another one
+        S: T OK [READ-WRITE] done\n";
+    let script = play(
+        "UNSELECT",
+        &(delimiter()
+            + &select(2, "")
+            + "C: m3 UID SEARCH DELETED
+               C: m4 EXAMINE \"other\"
+               S: * SEARCH
+               S: m3 OK done
+               S: * 0 EXISTS
+               S: * OK [UIDVALIDITY 8] ok
+               S: m4 OK done
+               C: T UNSELECT
+               S: T OK done
+               C: T SELECT \"INBOX\"\n"
+            + made_anew
+            + "C: T UID STORE 2 +FLAGS.SILENT (\\Deleted)
+               S: T OK done
+               C: T SELECT \"INBOX\"\n"
+            + made_anew
+            + "C: T UID STORE 2 -FLAGS.SILENT (\\Deleted)
+               S: T OK done"),
+    );
+    let mut one = connect(&script);
+    let mut two = one.another().expect("another user");
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let error = inbox(&mut one).remove(&[Key::Uid(2)]).expect_err("it is another mailbox");
+            assert_eq!(error.kind, Kind::Reset, "{error}");
+        });
+        wait_for(&script, "UID SEARCH");
+        two.open(b"other", Access::Read, None).map(drop).expect("opened");
     });
     script.finish();
 }
