@@ -2,6 +2,8 @@
 
 #[path = "quirks/harness.rs"]
 mod harness;
+#[path = "quirks/lanes.rs"]
+mod lanes;
 #[path = "quirks/login.rs"]
 mod login;
 #[path = "quirks/mailboxes.rs"]

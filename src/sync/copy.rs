@@ -293,9 +293,13 @@ impl<'a> Storing<'a> {
     /// Stores batches until no more come.
     fn store_all(mut self, batches: &mpsc::Receiver<Batch>) -> Ended {
         let mut result = Ok(());
-        while let (Ok(()), Ok(batch)) = (&result, batches.recv()) {
+        while result.is_ok()
+            && let Ok(batch) = batches.recv()
+        {
             result = self.store(batch);
-            while let (Ok(()), Ok(next)) = (&result, batches.try_recv()) {
+            while result.is_ok()
+                && let Ok(next) = batches.try_recv()
+            {
                 result = self.store(next);
             }
             // What was stored is confirmed, whatever became of the rest.

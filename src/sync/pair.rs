@@ -22,7 +22,7 @@ use std::time::{Duration, SystemTime};
 pub type Stores = Sides<Box<dyn Store>>;
 
 /// A failure, and the side that failed; none where it was the state.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Failure {
     pub side: Option<Side>,
     pub error: StoreError,

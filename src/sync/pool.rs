@@ -20,13 +20,21 @@ pub struct Pool<'a> {
     idle: Mutex<Vec<Stores>>,
     /// How many connections were made, but for those that broke. Held while another one is being made.
     made: Mutex<usize>,
+    /// Why no more can be made: whoever needs one is told at once, and need not wait for the server in turn.
+    lost: Mutex<Option<Failure>>,
     /// Why there are fewer connections than there could be.
     refused: Mutex<Option<Failure>>,
 }
 
 impl<'a> Pool<'a> {
     pub fn new(account: &'a Account) -> Self {
-        Pool { account, idle: Mutex::default(), made: Mutex::default(), refused: Mutex::default() }
+        Pool {
+            account,
+            idle: Mutex::default(),
+            made: Mutex::default(),
+            lost: Mutex::default(),
+            refused: Mutex::default(),
+        }
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Stores>> {
@@ -53,7 +61,14 @@ impl<'a> Pool<'a> {
         if let Some(stores) = self.pop() {
             return Ok(stores);
         }
-        let mut stores = self.open()?;
+        let mut lost = self.lost.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(failure) = &*lost {
+            return Err(failure.clone());
+        }
+        let mut stores = self.open().inspect_err(|failure| {
+            *lost = Some(failure.clone()).filter(|failure| failure.error.reach >= Reach::Account);
+        })?;
+        drop(lost);
         *made += 1;
         if *made > 1 {
             // Those whose connection broke as well wait for this one.
@@ -196,5 +211,71 @@ impl<'a> Pool<'a> {
                 result => return result,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::memory::{MemoryOpener, MemorySettings, World};
+    use crate::store::{Kind, Opener, Store, StoreError};
+    use crate::sync::rules::Rules;
+    use crate::sync::{Limits, Policy};
+    use std::sync::{Arc, Barrier};
+    use std::time::Duration;
+
+    /// A server that goes away.
+    struct Server {
+        inner: MemoryOpener,
+        /// How often somebody tried in vain; none yet while it is there.
+        refused: Arc<Mutex<Option<usize>>>,
+    }
+
+    impl Opener for Server {
+        fn open(&self) -> Result<Box<dyn Store>, StoreError> {
+            match &mut *self.refused.lock().expect("no panic") {
+                None => self.inner.open(),
+                Some(count) => {
+                    *count += 1;
+                    Err(StoreError::new(Reach::Account, Kind::Network, "connect", "nobody there"))
+                }
+            }
+        }
+
+        fn place(&self) -> String {
+            self.inner.place()
+        }
+    }
+
+    #[test]
+    fn a_server_that_went_away_is_asked_once_whoever_needs_it() {
+        const USERS: usize = 8;
+        let refused = Arc::new(Mutex::new(None));
+        let remote =
+            Server { inner: MemoryOpener::new(World::new(MemorySettings::maildir())), refused: refused.clone() };
+        let account = Account {
+            name: "main".into(),
+            stores: Sides::new(Box::new(MemoryOpener::new(World::new(MemorySettings::maildir()))), Box::new(remote)),
+            rules: Rules::default(),
+            policy: Policy::default(),
+            delete_folders: false,
+            disposal: Sides::default(),
+            limits: Limits::default(),
+            connections: USERS,
+            state: "unused".into(),
+            patience: Duration::ZERO,
+            state_log: None,
+        };
+        let pool = Pool::new(&account);
+        pool.take().map(|stores| pool.give(stores)).expect("connects");
+        let all = Barrier::new(USERS);
+        let results: Vec<_> = pool.run(&[(); USERS], (USERS, 1), &Stop::new(), |(), _, _| -> Result<(), Failure> {
+            all.wait();
+            refused.lock().expect("no panic").get_or_insert(0);
+            Err(Failure::on(Side::Remote)(StoreError::new(Reach::Connection, Kind::Network, "fetch", "cut off")))
+        });
+        assert_eq!(*refused.lock().expect("no panic"), Some(1));
+        let causes = |result| matches!(result, Some(Err(Failure { error, .. })) if error.cause == "nobody there");
+        assert!(results.into_iter().all(causes));
     }
 }

@@ -76,6 +76,19 @@ fn a_full_mailbox_is_asked_once() {
 }
 
 #[test]
+fn a_mailbox_that_is_gone_is_asked_once_and_no_message_is_to_blame() {
+    for (capabilities, command) in
+        [("", "C: T APPEND *{1}\n"), ("MULTIAPPEND LITERAL+", "C: T APPEND *{1+}\nB: a\nC: *{1+}\nB: b\nC:\n")]
+    {
+        let steps = format!("{command}S: T NO [TRYCREATE] no such mailbox\nEOF");
+        for told in append(capabilities, &steps, &[b"a", b"b"]) {
+            let error = told.expect_err("refused");
+            assert_eq!((error.kind, error.reach), (Kind::Missing, Reach::Folder));
+        }
+    }
+}
+
+#[test]
 fn a_mailbox_without_room_for_a_group_may_have_some_for_a_message() {
     let steps = "C: T APPEND \"INBOX\" * {1+}
         B: a
@@ -209,12 +222,31 @@ fn an_expunge_without_uidplus_guards_what_others_marked() {
         S: T OK done
         C: T UID STORE 2:3 +FLAGS.SILENT (\\Deleted)
         S: T OK done
+        C: T UID SEARCH DELETED
+        S: * SEARCH 2
+        S: T OK done
         C: T EXPUNGE
         S: * 2 EXPUNGE
         S: T OK done
         C: T UID STORE 9 +FLAGS.SILENT (\\Deleted)
         S: T OK done";
     assert!(remove("", steps, &[2, 3]).expect("removed").is_empty());
+}
+
+#[test]
+fn nothing_is_expunged_while_others_mark_messages() {
+    let steps = "C: T UID SEARCH DELETED
+        S: * SEARCH
+        S: T OK done
+        C: T UID STORE 2 +FLAGS.SILENT (\\Deleted)
+        S: T OK done
+        C: T UID SEARCH DELETED
+        S: * SEARCH 2 9
+        S: T OK done";
+    match &remove("", steps, &[2]).expect("answered")[..] {
+        [(Key::Uid(2), error)] => assert_eq!((error.kind, error.reach), (Kind::Later, Reach::Message)),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -227,6 +259,9 @@ fn uid_expunge_that_is_refused_falls_back_to_the_guarded_way() {
         C: T UID SEARCH DELETED
         S: T OK nothing found
         C: T UID STORE 2 +FLAGS.SILENT (\\Deleted)
+        S: T OK done
+        C: T UID SEARCH DELETED
+        S: * SEARCH 2
         S: T OK done
         C: T EXPUNGE
         S: T OK done";
@@ -244,6 +279,9 @@ fn marks_that_could_not_be_put_back_are_put_back_by_the_next_connection() {
            C: T UID STORE 9 -FLAGS.SILENT (\\Deleted)
            S: T OK done
            C: T UID STORE 2 +FLAGS.SILENT (\\Deleted)
+           S: T OK done
+           C: T UID SEARCH DELETED
+           S: * SEARCH 2
            S: T OK done
            C: T EXPUNGE
            DROP";
@@ -265,6 +303,9 @@ fn a_failed_expunge_puts_the_marks_back_at_once() {
         C: T UID STORE 9 -FLAGS.SILENT (\\Deleted)
         S: T OK done
         C: T UID STORE 2 +FLAGS.SILENT (\\Deleted)
+        S: T OK done
+        C: T UID SEARCH DELETED
+        S: * SEARCH 2
         S: T OK done
         C: T EXPUNGE
         S: T NO not now
@@ -334,6 +375,9 @@ fn a_copy_whose_source_can_not_be_expunged_leaves_the_folder_to_the_next_run() {
         S: * SEARCH
         S: T OK done
         C: T UID STORE 2 +FLAGS.SILENT (\\Deleted)
+        S: T OK done
+        C: T UID SEARCH DELETED
+        S: * SEARCH 2
         S: T OK done
         C: T EXPUNGE
         S: T NO not today";

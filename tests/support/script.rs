@@ -8,6 +8,7 @@
 //! B: *                        reads the literal that the last line announced; no newline in the pattern
 //! R: * 1 FETCH (\r\n          sends the bytes as they are, after \r \n \t \0 \\ and \xNN
 //! PAUSE 100                   waits so many milliseconds
+//! QUIET 100                   expects that the client says nothing for so many milliseconds
 //! HANG                        says nothing until the client goes
 //! EOF                         expects the client to go
 //! DROP                        closes the connection
@@ -18,6 +19,9 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+/// How long a client may say nothing.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A playing server.
 pub struct Script {
@@ -87,7 +91,7 @@ fn accept(listener: &TcpListener) -> Option<TcpStream> {
     for _ in 0..3000 {
         if let Ok((stream, _)) = listener.accept() {
             stream.set_nonblocking(false).expect("block again");
-            stream.set_read_timeout(Some(Duration::from_secs(30))).expect("set a timeout");
+            stream.set_read_timeout(Some(PATIENCE)).expect("set a timeout");
             return Some(stream);
         }
         thread::sleep(Duration::from_millis(10));
@@ -139,6 +143,16 @@ impl Player {
             "PAUSE" => {
                 thread::sleep(Duration::from_millis(rest.parse().map_err(|_| "PAUSE takes milliseconds")?));
                 Ok(())
+            }
+            "QUIET" => {
+                let time = Duration::from_millis(rest.parse().map_err(|_| "QUIET takes milliseconds")?);
+                self.stream.get_ref().set_read_timeout(Some(time)).map_err(|err| err.to_string())?;
+                let heard = self.stream.fill_buf().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+                self.stream.get_ref().set_read_timeout(Some(PATIENCE)).map_err(|err| err.to_string())?;
+                match heard {
+                    Ok(text) => Err(format!("the client said {text:?}")),
+                    Err(_) => Ok(()),
+                }
             }
             "HANG" | "EOF" => match self.stream.read(&mut [0; 1]) {
                 Ok(0) => Ok(()),

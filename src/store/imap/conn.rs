@@ -12,7 +12,7 @@ use super::select::{Learned, Selected};
 use super::session::{Done, Session};
 use super::token::{Response, Status, StatusKind};
 use super::turn::{Flight, Lane, Sent, Turn, Turns};
-use super::wire::{Command, Tag, WINDOW, Wire, can_wait_its_turn, changes_something, may, window};
+use super::wire::{Command, Tag, WINDOW, Wire, can_wait_its_turn, changes_something, may, may_overtake, window};
 use crate::net::Stop;
 use crate::store::{Reach, StoreError};
 use std::collections::HashMap;
@@ -176,8 +176,14 @@ impl Conn {
 
     /// The line once the answers to these commands are next to be read. They are sent as soon as can be: behind what
     /// others send, and before what others read. With `whole` nothing more is sent in this turn, and others may send what
-    /// comes next. Only so many were sent as tags are given; the caller sends the rest.
+    /// comes next. Only so many were sent as tags are given; the caller sends the rest. What concerns no selected mailbox
+    /// is sent once all before it is answered.
     pub fn ahead(&mut self, commands: &[Command], whole: bool) -> Result<(Wire<'_>, Vec<Tag>), ImapError> {
+        if commands.iter().any(|command| may_overtake(command.name)) {
+            let (mut wire, ..) = self.take(self.exclusive())?;
+            wire.stay_alone();
+            return Ok((wire, Vec::new()));
+        }
         let literals = self.caps.literals();
         let select = self.open.as_ref().map(|open| open.select.clone());
         let flows = commands.iter().chain(&select).all(|command| command.flows(literals));

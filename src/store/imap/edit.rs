@@ -145,10 +145,7 @@ pub fn remove(
     }
     let mut refused;
     if conn.caps().has("UIDPLUS") {
-        refused = match mark_deleted(conn, uids) {
-            Err(error) if error.kind == Kind::Reset => return Err(unmark(conn, uids, mailbox, error)),
-            marked => marked?,
-        };
+        refused = mark_deleted(conn, uids, mailbox)?;
         let ours = without(uids, &refused);
         if uid_expunge(conn, &ours)? {
             return Ok(answer(refused));
@@ -165,11 +162,10 @@ pub fn remove(
             return Ok(uids.iter().map(|uid| (Key::Uid(uid), again(&error))).collect());
         }
     }
-    refused = mark_deleted(conn, uids)?;
-    let expunged = conn.run(&Command::new("EXPUNGE"), &mut |_| {}).map_err(during("expunge"))?;
+    refused = mark_deleted(conn, uids, mailbox)?;
+    let expunged = expunge(conn, uids).map_err(during("expunge"))?;
     guarded.restore(conn, mailbox, validity)?;
-    if let Err(error) = ImapError::check("EXPUNGE", expunged) {
-        let error = error.into_store(Reach::Message, "expunge");
+    if let Err(error) = expunged {
         refused.extend(without(uids, &refused).iter().map(|uid| (uid, again(&error))).collect::<Vec<_>>());
     }
     Ok(answer(refused))
@@ -192,8 +188,27 @@ fn without(uids: &UidSet, refused: &HashMap<u32, StoreError>) -> UidSet {
     uids.iter().filter(|uid| !refused.contains_key(uid)).collect()
 }
 
-fn mark_deleted(conn: &mut Conn, uids: &UidSet) -> Result<HashMap<u32, StoreError>, StoreError> {
-    run(conn, vec![Change { set: uids.clone(), what: ADD_DELETED.to_owned() }], "expunge")
+fn mark_deleted(conn: &mut Conn, uids: &UidSet, mailbox: &[u8]) -> Result<HashMap<u32, StoreError>, StoreError> {
+    match run(conn, vec![Change { set: uids.clone(), what: ADD_DELETED.to_owned() }], "expunge") {
+        Err(error) if error.kind == Kind::Reset => Err(unmark(conn, uids, mailbox, error)),
+        marked => marked,
+    }
+}
+
+/// Runs EXPUNGE if nothing is marked but these messages, which are asked for in the same turn: other users of the line
+/// may have had theirs for long since the marks of others were taken off. Why it was not done, otherwise.
+fn expunge(conn: &mut Conn, ours: &UidSet) -> Result<Result<(), StoreError>, ImapError> {
+    let mut wire = conn.wire()?;
+    let mut marked = Vec::new();
+    wire.run_ok(&search_deleted(), &mut |response| marked.extend(found(response)))?;
+    if marked.into_iter().any(|uid| !ours.contains(uid)) {
+        let cause = "another mail program is just marking messages as deleted, which would go with these";
+        let error = StoreError::new(Reach::Message, Kind::Later, "expunge", cause);
+        return Ok(Err(error.with_hint("a later run removes them")));
+    }
+    let status = wire.run(&Command::new("EXPUNGE"), &mut |_| {})?;
+    let refused = |error: ImapError| error.into_store(Reach::Message, "expunge");
+    Ok(ImapError::check("EXPUNGE", status).map(drop).map_err(refused))
 }
 
 /// Takes marks off again that were sent along with a SELECT which found another mailbox in the place of ours.
@@ -226,15 +241,22 @@ fn uid_expunge(conn: &mut Conn, uids: &UidSet) -> Result<bool, StoreError> {
 
 /// The messages that others marked as deleted.
 fn guard(conn: &mut Conn, ours: &UidSet) -> Result<UidSet, StoreError> {
-    let mut found = Vec::new();
-    let command = Command::new("UID SEARCH").text(" DELETED");
-    let result = conn.run_ok(&command, &mut |response| match response {
-        Response::Search { numbers, .. } => found.extend(numbers),
-        Response::Esearch(answer) => found.extend(answer.all.iter().flat_map(|set| set.iter().collect::<Vec<_>>())),
-        _ => {}
-    });
-    result.map_err(during("expunge"))?;
-    Ok(found.into_iter().filter(|uid| !ours.contains(*uid)).collect())
+    let mut marked = Vec::new();
+    conn.run_ok(&search_deleted(), &mut |response| marked.extend(found(response))).map_err(during("expunge"))?;
+    Ok(marked.into_iter().filter(|uid| !ours.contains(*uid)).collect())
+}
+
+fn search_deleted() -> Command {
+    Command::new("UID SEARCH").text(" DELETED")
+}
+
+/// The UIDs that a SEARCH found.
+fn found(response: Response) -> Vec<u32> {
+    match response {
+        Response::Search { numbers, .. } => numbers,
+        Response::Esearch(answer) => answer.all.iter().flat_map(|set| set.iter().collect::<Vec<_>>()).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// Moves messages: by UID MOVE, else by UID COPY and [`remove`].

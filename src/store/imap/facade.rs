@@ -5,7 +5,7 @@
 //! crate never reads ahead of us. All else is kept for whoever called it.
 
 use super::error::ImapError;
-use super::token::{Frame, Next, Response, Status, StatusKind};
+use super::token::{Code, Frame, Next, Response, Status, StatusKind};
 use crate::fault::point;
 use crate::net::{NetError, Transport, Waited};
 use std::collections::VecDeque;
@@ -153,6 +153,8 @@ impl Line {
             Response::Vanished { earlier: false, uids } => {
                 self.exists = self.exists.saturating_sub(u32::try_from(uids.len()).unwrap_or(u32::MAX));
             }
+            // The numbers so far were those of the mailbox that was selected before.
+            Response::Status(status) if status.code == Some(Code::Closed) => self.exists = 0,
             Response::Status(status) if status.kind == StatusKind::Bye => self.bye = Some(status.clone()),
             _ => {}
         }

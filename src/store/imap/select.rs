@@ -132,36 +132,49 @@ fn explain(conn: &mut Conn, mailbox: &[u8], mut error: StoreError) -> StoreError
 }
 
 /// What the answers to a SELECT say, as they come.
-pub struct Learned(Selected);
+pub struct Learned {
+    found: Selected,
+    /// Whether messages could be written to it, if nothing else is said.
+    writable: bool,
+}
 
 impl Learned {
     /// Nothing yet, of what a command of this name opens.
     pub fn new(command: &str) -> Learned {
-        Learned(Selected {
+        let writable = command == "SELECT";
+        Learned { found: Learned::nothing(writable), writable }
+    }
+
+    fn nothing(writable: bool) -> Selected {
+        Selected {
             exists: 0,
             validity: None,
             uidnext: None,
             modseq: 0,
-            writable: command == "SELECT",
+            writable,
             flag_space: FlagSpace::all(),
             at: Instant::now(),
-        })
+        }
     }
 
     pub fn take(&mut self, response: &Response) {
         if let Response::Status(status) = response {
-            self.0.learn(status.code.as_ref());
+            if status.code == Some(Code::Closed) {
+                // What came before was news of the mailbox that was selected before (RFC 7162 section 3.2.11).
+                self.found = Learned::nothing(self.writable);
+            }
+            self.found.learn(status.code.as_ref());
         }
     }
 
     /// The whole of it, once the command has ended.
     pub fn finish(mut self, status: &Status, exists: u32) -> Selected {
-        self.0.exists = exists;
-        self.0.learn(status.code.as_ref());
-        if !self.0.writable {
-            self.0.flag_space = FlagSpace::none();
+        self.found.exists = exists;
+        self.found.learn(status.code.as_ref());
+        if !self.found.writable {
+            self.found.flag_space = FlagSpace::none();
         }
-        self.0
+        self.found
     }
 }
 
@@ -192,6 +205,7 @@ fn flag_space(names: &[String]) -> FlagSpace {
 
 #[cfg(test)]
 mod tests {
+    use super::super::token::parse;
     use super::*;
 
     #[test]
@@ -214,6 +228,21 @@ mod tests {
         ] {
             assert!(!cursor(validity, uidnext, modseq, count).conclusive);
         }
+    }
+
+    #[test]
+    fn what_is_said_of_the_mailbox_before_is_forgotten_when_that_is_closed() {
+        let mut learned = Learned::new("SELECT");
+        let say = |learned: &mut Learned, line: &[u8]| learned.take(&parse(line));
+        say(&mut learned, b"* OK [HIGHESTMODSEQ 900] of the other one");
+        say(&mut learned, b"* OK [PERMANENTFLAGS ()] of the other one");
+        say(&mut learned, b"* OK [UIDNEXT 77] of the other one");
+        say(&mut learned, b"* OK [CLOSED] the other one");
+        say(&mut learned, b"* OK [UIDVALIDITY 7] of this one");
+        let Response::Tagged { status, .. } = parse(b"m1 OK [READ-WRITE] done") else { panic!("a tagged line") };
+        let selected = learned.finish(&status, 3);
+        assert_eq!((selected.validity, selected.uidnext, selected.modseq), (Some(7), None, 0));
+        assert!(selected.writable && selected.flag_space.holds(&Flag::Seen));
     }
 
     #[test]

@@ -4,6 +4,10 @@
 //! announced, as soon as the one before is written whole; the answers are read in the same order, each by its own user.
 //! So many folders cost hardly more round trips than one, and nobody ever reads what is not his.
 //!
+//! Answers come in that order because a server must not touch a selected mailbox before it is done with what was sent
+//! before. What concerns none (LIST, STATUS) may overtake, and has the line for itself; but for APPEND, which no server
+//! is known to carry out beside others.
+//!
 //! A flight that needs a mailbox selected brings its SELECT along, for the case that another user's flight came in
 //! between. What it finds is checked before any answer is believed. Flags may be set in the same flight: where the server
 //! has UNSELECT, they can't be set in another mailbox. What removes messages goes only for those that were marked in a
@@ -11,7 +15,7 @@
 
 use super::error::ImapError;
 use super::facade::Line;
-use super::wire::{Command, Tag, write};
+use super::wire::{Command, Tag, changes_something, write};
 use crate::net::{NetError, Stop};
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -19,8 +23,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// How many flights may be unanswered. Their text fits into the sockets' buffers.
+/// How many flights may be unanswered.
 const WRITTEN_MAX: usize = 32;
+
+/// How many bytes may be unanswered once a flight is that asks for much. While a server sends, it need not read: what is
+/// sent then must fit into the sockets' buffers, or both sides wait for each other.
+const BEHIND_MAX: usize = 64 * 1024;
 
 /// The number of a user of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +48,25 @@ pub struct Flight {
     pub closed: bool,
 }
 
+impl Flight {
+    fn size(&self) -> usize {
+        self.select.iter().chain(&self.commands).map(Command::size).sum()
+    }
+
+    /// Whether its answers may be long: it asks for something, or it is not known yet what it does.
+    fn asks_for_much(&self) -> bool {
+        self.commands.is_empty() || self.commands.iter().any(|command| !changes_something(command.name))
+    }
+}
+
+/// A flight that was written and is not answered.
+struct Written {
+    ticket: u64,
+    sent: Sent,
+    size: usize,
+    asks_for_much: bool,
+}
+
 /// The tags of a flight that was written.
 #[derive(Debug, Default)]
 pub struct Sent {
@@ -53,13 +80,23 @@ struct Order {
     tickets: u64,
     lanes: u64,
     waiting: VecDeque<(u64, Flight)>,
-    written: VecDeque<(u64, Sent)>,
+    written: VecDeque<Written>,
     /// Whether whoever wrote last has more to write.
     open: bool,
     /// Whose mailbox is selected once all that was written is carried out.
     selected: Option<Lane>,
     /// Client and server no longer agree on where they are.
     broken: bool,
+}
+
+impl Order {
+    /// Whether the next flight must wait for answers to others.
+    fn is_full(&self) -> bool {
+        let next = self.waiting.front().map_or(0, |(_, flight)| flight.size());
+        let unanswered: usize = self.written.iter().map(|written| written.size).sum();
+        let much = self.written.iter().any(|written| written.asks_for_much);
+        self.written.len() >= WRITTEN_MAX || (much && unanswered + next > BEHIND_MAX)
+    }
 }
 
 /// The order of the users of one line.
@@ -147,13 +184,13 @@ impl Turns {
         loop {
             if order.broken {
                 order.waiting.retain(|(other, _)| *other != ticket);
-                order.written.retain(|(other, _)| *other != ticket);
+                order.written.retain(|other| other.ticket != ticket);
                 return Err(self.broken());
             }
-            if let Some((first, sent)) = order.written.front_mut()
-                && *first == ticket
+            if let Some(first) = order.written.front_mut()
+                && first.ticket == ticket
             {
-                let sent = std::mem::take(sent);
+                let sent = std::mem::take(&mut first.sent);
                 return Ok((Turn { turns: self, ticket, open: !closed }, sent));
             }
             if order.written.is_empty() && order.waiting.front().is_some_and(|(first, _)| *first == ticket) {
@@ -174,11 +211,12 @@ impl Turns {
     pub fn write(&self, line: &mut Line) -> Result<(), ImapError> {
         loop {
             let mut order = self.order();
-            if order.open || order.written.len() >= WRITTEN_MAX || order.broken {
+            if order.open || order.is_full() || order.broken {
                 return Ok(());
             }
             let Some((ticket, flight)) = order.waiting.pop_front() else { return Ok(()) };
             order.open = !flight.closed;
+            let (size, asks_for_much) = (flight.size(), flight.asks_for_much());
             let select = flight.select.filter(|_| flight.anew || order.selected != Some(flight.lane));
             if select.is_some() {
                 order.selected = Some(flight.lane);
@@ -201,7 +239,7 @@ impl Turns {
                 self.break_off();
                 return Err(error);
             }
-            self.order().written.push_back((ticket, sent));
+            self.order().written.push_back(Written { ticket, sent, size, asks_for_much });
         }
     }
 }
@@ -237,8 +275,55 @@ impl Drop for Turn<'_> {
         if self.open {
             order.open = false;
         }
-        order.written.retain(|(ticket, _)| *ticket != self.ticket);
+        order.written.retain(|written| written.ticket != self.ticket);
         drop(order);
         self.turns.turned.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Transport;
+    use std::thread;
+
+    fn flight(lane: Lane, command: Command) -> Flight {
+        Flight { lane, select: None, anew: false, unselect: false, commands: vec![command], closed: true }
+    }
+
+    fn fetch() -> Command {
+        Command::new("UID FETCH").text(" 1:* (BODY.PEEK[])")
+    }
+
+    fn append(size: usize) -> Command {
+        Command::new("APPEND").text(" a ").literal(vec![b'x'; size])
+    }
+
+    /// Whether the second command is written before the first one is answered.
+    fn is_sent_behind(first: Command, second: Command) -> bool {
+        let stop = Stop::new();
+        let (transport, _peer) = Transport::pair(&stop).expect("a pair");
+        let (turns, line) = (Turns::new(stop), Mutex::new(Line::new(transport)));
+        let take = |lane, command| turns.take(flight(lane, command), || line.lock().expect("no panic"));
+        let (turn, _) = take(turns.lane(), first).expect("its turn");
+        thread::scope(|scope| {
+            let later = scope.spawn(|| take(turns.lane(), second).map(drop).expect("its turn"));
+            while turns.order().waiting.is_empty() {
+                thread::yield_now();
+            }
+            turns.write(&mut line.lock().expect("no panic")).expect("written");
+            let sent = turns.order().written.len() == 2;
+            drop(turn);
+            later.join().expect("no panic");
+            sent
+        })
+    }
+
+    #[test]
+    fn little_is_sent_to_a_server_that_may_be_busy_with_sending() {
+        assert!(is_sent_behind(fetch(), fetch()));
+        assert!(is_sent_behind(fetch(), append(1000)));
+        assert!(!is_sent_behind(fetch(), append(BEHIND_MAX)));
+        assert!(is_sent_behind(append(BEHIND_MAX), append(BEHIND_MAX)));
     }
 }

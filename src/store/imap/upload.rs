@@ -165,6 +165,10 @@ fn prefix(outgoing: &Outgoing, space: &FlagSpace, binary: bool) -> String {
 /// messages.
 fn refuses_all(group: &Group, status: &Status) -> Option<StoreError> {
     let error = ImapError::check("APPEND", status.clone()).err()?.into_store(Reach::Message, "append");
+    if status.code == Some(Code::TryCreate) {
+        // The mailbox is gone, and was there a moment ago.
+        return Some(StoreError { reach: error.reach.max(Reach::Folder), kind: Kind::Missing, ..error });
+    }
     let least = if group.members.len() > 1 { Reach::Connection } else { Reach::Folder };
     (error.reach >= least).then_some(error)
 }

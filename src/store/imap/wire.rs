@@ -87,7 +87,7 @@ impl Command {
     }
 
     /// How long it is, in bytes, without what frames a literal.
-    fn size(&self) -> usize {
+    pub fn size(&self) -> usize {
         self.parts.iter().map(|(Part::Text(part) | Part::Literal(part))| part.len()).sum()
     }
 
@@ -129,6 +129,12 @@ pub fn can_wait_its_turn(command: &str) -> bool {
     ["UID STORE", "UID EXPUNGE"].contains(&command)
 }
 
+/// Whether a command concerns no selected mailbox. Servers may carry it out beside others (RFC 3501 section 5.5), and
+/// Dovecot does: a STATUS may end before the STORE that was sent before it.
+pub fn may_overtake(command: &str) -> bool {
+    !command.starts_with("UID ") && command != "EXPUNGE"
+}
+
 /// Fails where a command may not be sent over this line at all.
 pub fn may(read_only: bool, command: &'static str) -> Result<(), ImapError> {
     match read_only && changes_something(command) {
@@ -167,6 +173,8 @@ pub struct Wire<'a> {
     // Behind the line: who comes next finds it free.
     turn: Option<Turn<'a>>,
     unanswered: usize,
+    /// Whether nobody may write before all is answered.
+    alone: bool,
 }
 
 impl Drop for Wire<'_> {
@@ -183,21 +191,28 @@ impl Drop for Wire<'_> {
 impl<'a> Wire<'a> {
     /// The line of one user alone.
     pub fn new(line: MutexGuard<'a, Line>) -> Wire<'a> {
-        Wire { line, turn: None, unanswered: 0 }
+        Wire { line, turn: None, unanswered: 0, alone: false }
     }
 
     /// The line in a user's turn, with so many commands unanswered.
     pub fn in_turn(line: MutexGuard<'a, Line>, turn: Turn<'a>, unanswered: usize) -> Wire<'a> {
-        Wire { line, turn: Some(turn), unanswered }
+        Wire { line, turn: Some(turn), unanswered, alone: false }
     }
 
     pub fn line(&mut self) -> &mut Line {
         &mut self.line
     }
 
+    /// Lets nobody write behind what is sent in this turn: their answers might come first.
+    pub fn stay_alone(&mut self) {
+        self.alone = true;
+    }
+
     /// Lets others write behind what was sent: in this turn nothing more is.
     pub fn close(&mut self) {
-        if let Some(turn) = &mut self.turn {
+        if let Some(turn) = &mut self.turn
+            && !self.alone
+        {
             turn.close();
         }
     }
