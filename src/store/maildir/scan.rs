@@ -300,8 +300,12 @@ impl Index {
                     old.twins.push((second.sub, second.file));
                     return;
                 }
-                let second = if new.inode < old.inode { std::mem::replace(old, new) } else { new };
-                self.sight.notes.push(format!("two messages are called {}", String::from_utf8_lossy(&unique)));
+                // What is no plain file is no message and takes no message's name from it.
+                let first = (new.plain, old.inode) > (old.plain, new.inode);
+                if old.plain && new.plain {
+                    self.sight.notes.push(format!("two messages are called {}", String::from_utf8_lossy(&unique)));
+                }
+                let second = if first { std::mem::replace(old, new) } else { new };
                 self.entries.entry(second_key(&unique, second.inode)).or_insert(second);
             }
         }

@@ -541,6 +541,21 @@ fn neither_the_root_nor_a_link_is_deleted() {
     assert!(place.store.delete(b".Link").is_err() && elsewhere.join("cur").is_dir());
 }
 
+#[test]
+fn what_is_no_message_takes_no_messages_name() {
+    let mut place = place(Layout::Nested);
+    let dir = place.make("a");
+    // Whichever of the two has the lower inode.
+    fs::create_dir(dir.join("cur/1.a:2,S")).expect("made");
+    fs::write(dir.join("cur/1.a:2,"), "one").expect("written");
+    fs::write(dir.join("cur/2.b:2,"), "two").expect("written");
+    fs::create_dir(dir.join("cur/2.b:2,S")).expect("made");
+    let changes = place.open("a").changes(None, &Remembered::default()).expect("looked");
+    let keys: Vec<String> = changes.appeared.iter().map(|appeared| appeared.key.to_string()).collect();
+    assert_eq!((keys, changes.count), (vec!["1.a".to_owned(), "2.b".to_owned()], Some(2)));
+    assert_eq!(changes.notes.len(), 2, "{:?}", changes.notes);
+}
+
 /// Changes in words, without the cursor.
 fn told(changes: &Changes) -> String {
     let Changes { appeared, reflagged, vanished, complete, count, notes, .. } = changes;
