@@ -262,6 +262,7 @@ mod tests {
             disposal: Sides::default(),
             limits: Limits::default(),
             connections: USERS,
+            at_once: 1,
             state: "unused".into(),
             patience: Duration::ZERO,
             state_log: None,

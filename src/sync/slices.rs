@@ -30,8 +30,9 @@ struct Large<'a> {
 }
 
 impl Run<'_> {
-    /// Copies what is new in folders that were never dealt with, if that is much; notes in `works` what was left undone.
-    pub fn copy_slices(&self, works: &mut [Work], pool: &Pool<'_>) -> Result<(), Failure> {
+    /// Copies what is new in folders that were never dealt with, if that is much. Takes those that failed out of `works`,
+    /// and notes in the others what was left undone.
+    pub fn copy_slices(&self, works: &mut Vec<Work>, pool: &Pool<'_>) -> Result<(), Failure> {
         if self.options.dry_run || self.is_lacking() {
             return Ok(());
         }
@@ -49,14 +50,19 @@ impl Run<'_> {
             // What became of the copies is looked up with the whole folder.
             _ => Ok(()),
         });
+        let mut failed = HashSet::new();
         for (large, result) in large.iter().zip(results) {
             match result {
                 Some(Err(failure)) if failure.error.reach > Reach::Folder => return Err(failure),
-                Some(Err(failure)) => self.fail(Some(&large.job.names), &failure),
+                Some(Err(failure)) => {
+                    self.fail(Some(&large.job.names), &failure);
+                    failed.insert(large.job.id);
+                }
                 Some(Ok(())) | None => {}
             }
         }
         let large: HashSet<FolderId> = large.iter().map(|large| large.job.id).collect();
+        works.retain(|work| !failed.contains(&work.job.id));
         let intents: HashSet<FolderId> = self.state.folders_with_intents()?.into_iter().collect();
         for pair in self.state.folders()?.into_iter().filter(|pair| large.contains(&pair.id)) {
             // With the generation of the keys that are known now: should that change, they must not be taken for gone.
@@ -94,11 +100,7 @@ impl Run<'_> {
         let Large { job, from, .. } = *large;
         let (mut counts, mut after) = (Counts::default(), None);
         let mut generation = job.stored[from].as_ref().map(|cursor| cursor.generation);
-        let there = match self.nothing_new(job, from.other(), stores) {
-            Ok(Some(there)) => there,
-            Err(failure) if failure.error.reach > Reach::Folder => return Err(failure),
-            _ => return Ok(()),
-        };
+        let Some(there) = self.nothing_new(job, from.other(), stores)? else { return Ok(()) };
         let result = loop {
             let (mut look, reached) =
                 match self.look_at_slice(large, (after.as_ref(), most), (&there, generation), stores) {
@@ -120,11 +122,7 @@ impl Run<'_> {
             after = reached;
         };
         self.folder_done(job, Done::of(counts));
-        match result {
-            // The look at the whole folder meets it again, and tells it.
-            Err(failure) if failure.error.reach <= Reach::Folder => Ok(()),
-            result => result,
-        }
+        result
     }
 
     /// Where a side stands on which nothing is new; `None` where something is, or can't be written to it.
