@@ -89,7 +89,7 @@ impl Job {
     }
 
     /// Whether a side need not be asked for its changes.
-    fn needs_no_look_on(&self, side: Side) -> bool {
+    pub fn needs_no_look_on(&self, side: Side) -> bool {
         !self.intents && self.is_unchanged_on(side)
     }
 

@@ -1,6 +1,7 @@
 //! The first sync of large folders, a slice of it at a time, so that it takes no more memory than that of small ones.
 //!
-//! Only where it needs no comparison: one side has nothing that is new, so that each new message of the other one is to be
+//! Only where it needs no comparison: one side has nothing that is new but copies that an earlier run began under names of
+//! their own, and no message can have been moved from another folder, so that each new message of the other side is to be
 //! copied. Nothing is concluded from a slice, and no cursor advances; the look at the whole folder comes afterwards, and
 //! finds nearly all of it known.
 
@@ -13,6 +14,7 @@ use super::pair::{Failure, Job, Look, Stores};
 use super::pool::Pool;
 use super::prepare::Work;
 use crate::mail::{Cursor, FolderId, Key, Side, Sides};
+use crate::state::{Change, Intent};
 use crate::store::{Kind, Reach, Slice};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::Ordering;
@@ -45,11 +47,7 @@ impl Run<'_> {
         let at_once = self.account.at_once;
         let most = (at_once / large.len() as u64).max(LEAST.min(at_once)).max(1) as usize;
         let worth = (usize::try_from(new).unwrap_or(usize::MAX), WORTH_A_CONNECTION);
-        let results = pool.run(&large, worth, self.stop, |large, stores, attempt| match attempt {
-            0 => self.copy_large(large, most, stores),
-            // What became of the copies is looked up with the whole folder.
-            _ => Ok(()),
-        });
+        let results = pool.run(&large, worth, self.stop, |large, stores, _| self.copy_large(large, most, stores));
         let mut failed = HashSet::new();
         for (large, result) in large.iter().zip(results) {
             match result {
@@ -77,16 +75,21 @@ impl Run<'_> {
     /// The folders that are too large to be looked at together with the others.
     fn large<'a>(&self, works: &'a [Work]) -> Result<Vec<Large<'a>>, Failure> {
         let mut all = Vec::new();
+        let mut may_move: Sides<bool> = Sides::default();
         for Work { job, missing } in works {
+            let knows = self.state.count(job.id)? > 0;
             for from in Side::BOTH {
                 let new = job.listed[from].unwrap_or_default();
-                let first = missing.is_none() && !job.intents && job.never_dealt_with(from);
+                let first = missing.is_none() && job.never_dealt_with(from);
+                may_move[from] |= knows && !first && !job.needs_no_look_on(from);
                 if first && new > 0 && job.policy.copy[from.other()] {
                     let new = new.saturating_sub(self.state.count(job.id)?);
                     all.push(Large { job, from, new });
                 }
             }
         }
+        // What is missing from another folder may be here now: it is moved on the other side too, not copied.
+        all.retain(|large| !may_move[large.from]);
         all.sort_by_key(|large| large.new);
         let mut together = 0;
         all.retain(|large| {
@@ -125,14 +128,33 @@ impl Run<'_> {
         result
     }
 
-    /// Where a side stands on which nothing is new; `None` where something is, or can't be written to it.
+    /// Where a side stands on which nothing is new but copies that an earlier run began, which are noted; `None` where more
+    /// is, or can't be written to it.
     fn nothing_new(&self, job: &Job, side: Side, stores: &mut Stores) -> Result<Option<Cursor>, Failure> {
+        let begun = self.state.intents(job.id)?;
+        if begun.iter().any(|intent| intent.to != side || !intent.exact) {
+            return Ok(None);
+        }
         let access = job.policy.access(side, false);
         let mut folder = stores[side].open(&job.wires[side], access, None).map_err(Failure::on(side))?;
         let known = KnownIn { state: self.state, folder: job.id, side };
         let changes = folder.changes(job.stored[side].as_ref(), &known).map_err(Failure::on(side))?;
-        let nothing = changes.appeared.is_empty() && changes.complete && !changes.reset;
-        Ok(Some(changes.cursor).filter(|_| nothing && folder.writable()))
+        let marks: HashSet<&Key> = begun.iter().map(|intent| &intent.mark).collect();
+        let copies: HashSet<&Key> = changes.appeared.iter().map(|appeared| &appeared.key).collect();
+        if !copies.is_subset(&marks) || !changes.complete || changes.reset || !folder.writable() {
+            return Ok(None);
+        }
+        let mut known = Vec::new();
+        for Intent { to, source, mark, flags, identity, .. } in begun.iter().cloned() {
+            // What became of its source since is seen with the whole folder.
+            if copies.contains(&mark) {
+                let (keys, flags) = (Sides::with(to, mark, source.clone()), Sides::new(flags.clone(), flags));
+                known.push(Change::Bind { folder: job.id, keys, flags, identity });
+            }
+            known.push(Change::Done { folder: job.id, to, source });
+        }
+        self.state.apply(&known)?;
+        Ok(Some(changes.cursor))
     }
 
     /// Some of what is new, and how far that goes; `None` where the folder is to be looked at as a whole.

@@ -267,6 +267,25 @@ fn seed_70017886() {
     });
 }
 
+/// Moved into a folder that was synced in slices: the copy was made anew, and a dry run had said otherwise.
+#[test]
+fn moved_into_a_folder_that_is_large() {
+    let nature = Nature { names: true, list_cursors: true, ..PLAIN };
+    whatever_happens_nothing_is_lost_or_doubled(&Case {
+        natures: Sides { local: nature, remote: nature },
+        way: Both,
+        history: vec![
+            Put { on: Local, into: 0, mail: 0, flags: 0 },
+            Sync,
+            Move { on: Local, message: 0, into: 3 },
+            Put { on: Local, into: 0, mail: 0, flags: 0 },
+            Put { on: Remote, into: 2, mail: 0, flags: 0 },
+            Move { on: Local, message: 44, into: 2 },
+            Sync,
+        ],
+    });
+}
+
 /// Deleted before its copy was noted, which then was not listed: it came back.
 #[test]
 fn deleted_before_its_copy_was_seen() {
