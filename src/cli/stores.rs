@@ -77,6 +77,7 @@ pub fn imap(
         disable_capabilities: imap.disable_capabilities.clone(),
         auth: if imap.auth.is_empty() { usual.auth.clone() } else { imap.auth.clone() },
         send_id: imap.send_id,
+        pipeline: imap.pipeline.unwrap_or(usual.pipeline),
         compress: match imap.compress {
             config::Compress::Auto => Compress::default(),
             config::Compress::On => Compress::On,

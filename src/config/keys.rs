@@ -49,6 +49,7 @@ pub const IMAP: Table = Table {
         "command",
         "disable_capabilities",
         "send_id",
+        "pipeline",
         "compress",
     ],
 };

@@ -34,6 +34,8 @@ pub struct Imap {
     pub disable_capabilities: Vec<String>,
     /// Whether the program says who it is (RFC 2971).
     pub send_id: bool,
+    /// How many commands may be unanswered, 1 or more; `None` where nothing is said.
+    pub pipeline: Option<usize>,
     pub compress: Compress,
 }
 
@@ -119,6 +121,7 @@ pub fn read(reader: &mut Reader, node: &Node) -> Option<Imap> {
         command,
         disable_capabilities: upper(section.texts(reader, "disable_capabilities")),
         send_id: section.flag(reader, "send_id").unwrap_or(true),
+        pipeline: section.number(reader, "pipeline", 1..=1000),
         compress: section.choice(reader, "compress", &compress).unwrap_or_default(),
     })
 }

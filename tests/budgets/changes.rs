@@ -2,6 +2,7 @@
 
 use crate::scene::{Scene, folder};
 use crate::support::*;
+use std::collections::HashSet;
 
 #[test]
 fn one_new_message_on_the_server_costs_three_round_trips_after_the_login() {
@@ -66,4 +67,45 @@ fn twenty_folders_come_down_side_by_side() {
     }
     let seen = scene.run();
     assert!(seen.round_trips() <= 12, "{:?}", seen.commands());
+}
+
+/// How many commands were unanswered at most in one run that logs what is said.
+fn unanswered(scene: &Scene, pipeline: &str) -> usize {
+    scene.home.config(&format!(
+        "[account.main]\nlocal = {{ path = \"~/Mail\" }}\n\
+         remote = {{ host = \"127.0.0.1\", port = {}, user = \"alice\", tls = \"none\", connections = 1{pipeline} }}\n",
+        scene.line.port
+    ));
+    for number in 0..8 {
+        for kind in 0..3 {
+            scene.save(number, &format!("more {pipeline} {kind}"), "S");
+        }
+        let messages = scene.maildir().messages(&folder(number));
+        scene.maildir().remove(&messages[0]);
+        scene.maildir().set_letters(&messages[1], "FS");
+    }
+    let output = scene.home.mailsync(&["sync", "-d", "imap"]).exits(0);
+    let (mut open, mut most) = (HashSet::new(), 0);
+    for line in output.stderr.lines() {
+        let tag = |mark: &str| {
+            let word = line.split_once(mark)?.1.split(' ').next()?;
+            word.strip_prefix('m')?.parse::<u32>().ok()
+        };
+        open.extend(tag(" C: "));
+        most = most.max(open.len());
+        tag(" S: ").inspect(|tag| assert!(open.remove(tag), "{line}"));
+    }
+    scene.home.nothing_to_do();
+    most
+}
+
+#[test]
+fn never_more_commands_are_unanswered_than_pipeline_says() {
+    let mut scene = Scene::new(10, 5);
+    assert!(unanswered(&scene, "") > 10);
+    for most in [1, 2, 3, 6] {
+        (0..10).for_each(|number| scene.append(number, &format!("later {most}")));
+        let seen = unanswered(&scene, &format!(", pipeline = {most}"));
+        assert!(seen <= most, "{seen} with pipeline = {most}");
+    }
 }

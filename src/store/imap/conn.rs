@@ -18,6 +18,9 @@ use crate::store::{Reach, StoreError};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// How many commands select a user's mailbox in the midst of others' commands: UNSELECT and SELECT.
+const SELECTING: usize = 2;
+
 /// A line that is logged in, and all who use it.
 struct Shared {
     handle: Handle,
@@ -91,9 +94,10 @@ pub fn during(action: &str) -> impl Fn(ImapError) -> StoreError {
 }
 
 impl Conn {
-    pub fn new(logged_in: LoggedIn, send_id: bool, stop: &Stop) -> Conn {
+    /// At most `pipeline` commands are ever unanswered.
+    pub fn new(logged_in: LoggedIn, send_id: bool, pipeline: usize, stop: &Stop) -> Conn {
         let LoggedIn { handle, session, caps } = logged_in;
-        let turns = Turns::new(stop.clone());
+        let turns = Turns::new(stop.clone(), pipeline);
         let lane = turns.lane();
         let shared = Arc::new(Shared { handle, session: Mutex::new(session), turns, selected: Mutex::default() });
         Conn {
@@ -111,7 +115,7 @@ impl Conn {
 
     /// Another user of the same line; `None` where it is not ready for one.
     pub fn another(&self) -> Option<Conn> {
-        let shares = !self.fresh && !self.is_broken();
+        let shares = !self.fresh && !self.is_broken() && self.pipeline() > SELECTING;
         shares.then(|| Conn {
             shared: self.shared.clone(),
             lane: self.shared.turns.lane(),
@@ -139,6 +143,11 @@ impl Conn {
     pub fn set_read_only(&mut self, read_only: bool) {
         self.read_only = read_only;
         self.shared.handle.line().read_only = read_only;
+    }
+
+    /// How many commands may be unanswered.
+    fn pipeline(&self) -> usize {
+        self.shared.turns.pipeline()
     }
 
     fn take(&self, flight: Flight) -> Result<(Wire<'_>, Sent), ImapError> {
@@ -192,10 +201,11 @@ impl Conn {
             commands.iter().all(|command| !changes_something(command.name) || can_wait_its_turn(command.name))
                 && self.caps.has("UNSELECT")
                 && !self.read_only;
-        if !flows || (writes && !may_write) {
+        if !flows || (writes && !may_write) || self.pipeline() <= SELECTING {
             return Ok((self.wire()?, Vec::new()));
         }
-        let first = commands[..commands.len().min(window(commands))].to_vec();
+        let most = window(commands).min(self.pipeline().saturating_sub(SELECTING));
+        let first = commands[..commands.len().min(most)].to_vec();
         let closed = whole && first.len() == commands.len();
         let flight = Flight { lane: self.lane, select, anew: false, unselect: writes, commands: first, closed };
         let (mut wire, sent) = self.take(flight)?;
@@ -218,7 +228,7 @@ impl Conn {
     /// middle of one.
     pub fn may_go_apart(&self, commands: &[Command]) -> bool {
         let literals = self.caps.literals();
-        commands.len() <= WINDOW && commands.iter().all(|command| command.flows(literals))
+        commands.len() <= WINDOW.min(self.pipeline()) && commands.iter().all(|command| command.flows(literals))
     }
 
     /// Like [`Conn::ahead`] for commands that need no mailbox selected.
@@ -237,7 +247,7 @@ impl Conn {
         each: &mut dyn FnMut(Response),
     ) -> Result<(Status, Selected, Vec<Status>), ImapError> {
         self.open = None;
-        let (mut wire, sent) = match command.flows(self.caps.literals()) {
+        let (mut wire, sent) = match command.flows(self.caps.literals()) && ahead.len() < self.pipeline() {
             true => {
                 let (select, commands) = (Some(command.clone()), ahead.to_vec());
                 self.take(Flight { select, anew: true, commands, closed: true, ..self.exclusive() })?

@@ -362,6 +362,7 @@ fn run_in_turn<S: Sink>(
     for tag in tags {
         flight.extend(tag, queue.pop_front());
     }
+    let window = WINDOW.min(wire.pipeline());
     let mut to_lf = ToLf::default();
     let mut failure: Option<StoreError> = None;
     let mut refused = VecDeque::new();
@@ -372,7 +373,7 @@ fn run_in_turn<S: Sink>(
         if failure.is_some() {
             queue.clear();
         }
-        while flight.len() < WINDOW && !compressing {
+        while flight.len() < window && !compressing {
             compressing = !queue.is_empty() && wire.line().wants_compression(|| bytes_of(queue, size));
             if compressing {
                 break;

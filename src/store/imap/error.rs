@@ -20,6 +20,8 @@ pub enum ImapError {
     ReadOnly { command: &'static str },
     /// The server sent what makes no sense; the connection is of no use any more.
     Protocol(String),
+    /// A message that was to be sent can't be read; the connection is of no use any more.
+    Source(Box<StoreError>),
     /// The login failed before the server was asked: no mechanism in common, no password for a line in the clear.
     Auth(String),
 }
@@ -66,6 +68,7 @@ impl ImapError {
     pub fn into_store(self, reach: Reach, action: &str) -> StoreError {
         let cause = self.to_string();
         let (reach, kind, hint) = match &self {
+            ImapError::Source(error) => return (**error).clone(),
             ImapError::Net(error) => net_meaning(error),
             ImapError::Protocol(_) => (Reach::Connection, Kind::Protocol, None),
             ImapError::Auth(_) => (Reach::Account, Kind::Auth, None),
@@ -215,6 +218,7 @@ impl fmt::Display for ImapError {
             }
             ImapError::Protocol(what) => write!(f, "server broke the protocol: {what}"),
             ImapError::Auth(what) => f.write_str(what),
+            ImapError::Source(error) => error.fmt(f),
             ImapError::Renumbered { now, was } => {
                 let number = |validity: &Option<u32>| validity.unwrap_or(0);
                 write!(f, "its UIDVALIDITY is {}, and was {}", number(now), number(was))

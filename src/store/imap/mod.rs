@@ -6,6 +6,7 @@
 mod caps;
 mod changes;
 mod conn;
+mod content;
 mod download;
 mod edit;
 pub mod error;
@@ -81,6 +82,8 @@ pub struct ImapSettings {
     pub auth: Vec<String>,
     /// Whether the server is told who we are (ID, RFC 2971).
     pub send_id: bool,
+    /// How many commands may be unanswered, 1 or more.
+    pub pipeline: usize,
     pub compress: Compress,
     /// Lists subscribed folders only.
     pub subscribed_only: bool,
@@ -106,6 +109,7 @@ impl ImapSettings {
             disable_capabilities: Vec::new(),
             auth: vec!["PLAIN".to_owned(), "LOGIN".to_owned()],
             send_id: true,
+            pipeline: usize::MAX,
             compress: Compress::default(),
             subscribed_only: false,
             read_only: false,
@@ -188,7 +192,7 @@ impl ImapOpener {
     /// Connects and logs in.
     pub fn connect(&self) -> Result<ImapStore, StoreError> {
         let logged_in = login::log_in(&self.settings, self.arrive()?)?;
-        let mut conn = Conn::new(logged_in, self.settings.send_id, &self.stop);
+        let mut conn = Conn::new(logged_in, self.settings.send_id, self.settings.pipeline.max(1), &self.stop);
         conn.set_read_only(self.settings.read_only);
         let subscribed_only = self.settings.subscribed_only;
         Ok(ImapStore {

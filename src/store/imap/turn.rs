@@ -28,7 +28,11 @@ const WRITTEN_MAX: usize = 32;
 
 /// How many bytes may be unanswered once a flight is that asks for much. While a server sends, it need not read: what is
 /// sent then must fit into the sockets' buffers, or both sides wait for each other.
-const BEHIND_MAX: usize = 64 * 1024;
+const BEHIND_MAX: u64 = 64 * 1024;
+
+/// How many bytes may be unanswered, but for a flight that has more by itself: what was sent and not answered when a
+/// connection breaks must be looked for.
+pub const WRITTEN_BYTES: u64 = 8 * 1024 * 1024;
 
 /// The number of a user of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +53,13 @@ pub struct Flight {
 }
 
 impl Flight {
-    fn size(&self) -> usize {
+    fn size(&self) -> u64 {
         self.select.iter().chain(&self.commands).map(Command::size).sum()
+    }
+
+    /// How many commands it has at most.
+    fn count(&self) -> usize {
+        usize::from(self.unselect) + usize::from(self.select.is_some()) + self.commands.len()
     }
 
     /// Whether its answers may be long: it asks for something, or it is not known yet what it does.
@@ -63,7 +72,8 @@ impl Flight {
 struct Written {
     ticket: u64,
     sent: Sent,
-    size: usize,
+    size: u64,
+    commands: usize,
     asks_for_much: bool,
 }
 
@@ -91,11 +101,15 @@ struct Order {
 
 impl Order {
     /// Whether the next flight must wait for answers to others.
-    fn is_full(&self) -> bool {
+    fn is_full(&self, pipeline: usize) -> bool {
         let next = self.waiting.front().map_or(0, |(_, flight)| flight.size());
-        let unanswered: usize = self.written.iter().map(|written| written.size).sum();
+        let unanswered: u64 = self.written.iter().map(|written| written.size).sum();
         let much = self.written.iter().any(|written| written.asks_for_much);
-        self.written.len() >= WRITTEN_MAX || (much && unanswered + next > BEHIND_MAX)
+        let most = if much { BEHIND_MAX } else { WRITTEN_BYTES };
+        let commands: usize = self.written.iter().map(|written| written.commands).sum();
+        let more = self.waiting.front().map_or(0, |(_, flight)| flight.count());
+        self.written.len() >= WRITTEN_MAX
+            || (!self.written.is_empty() && (unanswered + next > most || commands + more > pipeline))
     }
 }
 
@@ -106,18 +120,25 @@ pub struct Turns {
     /// Readable when a flight was announced while somebody reads.
     wake: Option<(UnixStream, UnixStream)>,
     stop: Stop,
+    pipeline: usize,
 }
 
 impl Turns {
-    pub fn new(stop: Stop) -> Turns {
+    /// At most `pipeline` commands are ever unanswered.
+    pub fn new(stop: Stop, pipeline: usize) -> Turns {
         // Without it, what is announced while somebody waits for an answer is written when that has come.
         let wake = UnixStream::pair().ok();
         let wake = wake.filter(|(ours, theirs)| [ours, theirs].iter().all(|end| end.set_nonblocking(true).is_ok()));
-        Turns { order: Mutex::default(), turned: Condvar::new(), wake, stop }
+        Turns { order: Mutex::default(), turned: Condvar::new(), wake, stop, pipeline }
     }
 
     fn order(&self) -> MutexGuard<'_, Order> {
         self.order.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many commands may be unanswered.
+    pub fn pipeline(&self) -> usize {
+        self.pipeline
     }
 
     /// A number for another user.
@@ -211,12 +232,13 @@ impl Turns {
     pub fn write(&self, line: &mut Line) -> Result<(), ImapError> {
         loop {
             let mut order = self.order();
-            if order.open || order.is_full() || order.broken {
+            if order.open || order.is_full(self.pipeline) || order.broken {
                 return Ok(());
             }
             let Some((ticket, flight)) = order.waiting.pop_front() else { return Ok(()) };
             order.open = !flight.closed;
             let (size, asks_for_much) = (flight.size(), flight.asks_for_much());
+            let commands = flight.count();
             let select = flight.select.filter(|_| flight.anew || order.selected != Some(flight.lane));
             if select.is_some() {
                 order.selected = Some(flight.lane);
@@ -239,7 +261,7 @@ impl Turns {
                 self.break_off();
                 return Err(error);
             }
-            self.order().written.push_back(Written { ticket, sent, size, asks_for_much });
+            self.order().written.push_back(Written { ticket, sent, size, commands, asks_for_much });
         }
     }
 }
@@ -283,9 +305,11 @@ impl Drop for Turn<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::content::Content;
     use super::*;
     use crate::net::Transport;
-    use std::thread;
+    use crate::store::Draft;
+    use std::{io, thread};
 
     fn flight(lane: Lane, command: Command) -> Flight {
         Flight { lane, select: None, anew: false, unselect: false, commands: vec![command], closed: true }
@@ -295,15 +319,18 @@ mod tests {
         Command::new("UID FETCH").text(" 1:* (BODY.PEEK[])")
     }
 
-    fn append(size: usize) -> Command {
-        Command::new("APPEND").text(" a ").literal(vec![b'x'; size])
+    fn append(size: u64) -> Command {
+        let file = tempfile::tempfile().expect("a file");
+        file.set_len(size).expect("as large");
+        Command::new("APPEND").text(" a ").content(Content::new(Draft::from_file(file)).expect("measured"))
     }
 
     /// Whether the second command is written before the first one is answered.
     fn is_sent_behind(first: Command, second: Command) -> bool {
         let stop = Stop::new();
-        let (transport, _peer) = Transport::pair(&stop).expect("a pair");
-        let (turns, line) = (Turns::new(stop), Mutex::new(Line::new(transport)));
+        let (transport, mut peer) = Transport::pair(&stop).expect("a pair");
+        thread::spawn(move || io::copy(&mut peer, &mut io::sink()));
+        let (turns, line) = (Turns::new(stop, usize::MAX), Mutex::new(Line::new(transport)));
         let take = |lane, command| turns.take(flight(lane, command), || line.lock().expect("no panic"));
         let (turn, _) = take(turns.lane(), first).expect("its turn");
         thread::scope(|scope| {
@@ -325,5 +352,7 @@ mod tests {
         assert!(is_sent_behind(fetch(), append(1000)));
         assert!(!is_sent_behind(fetch(), append(BEHIND_MAX)));
         assert!(is_sent_behind(append(BEHIND_MAX), append(BEHIND_MAX)));
+        assert!(is_sent_behind(append(WRITTEN_BYTES / 2), append(WRITTEN_BYTES / 4)));
+        assert!(!is_sent_behind(append(WRITTEN_BYTES / 2), append(WRITTEN_BYTES)));
     }
 }

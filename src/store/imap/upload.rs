@@ -1,16 +1,16 @@
 //! Uploads: APPEND in groups (MULTIAPPEND), pipelined (LITERAL+, LITERAL-), or with literals that wait.
 
 use super::conn::{Conn, during};
+use super::content::Content;
 use super::error::ImapError;
 use super::facade::Ignore;
-use super::names::Astring;
 use super::token::{Code, Status, StatusKind, internal_date};
-use super::wire::{Command, Flight, Sorted, Tag, Wire};
+use super::turn::WRITTEN_BYTES;
+use super::wire::{Command, Flight, Sorted};
 use crate::mail::{FlagSpace, Flags, Key};
-use crate::store::draft::draft_error;
 use crate::store::{Kind, Mark, Outgoing, Reach, StoreError};
 use std::collections::VecDeque;
-use std::io::Read;
+use std::mem;
 
 /// How many messages one command stores.
 const GROUP_COUNT: usize = 100;
@@ -18,16 +18,8 @@ const GROUP_COUNT: usize = 100;
 /// How many bytes one command stores, if it stores several messages.
 const GROUP_BYTES: u64 = 4 * 1024 * 1024;
 
-/// How many bytes may be on their way unanswered.
-const WINDOW_BYTES: u64 = 8 * 1024 * 1024;
-
-/// So little is sent in one piece, along with what goes into other mailboxes.
-const SMALL: u64 = 256 * 1024;
-
 /// How many commands may be unanswered.
 const WINDOW: usize = 64;
-
-const PIECE: usize = 64 * 1024;
 
 /// What one message's upload came to.
 type Stored = Result<Option<Key>, StoreError>;
@@ -47,21 +39,28 @@ pub struct Target<'a> {
     pub space: &'a FlagSpace,
 }
 
+/// A message that is stored.
+struct Item {
+    mark: Mark,
+    flags: Flags,
+    date: Option<i64>,
+    content: Content,
+}
+
 /// Stores each message once or not at all; the answers are in the order of the messages.
-pub fn upload(conn: &mut Conn, target: &Target<'_>, mut batch: Vec<Outgoing>) -> Result<Vec<Stored>, StoreError> {
-    let mut results: Vec<Option<Stored>> = Vec::new();
+pub fn upload(conn: &mut Conn, target: &Target<'_>, batch: Vec<Outgoing>) -> Result<Vec<Stored>, StoreError> {
+    let batch: Vec<Item> = batch
+        .into_iter()
+        .map(|Outgoing { mark, flags, date, body }| Ok(Item { mark, flags, date, content: Content::new(body)? }))
+        .collect::<Result<_, StoreError>>()?;
     let limit = conn.caps().append_limit();
-    for outgoing in &mut batch {
-        let meter = outgoing.body.measure().map_err(|error| draft_error("read a message", error))?;
-        let size = meter.wire_size();
-        results.push(limit.filter(|limit| size > *limit).map(|limit| Err(too_large(size, limit))));
-    }
+    let refused = |size: u64| limit.filter(|limit| size > *limit).map(|limit| Err(too_large(size, limit)));
+    let mut results: Vec<Option<Stored>> = batch.iter().map(|item| refused(item.content.size())).collect();
     let fit: Vec<usize> = (0..batch.len()).filter(|at| results[*at].is_none()).collect();
     let several = conn.caps().has("MULTIAPPEND");
     let mut queue = groups(&fit, &batch, several);
-    let binary = conn.caps().has("BINARY");
     while !queue.is_empty() {
-        run_in_turn(conn, target, &mut batch, &mut queue, binary, &mut results)?;
+        run_in_turn(conn, target, &batch, &mut queue, &mut results)?;
     }
     // Without an answer it may have been stored: it is looked for, and not sent again unseen.
     Ok(results.into_iter().map(|result| result.unwrap_or(Ok(None))).collect())
@@ -71,38 +70,34 @@ pub fn upload(conn: &mut Conn, target: &Target<'_>, mut batch: Vec<Outgoing>) ->
 fn run_in_turn(
     conn: &mut Conn,
     target: &Target<'_>,
-    batch: &mut [Outgoing],
+    batch: &[Item],
     queue: &mut VecDeque<Group>,
-    binary: bool,
     results: &mut [Option<Stored>],
 ) -> Result<(), StoreError> {
-    let small = queue.iter().map(|group| group.bytes).sum::<u64>() <= SMALL;
-    let commands = match small {
-        true => queue.iter().map(|group| whole(group, target, batch, binary)).collect::<Result<Vec<_>, _>>()?,
-        false => Vec::new(),
-    };
+    let binary = conn.caps().has("BINARY");
+    let mut commands: VecDeque<Command> = queue.iter().map(|group| command(group, target, batch, binary)).collect();
     let mut flight: Flight<Group> = Flight::default();
-    let mut wire = match small && conn.may_go_apart(&commands) {
+    let mut wire = match conn.may_go_apart(commands.make_contiguous()) {
         true => {
-            let (wire, tags) = conn.apart(commands).map_err(during("append"))?;
+            let (wire, tags) = conn.apart(mem::take(&mut commands).into()).map_err(during("append"))?;
             tags.into_iter().for_each(|tag| flight.extend(tag, queue.pop_front()));
             wire
         }
         false => conn.wire().map_err(during("append"))?,
     };
+    let window = WINDOW.min(wire.pipeline());
     // Whether the last command was refused on its way: what its end says decides about the next one.
     let mut cut_off = false;
     let mut again = VecDeque::new();
     while !queue.is_empty() || !flight.is_empty() {
         let on_the_way: u64 = flight.iter().map(|group| group.bytes).sum();
         let fits =
-            |group: &Group| flight.is_empty() || (flight.len() < WINDOW && on_the_way + group.bytes <= WINDOW_BYTES);
+            |group: &Group| flight.is_empty() || (flight.len() < window && on_the_way + group.bytes <= WRITTEN_BYTES);
         if !cut_off
             && queue.front().is_some_and(fits)
-            && let Some(group) = queue.pop_front()
+            && let (Some(group), Some(command)) = (queue.pop_front(), commands.pop_front())
         {
-            let mut sender = Sender { wire: &mut wire, target, binary };
-            let (tag, whole) = sender.send(&group, batch)?;
+            let (tag, whole) = wire.send_whole(&command).map_err(during("append"))?;
             flight.push(tag, group);
             cut_off = !whole;
             continue;
@@ -121,7 +116,7 @@ fn run_in_turn(
         }
         if status.kind != StatusKind::Ok && group.members.len() > 1 {
             // All or nothing: it was nothing.
-            let alone = |at: &usize| Group { members: vec![*at], bytes: batch[*at].body.meter().wire_size() };
+            let alone = |at: &usize| Group { members: vec![*at], bytes: batch[*at].content.size() };
             again.extend(group.members.iter().map(alone));
             continue;
         }
@@ -131,32 +126,21 @@ fn run_in_turn(
     Ok(())
 }
 
-/// The command that stores a group, messages and all.
-fn whole(group: &Group, target: &Target<'_>, batch: &mut [Outgoing], binary: bool) -> Result<Command, StoreError> {
-    let broken = |error| draft_error("read a message", error);
-    let mut command = Command::new("APPEND").string(target.mailbox);
-    for at in &group.members {
-        let outgoing = &mut batch[*at];
-        let size = outgoing.body.meter().wire_size();
-        let prefix = prefix(outgoing, target.space, binary);
-        let mut content = Vec::new();
-        let reader = outgoing.body.reader().map_err(broken)?;
-        // A file that grows is cut off by what it was measured to be.
-        reader.take(2 * SMALL).read_to_end(&mut content).map_err(broken)?;
-        let wire_form = ToCrlf::default().feed(&content).to_vec();
-        if wire_form.len() as u64 != size {
-            return Err(changed(Reach::Folder, size, wire_form.len() as u64));
-        }
-        command = command.text(prefix).literal(wire_form);
-    }
-    Ok(command)
+/// The command that stores a group.
+fn command(group: &Group, target: &Target<'_>, batch: &[Item], binary: bool) -> Command {
+    let command = Command::new("APPEND").string(target.mailbox);
+    group
+        .members
+        .iter()
+        .map(|at| &batch[*at])
+        .fold(command, |command, item| command.text(prefix(item, target.space, binary)).content(item.content.clone()))
 }
 
 /// What stands before a message: flags, date, and the mark of a binary literal.
-fn prefix(outgoing: &Outgoing, space: &FlagSpace, binary: bool) -> String {
-    let tilde = if outgoing.body.meter().has_nul && binary { "~" } else { "" };
-    let flags = sendable(&outgoing.flags, space);
-    let date = outgoing.date.filter(|date| (0..=LAST_DATE).contains(date));
+fn prefix(item: &Item, space: &FlagSpace, binary: bool) -> String {
+    let tilde = if item.content.has_nul() && binary { "~" } else { "" };
+    let flags = sendable(&item.flags, space);
+    let date = item.date.filter(|date| (0..=LAST_DATE).contains(date));
     let date = date.map(|date| format!("\"{}\" ", internal_date(date))).unwrap_or_default();
     format!(" ({flags}) {date}{tilde}")
 }
@@ -179,11 +163,11 @@ fn too_large(size: u64, limit: u64) -> StoreError {
 }
 
 /// An empty message goes alone: in a group it would end the command (RFC 3502 section 6.3.11).
-fn groups(which: &[usize], batch: &[Outgoing], several: bool) -> VecDeque<Group> {
+fn groups(which: &[usize], batch: &[Item], several: bool) -> VecDeque<Group> {
     let mut groups: VecDeque<Group> = VecDeque::new();
     let mut open = false;
     for at in which {
-        let size = batch[*at].body.meter().wire_size();
+        let size = batch[*at].content.size();
         match groups.back_mut() {
             Some(group)
                 if several
@@ -202,7 +186,7 @@ fn groups(which: &[usize], batch: &[Outgoing], several: bool) -> VecDeque<Group>
     groups
 }
 
-fn settle(group: &Group, status: Status, validity: Option<u32>, batch: &[Outgoing], results: &mut [Option<Stored>]) {
+fn settle(group: &Group, status: Status, validity: Option<u32>, batch: &[Item], results: &mut [Option<Stored>]) {
     let may_be_new = |(uid, at): (&u32, &usize)| is_above(*uid, &batch[*at].mark);
     let uids = match &status.code {
         Some(Code::AppendUid { validity: given, uids })
@@ -233,77 +217,6 @@ pub fn is_above(uid: u32, mark: &Mark) -> bool {
     }
 }
 
-/// Puts APPEND commands on the line.
-struct Sender<'a, 'w> {
-    wire: &'a mut Wire<'w>,
-    target: &'a Target<'a>,
-    binary: bool,
-}
-
-impl Sender<'_, '_> {
-    /// Sends one command, and says whether it went whole: where the server refuses it on the way, what is left of it is
-    /// not sent.
-    fn send(&mut self, group: &Group, batch: &mut [Outgoing]) -> Result<(Tag, bool), StoreError> {
-        let tag = self.wire.begin("APPEND").map_err(during("append"))?;
-        self.send_text(b"APPEND ")?;
-        match Astring::new(self.target.mailbox) {
-            Astring::Quoted(quoted) => self.send_text(&quoted)?,
-            Astring::Literal(name) => {
-                if !self.wire.literal(tag, "", name.len() as u64).map_err(during("append"))? {
-                    return Ok((tag, false));
-                }
-                self.send_text(&name)?;
-            }
-        }
-        for at in &group.members {
-            let outgoing = &mut batch[*at];
-            let size = outgoing.body.meter().wire_size();
-            let prefix = prefix(outgoing, self.target.space, self.binary);
-            if !self.wire.literal(tag, &prefix, size).map_err(during("append"))? {
-                return Ok((tag, false));
-            }
-            self.send_content(outgoing, size)?;
-        }
-        self.send_text(b"\r\n")?;
-        Ok((tag, true))
-    }
-
-    fn send_text(&mut self, text: &[u8]) -> Result<(), StoreError> {
-        self.wire.line().send(text).map_err(during("append"))
-    }
-
-    /// Sends exactly `size` bytes. A file that changed since it was measured ends the connection: the server would
-    /// take what follows for the message.
-    fn send_content(&mut self, outgoing: &mut Outgoing, size: u64) -> Result<(), StoreError> {
-        let broken = |error| draft_error("read a message", error).reaching(Reach::Connection);
-        let mut reader = outgoing.body.reader().map_err(broken)?;
-        let mut piece = vec![0; PIECE];
-        let mut to_crlf = ToCrlf::default();
-        let mut sent = 0;
-        loop {
-            let count = reader.read(&mut piece).map_err(broken)?;
-            if count == 0 {
-                break;
-            }
-            let wire_form = to_crlf.feed(&piece[..count]);
-            sent += wire_form.len() as u64;
-            if sent > size {
-                break;
-            }
-            self.wire.line().send_body(wire_form).map_err(during("append"))?;
-        }
-        match sent == size {
-            true => Ok(()),
-            false => Err(changed(Reach::Connection, size, sent)),
-        }
-    }
-}
-
-fn changed(reach: Reach, before: u64, now: u64) -> StoreError {
-    let cause = format!("the message changed while it was read: {before} bytes before, {now} now");
-    StoreError::new(reach, Kind::Disk, "append", cause)
-}
-
 /// The last second of the year 9999: dates have four digits.
 const LAST_DATE: i64 = 253_402_300_799;
 
@@ -312,64 +225,21 @@ fn sendable(flags: &Flags, space: &FlagSpace) -> String {
     flags.within(space).to_string()
 }
 
-/// Puts a CR before every LF that has none.
-#[derive(Default)]
-struct ToCrlf {
-    /// The last byte of the piece before.
-    last: u8,
-    out: Vec<u8>,
-}
-
-impl ToCrlf {
-    fn feed(&mut self, piece: &[u8]) -> &[u8] {
-        self.out.clear();
-        let mut from = 0;
-        for at in memchr::memchr_iter(b'\n', piece) {
-            let before = if at == 0 { self.last } else { piece[at - 1] };
-            self.out.extend_from_slice(&piece[from..at]);
-            if before != b'\r' {
-                self.out.push(b'\r');
-            }
-            from = at;
-        }
-        self.out.extend_from_slice(&piece[from..]);
-        self.last = piece.last().copied().unwrap_or(self.last);
-        &self.out
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::store::Draft;
 
-    fn crlf(pieces: &[&[u8]]) -> Vec<u8> {
-        let mut to_crlf = ToCrlf::default();
-        pieces.iter().flat_map(|piece| to_crlf.feed(piece).to_vec()).collect()
-    }
-
-    #[test]
-    fn only_a_bare_lf_gets_a_cr() {
-        assert_eq!(crlf(&[b"a\nb\r\nc\rd\n\n"]), b"a\r\nb\r\nc\rd\r\n\r\n");
-    }
-
-    #[test]
-    fn a_cut_between_cr_and_lf_makes_no_difference() {
-        let text = b"a\r\n\nb\r\r\n\r";
-        for at in 0..=text.len() {
-            assert_eq!(crlf(&[&text[..at], &text[at..]]), crlf(&[text]), "cut at {at}");
-        }
-    }
-
-    fn outgoing(content: &[u8]) -> Outgoing {
+    fn item(content: &[u8]) -> Item {
         let mut body = Draft::new(tempfile::tempfile().expect("a file"), None);
         body.write(content).expect("writes");
-        Outgoing { mark: Mark::NotBelow(Key::Uid(1)), flags: Flags::new(), date: None, body }
+        let content = Content::new(body).expect("measured");
+        Item { mark: Mark::NotBelow(Key::Uid(1)), flags: Flags::new(), date: None, content }
     }
 
     #[test]
     fn an_empty_message_goes_alone() {
-        let batch: Vec<Outgoing> = [&b"a"[..], b"b", b"", b"c", b"d"].into_iter().map(outgoing).collect();
+        let batch: Vec<Item> = [&b"a"[..], b"b", b"", b"c", b"d"].into_iter().map(item).collect();
         let which: Vec<usize> = (0..5).collect();
         let members = |several| groups(&which, &batch, several).into_iter().map(|g| g.members).collect::<Vec<_>>();
         assert_eq!(members(true), [vec![0, 1], vec![2], vec![3, 4]]);
@@ -379,8 +249,8 @@ mod tests {
     #[test]
     fn an_appenduid_of_another_generation_or_length_or_of_older_messages_is_not_believed() {
         let group = Group { members: vec![0, 1], bytes: 2 };
-        let mut batch = vec![outgoing(b"a"), outgoing(b"b")];
-        batch.iter_mut().for_each(|outgoing| outgoing.mark = Mark::NotBelow(Key::Uid(4)));
+        let mut batch = vec![item(b"a"), item(b"b")];
+        batch.iter_mut().for_each(|item| item.mark = Mark::NotBelow(Key::Uid(4)));
         let status = |validity, uids: &[u32]| Status {
             kind: StatusKind::Ok,
             code: Some(Code::AppendUid { validity, uids: uids.to_vec() }),

@@ -1,5 +1,6 @@
 //! Our own commands on the line: tags, literals, several commands in flight.
 
+use super::content::Content;
 use super::error::ImapError;
 use super::facade::{Bodies, Ignore, Line, Literals};
 use super::names::Astring;
@@ -40,7 +41,7 @@ const WRITES: [&str; 13] = [
 
 /// How many of these commands may be in flight.
 pub fn window(commands: &[Command]) -> usize {
-    let longest = commands.iter().map(Command::size).max().unwrap_or(1);
+    let longest = commands.iter().map(Command::size).max().and_then(|size| usize::try_from(size).ok()).unwrap_or(1);
     match commands.iter().all(|command| command.name == "STATUS") {
         true => (STATUS_BYTES / longest).clamp(WINDOW, STATUS_WINDOW),
         false => WINDOW,
@@ -61,6 +62,17 @@ impl Tag {
 enum Part {
     Text(Vec<u8>),
     Literal(Vec<u8>),
+    Content(Content),
+}
+
+impl Part {
+    /// Bytes, without what frames a literal.
+    fn size(&self) -> u64 {
+        match self {
+            Part::Text(bytes) | Part::Literal(bytes) => bytes.len() as u64,
+            Part::Content(content) => content.size(),
+        }
+    }
 }
 
 /// A command without its tag and line end.
@@ -87,21 +99,21 @@ impl Command {
     }
 
     /// How long it is, in bytes, without what frames a literal.
-    pub fn size(&self) -> usize {
-        self.parts.iter().map(|(Part::Text(part) | Part::Literal(part))| part.len()).sum()
+    pub fn size(&self) -> u64 {
+        self.parts.iter().map(Part::size).sum()
     }
 
     /// Whether it can be sent without waiting for the server in the middle of it.
     pub fn flows(&self, literals: Literals) -> bool {
         self.parts.iter().all(|part| match part {
             Part::Text(_) => true,
-            Part::Literal(bytes) => literals.free(bytes.len() as u64),
+            literal => literals.free(literal.size()),
         })
     }
 
-    /// Adds a literal.
-    pub fn literal(mut self, bytes: Vec<u8>) -> Command {
-        self.parts.push(Part::Literal(bytes));
+    /// Adds a message as a literal.
+    pub fn content(mut self, content: Content) -> Command {
+        self.parts.push(Part::Content(content));
         self
     }
 
@@ -157,14 +169,21 @@ pub fn write(line: &mut Line, command: &Command) -> Result<Tag, ImapError> {
     for part in &command.parts {
         match part {
             Part::Text(text) => line.send(text)?,
-            Part::Literal(bytes) => {
-                line.send(format!("{{{}+}}\r\n", bytes.len()).as_bytes())?;
-                line.send_body(bytes)?;
+            literal => {
+                line.send(format!("{{{}+}}\r\n", literal.size()).as_bytes())?;
+                send_literal(line, literal)?;
             }
         }
     }
     line.send(b"\r\n")?;
     Ok(tag)
+}
+
+fn send_literal(line: &mut Line, part: &Part) -> Result<(), ImapError> {
+    match part {
+        Part::Text(bytes) | Part::Literal(bytes) => line.send(bytes),
+        Part::Content(content) => content.send(line),
+    }
 }
 
 /// The line in our hands. The crate can't run meanwhile, nor can another user of the line.
@@ -203,6 +222,11 @@ impl<'a> Wire<'a> {
         &mut self.line
     }
 
+    /// How many commands may be unanswered.
+    pub fn pipeline(&self) -> usize {
+        self.turn.as_ref().map_or(usize::MAX, |turn| turn.turns().pipeline())
+    }
+
     /// Lets nobody write behind what is sent in this turn: their answers might come first.
     pub fn stay_alone(&mut self) {
         self.alone = true;
@@ -229,28 +253,33 @@ impl<'a> Wire<'a> {
 
     /// Sends a command. Where the server refuses it before it is whole, the rest is not sent.
     pub fn send(&mut self, command: &Command) -> Result<Tag, ImapError> {
+        self.send_whole(command).map(|(tag, _)| tag)
+    }
+
+    /// Like [`Wire::send`]; says as well whether the command went whole.
+    pub fn send_whole(&mut self, command: &Command) -> Result<(Tag, bool), ImapError> {
         let tag = self.begin(command.name)?;
         for part in &command.parts {
             match part {
                 Part::Text(text) => self.line.send(text)?,
-                Part::Literal(bytes) => {
-                    if !self.literal(tag, "", bytes.len() as u64)? {
-                        return Ok(tag);
+                literal => {
+                    if !self.literal(tag, literal.size())? {
+                        return Ok((tag, false));
                     }
-                    self.line.send(bytes)?;
+                    send_literal(&mut self.line, literal)?;
                 }
             }
         }
         self.line.send(b"\r\n")?;
-        Ok(tag)
+        Ok((tag, true))
     }
 
     /// Announces a literal and waits for `+` where that is needed. False where the server refused the command instead;
     /// its tagged answer is then the next to be read.
-    pub fn literal(&mut self, tag: Tag, prefix: &str, size: u64) -> Result<bool, ImapError> {
+    fn literal(&mut self, tag: Tag, size: u64) -> Result<bool, ImapError> {
         let free = self.line.literals.free(size);
         let plus = if free { "+" } else { "" };
-        self.line.send(format!("{prefix}{{{size}{plus}}}\r\n").as_bytes())?;
+        self.line.send(format!("{{{size}{plus}}}\r\n").as_bytes())?;
         if free {
             return Ok(true);
         }
@@ -350,7 +379,7 @@ impl<'a> Wire<'a> {
     ) -> Result<Vec<Status>, ImapError> {
         let mut ended: Vec<Option<Status>> = vec![None; commands.len()];
         let mut flight = Flight::default();
-        let (mut next, window) = (0, window(commands));
+        let (mut next, window) = (0, window(commands).min(self.pipeline()));
         for tag in sent {
             flight.push(tag, next);
             next += 1;
