@@ -33,6 +33,16 @@ impl Cursor {
     }
 }
 
+/// What a store noted of a listing of its folders, so that the next one costs less. Only the store that made it reads it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Noted(pub Vec<u8>);
+
+impl fmt::Debug for Noted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
+}
+
 /// Deletions that the guard held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Withheld {

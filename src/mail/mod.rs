@@ -6,7 +6,7 @@ pub mod login;
 pub mod name;
 pub mod side;
 
-pub use change::{Appeared, Changes, Cursor, Identity, Withheld};
+pub use change::{Appeared, Changes, Cursor, Identity, Noted, Withheld};
 pub use flags::{Flag, FlagDelta, FlagSpace, Flags, Keyword};
 pub use login::{Login, Secret};
 pub use name::{FolderName, Role};

@@ -1,6 +1,6 @@
 //! Moves to a trash that were begun and may not have ended.
 
-use super::{Column, State, StateError, key_of};
+use super::{Column, State, StateError, key_of, side_number};
 use crate::mail::{FolderId, Key, Side};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -23,7 +23,7 @@ impl State {
         let connection = self.lock();
         let mut statement =
             connection.prepare_cached("SELECT generation, mark, begun FROM discard WHERE folder = ? AND side = ?")?;
-        let found = statement.query_row(params![folder.0, number(side)], |row| {
+        let found = statement.query_row(params![folder.0, side_number(side)], |row| {
             Ok(Discard {
                 generation: row.get::<_, Option<i64>>(0)?.map(|generation| generation as u64),
                 mark: key_of(row.get_ref(1)?)?,
@@ -40,16 +40,12 @@ pub(super) fn begin(connection: &Connection, folder: FolderId, side: Side, disca
     )?;
     let begun = discard.begun.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
     let generation = discard.generation.map(|generation| generation as i64);
-    statement.execute(params![folder.0, number(side), generation, Column(&discard.mark), begun])?;
+    statement.execute(params![folder.0, side_number(side), generation, Column(&discard.mark), begun])?;
     Ok(())
 }
 
 pub(super) fn end(connection: &Connection, folder: FolderId, side: Side) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached("DELETE FROM discard WHERE folder = ? AND side = ?")?;
-    statement.execute(params![folder.0, number(side)])?;
+    statement.execute(params![folder.0, side_number(side)])?;
     Ok(())
-}
-
-fn number(side: Side) -> i64 {
-    i64::from(side == Side::Remote)
 }

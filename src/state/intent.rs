@@ -1,6 +1,6 @@
 //! Copies that were begun and may not have ended.
 
-use super::{Column, State, StateError, key_of};
+use super::{Column, State, StateError, key_of, side_number};
 use crate::mail::{Flags, FolderId, Identity, Key, Side};
 use rusqlite::{Connection, params};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -60,7 +60,7 @@ pub(super) fn insert(connection: &Connection, folder: FolderId, intent: &Intent)
     )?;
     statement.execute(params![
         folder.0,
-        i64::from(intent.to == Side::Remote),
+        side_number(intent.to),
         Column(&intent.source),
         intent.exact,
         Column(&intent.mark),
@@ -77,6 +77,6 @@ pub(super) fn insert(connection: &Connection, folder: FolderId, intent: &Intent)
 
 pub(super) fn delete(connection: &Connection, folder: FolderId, to: Side, source: &Key) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached("DELETE FROM intent WHERE folder = ? AND side = ? AND source = ?")?;
-    statement.execute(params![folder.0, i64::from(to == Side::Remote), Column(source)])?;
+    statement.execute(params![folder.0, side_number(to), Column(source)])?;
     Ok(())
 }

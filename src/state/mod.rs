@@ -10,6 +10,7 @@ mod doom;
 mod dry;
 mod folder;
 mod intent;
+mod listing;
 mod lock;
 mod memory;
 mod problem;
@@ -23,7 +24,7 @@ pub use problem::{Backlog, ProblemRow, Waiting, read_problems};
 pub use tally::Sums;
 
 use crate::fault::point;
-use crate::mail::{Cursor, Flags, FolderId, FolderName, Identity, Key, PairId, Role, Side, Sides, Withheld};
+use crate::mail::{Cursor, Flags, FolderId, FolderName, Identity, Key, Noted, PairId, Role, Side, Sides, Withheld};
 use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSql, ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
@@ -35,14 +36,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// The layout that [`schema.sql`](../../../src/state/schema.sql) describes.
-const VERSION: i64 = 5;
+const VERSION: i64 = 6;
 
 /// What brings each older layout to the next one: the first is for layout 1.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     include_str!("schema-1-to-2.sql"),
     include_str!("schema-2-to-3.sql"),
     include_str!("schema-3-to-4.sql"),
     include_str!("schema-4-to-5.sql"),
+    include_str!("schema-5-to-6.sql"),
 ];
 
 /// No fewer than there are: a statement that does not find room is compiled again and again.
@@ -145,6 +147,8 @@ pub enum Change {
     Solved { folder: FolderId, side: Side, key: Key },
     /// This side bears the mark of this turn.
     Turn { side: Side, turn: u64 },
+    /// What this side's store is to be told when it lists its folders again.
+    Noted { side: Side, noted: Noted },
     /// The folder pair and all that is known of it is forgotten.
     ForgetFolder { folder: FolderId },
 }
@@ -281,6 +285,7 @@ impl State {
                     let sql = "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)";
                     transaction.execute(sql, [turn_of(*side), turn.to_string()])?;
                 }
+                Change::Noted { side, noted } => listing::note(&transaction, *side, noted)?,
                 Change::ForgetFolder { folder } => {
                     tallies.forget_folder(*folder);
                     folder::delete(&transaction, *folder)?;
@@ -387,6 +392,11 @@ fn name_of(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<FolderNam
 /// What a side's turn is called.
 fn turn_of(side: Side) -> String {
     format!("{}_turn", side_word(side))
+}
+
+/// How a side stands in a column: 0 local, 1 remote.
+fn side_number(side: Side) -> i64 {
+    i64::from(side == Side::Remote)
 }
 
 /// The word that begins a side's columns.

@@ -4,7 +4,7 @@
 //! message a pair has could not be changed or removed. As soon as a message becomes part of a pair, and when its pair
 //! is forgotten, its entry goes.
 
-use super::{Column, State, StateError, key_of, name_of, open_read_only, side_word};
+use super::{Column, State, StateError, key_of, name_of, open_read_only, side_number, side_word};
 use crate::mail::{Flags, FolderId, FolderName, Key, PairId, Side, Sides};
 use rusqlite::{Connection, Row, params};
 use std::path::Path;
@@ -88,10 +88,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Waiting> {
     })
 }
 
-fn number(side: Side) -> i64 {
-    i64::from(side == Side::Remote)
-}
-
 /// Milliseconds since 1970; times that they can't say are brought to the nearest that they can.
 fn millis(time: SystemTime) -> i64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
@@ -121,7 +117,7 @@ impl State {
         let connection = self.lock();
         let sql = format!("SELECT flags, keywords FROM problem WHERE folder = ? AND side = ? AND key = ? AND {ALONE}");
         let mut statement = connection.prepare_cached(&sql)?;
-        let mut rows = statement.query_map(params![folder.0, number(side), Column(key)], |row| {
+        let mut rows = statement.query_map(params![folder.0, side_number(side), Column(key)], |row| {
             Ok(Flags::from_stored(row.get(0)?, row.get_ref(1)?.as_str()?))
         })?;
         Ok(rows.next().transpose()?)
@@ -132,7 +128,7 @@ impl State {
         let connection = self.lock();
         let sql = format!("SELECT key, flags, keywords FROM problem WHERE folder = ? AND side = ? AND {ALONE}");
         let mut statement = connection.prepare_cached(&sql)?;
-        let rows = statement.query_map(params![folder.0, number(side)], |row| {
+        let rows = statement.query_map(params![folder.0, side_number(side)], |row| {
             Ok((key_of(row.get_ref(0)?)?, Flags::from_stored(row.get(1)?, row.get_ref(2)?.as_str()?)))
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -160,7 +156,7 @@ pub(super) fn put(connection: &Connection, folder: FolderId, waiting: &Waiting) 
     )?;
     statement.execute(params![
         folder.0,
-        number(waiting.side),
+        side_number(waiting.side),
         Column(&waiting.key),
         flags,
         keywords,
@@ -182,7 +178,7 @@ pub(super) fn any(connection: &Connection) -> rusqlite::Result<bool> {
 
 pub(super) fn delete(connection: &Connection, folder: FolderId, side: Side, key: &Key) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached("DELETE FROM problem WHERE folder = ? AND side = ? AND key = ?")?;
-    statement.execute(params![folder.0, number(side), Column(key)])?;
+    statement.execute(params![folder.0, side_number(side), Column(key)])?;
     Ok(())
 }
 
@@ -192,7 +188,7 @@ pub(super) fn delete_of(connection: &Connection, pair: PairId, side: Side) -> ru
         "DELETE FROM problem WHERE side = ?2 AND (folder, key) = (SELECT folder, {} FROM message WHERE id = ?1)",
         side_word(side)
     );
-    connection.prepare_cached(&sql)?.execute(params![pair.0, number(side)])?;
+    connection.prepare_cached(&sql)?.execute(params![pair.0, side_number(side)])?;
     Ok(())
 }
 

@@ -4,6 +4,12 @@ CREATE TABLE meta (
     value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- What a side's store noted of its last listing, so that the next one costs less. Nothing else reads it.
+CREATE TABLE listing (
+    side  INTEGER PRIMARY KEY,
+    noted BLOB NOT NULL
+) STRICT;
+
 -- A pair of folders. `*_wire` is the store's own name, verbatim; `*_name` the text form of the name people see.
 CREATE TABLE folder (
     id                INTEGER PRIMARY KEY,

@@ -15,7 +15,7 @@ pub use crate::net::Stop;
 pub use draft::Draft;
 pub use sys::most_files;
 
-use crate::mail::{Appeared, Changes, Cursor, FlagDelta, FlagSpace, Flags, FolderName, Identity, Key, Role};
+use crate::mail::{Appeared, Changes, Cursor, FlagDelta, FlagSpace, Flags, FolderName, Identity, Key, Noted, Role};
 use std::fmt;
 
 /// Makes connections to one store.
@@ -132,6 +132,13 @@ pub trait Store: Send {
     /// The store's own doubts about one folder go into [`FolderInfo::problem`]. Cursors are given where they cost
     /// no round trip a folder.
     fn list(&mut self) -> Result<Vec<FolderInfo>, StoreError>;
+
+    /// Like [`Store::list`]; a store that can lists with less work where it is told what it noted the last time. With
+    /// what it is to be told the next time, `None` where that is the same.
+    fn list_again(&mut self, noted: Option<&Noted>) -> Result<(Vec<FolderInfo>, Option<Noted>), StoreError> {
+        let _ = noted;
+        Ok((self.list()?, None))
+    }
 
     /// Opens a folder by the `wire` name that `list` or `create` gave. With `expect`, fails with [`Kind::Reset`]
     /// where the folder's generation is another.

@@ -4,7 +4,7 @@ use super::{
     Access, Claim, Depth, Drafter, Folder, FolderInfo, Identified, Known, Lock, Mark, Opener, Outgoing, Receive, Slice,
     Store, StoreError, StoreFacts,
 };
-use crate::mail::{Changes, Cursor, FlagDelta, FlagSpace, FolderName, Key};
+use crate::mail::{Changes, Cursor, FlagDelta, FlagSpace, FolderName, Key, Noted};
 use std::sync::Arc;
 
 /// Takes the lines.
@@ -66,6 +66,14 @@ fn shown(wire: &[u8]) -> String {
     String::from_utf8_lossy(wire).escape_debug().to_string()
 }
 
+fn listed(list: &[FolderInfo]) -> String {
+    let one = |info: &FolderInfo| match &info.problem {
+        Some(problem) => format!("{} ({problem})", info.name),
+        None => info.name.to_string(),
+    };
+    format!("{} folders: {}", list.len(), list.iter().map(one).collect::<Vec<_>>().join(", "))
+}
+
 impl Store for TracedStore {
     fn facts(&mut self) -> Result<StoreFacts, StoreError> {
         self.inner.facts()
@@ -92,14 +100,12 @@ impl Store for TracedStore {
 
     fn list(&mut self) -> Result<Vec<FolderInfo>, StoreError> {
         let result = self.inner.list();
-        let show = |list: &Vec<FolderInfo>| {
-            let one = |info: &FolderInfo| match &info.problem {
-                Some(problem) => format!("{} ({problem})", info.name),
-                None => info.name.to_string(),
-            };
-            format!("{} folders: {}", list.len(), list.iter().map(one).collect::<Vec<_>>().join(", "))
-        };
-        said(&self.tell, || "list".to_owned(), result, show)
+        said(&self.tell, || "list".to_owned(), result, |list| listed(list))
+    }
+
+    fn list_again(&mut self, noted: Option<&Noted>) -> Result<(Vec<FolderInfo>, Option<Noted>), StoreError> {
+        let result = self.inner.list_again(noted);
+        said(&self.tell, || "list".to_owned(), result, |(list, _)| listed(list))
     }
 
     fn open(&mut self, wire: &[u8], access: Access, expect: Option<u64>) -> Result<Box<dyn Folder + '_>, StoreError> {

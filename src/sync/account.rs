@@ -272,7 +272,14 @@ impl Run<'_> {
         if self.options.dry_run && fresh && store.claim("").map_err(Failure::on(side))? == Claim::Missing {
             return Ok(Vec::new());
         }
-        store.list().map_err(Failure::on(side))
+        let noted = self.state.noted(side)?;
+        let (list, noted) = store.list_again(noted.as_ref()).map_err(Failure::on(side))?;
+        if let Some(noted) = noted
+            && !self.options.dry_run
+        {
+            self.state.apply(&[Change::Noted { side, noted }])?;
+        }
+        Ok(list)
     }
 
     fn look_at(&self, changed: &[Work], pool: &Pool<'_>) -> Result<Vec<Look>, Failure> {

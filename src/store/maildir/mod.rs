@@ -18,17 +18,19 @@ mod look;
 mod marker;
 mod remove;
 mod scan;
+mod tree;
 
 pub use bin::{Bin, Kept};
 pub use layout::{Layout, path_of, wire_for};
 
 use super::{Access, Claim, Folder, FolderInfo, Kind, Lock, Opener, Reach, Store, StoreError, StoreFacts, sys};
-use crate::mail::FolderName;
+use crate::mail::{FolderName, Noted};
 use error::disk;
 use folder::MaildirFolder;
 use layout::{name_of, shown_name};
 use std::io;
 use std::path::{Path, PathBuf};
+use tree::Tree;
 
 /// The directories of a folder, in the order in which they are made: a folder that has `cur` is whole.
 const SUBS: [&str; 3] = ["tmp", "new", "cur"];
@@ -148,7 +150,15 @@ impl Store for MaildirStore {
 
     fn list(&mut self) -> Result<Vec<FolderInfo>, StoreError> {
         self.root("list")?;
-        list::list(&self.settings)
+        list::list(&self.settings, &Tree::default()).map(|(folders, _)| folders)
+    }
+
+    fn list_again(&mut self, noted: Option<&Noted>) -> Result<(Vec<FolderInfo>, Option<Noted>), StoreError> {
+        self.root("list")?;
+        let layout = self.settings.layout;
+        let (folders, tree) = list::list(&self.settings, &Tree::read(noted, layout))?;
+        let now = tree.write(layout);
+        Ok((folders, Some(now).filter(|now| noted != Some(now))))
     }
 
     fn open(&mut self, wire: &[u8], access: Access, expect: Option<u64>) -> Result<Box<dyn Folder + '_>, StoreError> {

@@ -11,6 +11,7 @@ use rustix::fs::{Mode, OFlags};
 use std::collections::hash_map::Entry as Slot;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
+use std::fmt::Write;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -381,15 +382,20 @@ pub(super) struct Stamps {
     latest: i128,
     /// Whether any stamp has a fraction of a second.
     fine: bool,
+    /// Whether `cur` is a directory.
+    pub(super) of_folder: bool,
 }
 
 impl Stamps {
     pub(super) fn take(dir: &Path) -> Result<Stamps, StoreError> {
-        let mut stamps = Stamps { text: String::new(), latest: 0, fine: false };
+        let mut stamps = Stamps { text: String::new(), latest: 0, fine: false, of_folder: false };
         for name in ["new", "cur", keywords::FILE] {
             let path = dir.join(name);
             match sys::look(&path) {
-                Ok(meta) => stamps.add(&name[..1], &meta),
+                Ok(meta) => {
+                    stamps.add(&name[..1], &meta);
+                    stamps.of_folder |= name == Sub::Cur.name() && meta.is_dir();
+                }
                 Err(err) if err.kind() == io::ErrorKind::NotFound && name == keywords::FILE => {}
                 Err(err) if err.kind() == io::ErrorKind::NotFound => {
                     let error = StoreError::new(
@@ -408,7 +414,11 @@ impl Stamps {
 
     fn add(&mut self, what: &str, meta: &fs::Metadata) {
         let (mtime, ctime) = (nanos(meta.mtime(), meta.mtime_nsec()), nanos(meta.ctime(), meta.ctime_nsec()));
-        self.text.push_str(&format!("{what}{}.{mtime}.{ctime} ", meta.ino()));
+        // Nearly all times have room in 64 bits, which are told in a fraction of the time. Writing to a String can't fail.
+        let _ = match (i64::try_from(mtime), i64::try_from(ctime)) {
+            (Ok(mtime), Ok(ctime)) => write!(self.text, "{what}{}.{mtime}.{ctime} ", meta.ino()),
+            _ => write!(self.text, "{what}{}.{mtime}.{ctime} ", meta.ino()),
+        };
         self.latest = self.latest.max(mtime).max(ctime);
         self.fine |= mtime % SECOND != 0 || ctime % SECOND != 0;
     }
@@ -429,9 +439,8 @@ impl Stamps {
     }
 
     pub(super) fn cursor(&self, now: &Now) -> Cursor {
-        let young = if now.of_file_system { YOUNG } else { YOUNG_BY_OUR_CLOCK };
         let mark = self.text.trim_end().to_owned();
-        Cursor { generation: 0, mark, conclusive: now.nanos - self.latest > young }
+        Cursor { generation: 0, mark, conclusive: now.is_long_after(self.latest) }
     }
 }
 
@@ -447,6 +456,17 @@ impl Now {
     /// Whether a stamp is later than the present, by more than clocks differ.
     pub(super) fn is_before(&self, stamp: i128) -> bool {
         stamp - self.nanos > YOUNG_BY_OUR_CLOCK
+    }
+
+    /// Whether what changed at `stamp` will surely get another stamp when it changes again.
+    pub(super) fn is_long_after(&self, stamp: i128) -> bool {
+        self.nanos - stamp > if self.of_file_system { YOUNG } else { YOUNG_BY_OUR_CLOCK }
+    }
+
+    /// A while after something changed.
+    #[cfg(test)]
+    pub(super) fn later(meta: &fs::Metadata) -> Now {
+        Now { nanos: nanos(meta.ctime(), meta.ctime_nsec()) + YOUNG + 1, of_file_system: true }
     }
 
     /// Asks the file system of `dir`, through a file without a name or one in `tmp`; where neither can be made, our
@@ -469,7 +489,7 @@ impl Now {
     }
 }
 
-fn nanos(seconds: i64, nanos: i64) -> i128 {
+pub(super) fn nanos(seconds: i64, nanos: i64) -> i128 {
     i128::from(seconds) * SECOND + i128::from(nanos)
 }
 
