@@ -24,6 +24,9 @@ impl FolderName {
 
     /// Reads the text form.
     pub fn parse(text: &str) -> Option<FolderName> {
+        if !text.contains('\\') {
+            return FolderName::new(text.split('/'));
+        }
         let mut parts = vec![String::new()];
         let mut chars = text.chars();
         while let Some(c) = chars.next() {
@@ -64,8 +67,20 @@ impl FolderName {
 
     /// The text form.
     pub fn text(&self) -> String {
-        let escaped: Vec<String> = self.parts.iter().map(|p| p.replace('\\', "\\\\").replace('/', "\\/")).collect();
-        escaped.join("/")
+        let mut text = String::with_capacity(self.parts.iter().map(|part| part.len() + 1).sum());
+        for (number, part) in self.parts.iter().enumerate() {
+            if number > 0 {
+                text.push('/');
+            }
+            for piece in part.split_inclusive(['/', '\\']) {
+                // The character that needs it is the last one of the piece.
+                match piece.strip_suffix(['/', '\\']) {
+                    Some(plain) => text.extend([plain, "\\", &piece[plain.len()..]]),
+                    None => text.push_str(piece),
+                }
+            }
+        }
+        text
     }
 }
 

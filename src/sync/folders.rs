@@ -18,9 +18,10 @@
 //! no messages of its own, is gone.
 
 use super::Policy;
-use super::rules::{Remote, Rules, Verdict, looks_like_exchange};
+use super::rules::{Remotes, Rules, Verdict, looks_like_exchange};
 use crate::mail::{FolderId, FolderName, Role, Side, Sides};
 use crate::store::FolderInfo;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// A folder pair of an earlier run.
@@ -85,16 +86,30 @@ pub fn plan_folders(lists: Sides<&[FolderInfo]>, rules: &Rules, known: &[Paired]
     Planner::new(lists, rules, known, policy).run()
 }
 
+/// What the rules say of a remote folder.
+#[derive(Clone)]
+struct Judged {
+    role: Option<Role>,
+    verdict: Verdict,
+    /// Its name on the local side.
+    local: Option<FolderName>,
+}
+
 struct Planner<'a> {
     lists: Sides<&'a [FolderInfo]>,
     rules: &'a Rules,
     known: &'a [Paired],
+    known_by_wire: Sides<HashMap<&'a [u8], &'a Paired>>,
     policy: &'a Policy,
     exchange: bool,
-    roles: Vec<Option<Role>>,
-    local_by_name: HashMap<&'a FolderName, usize>,
-    local_by_wire: HashMap<&'a [u8], usize>,
-    remote_by_name: HashMap<&'a FolderName, usize>,
+    /// What the rules say of each remote folder.
+    judged: Vec<Judged>,
+    /// The roles that remote folders have.
+    roles: Vec<Role>,
+    /// Made when a name is looked for that leads back.
+    remotes: OnceCell<Remotes>,
+    by_name: Sides<HashMap<&'a FolderName, usize>>,
+    by_wire: Sides<HashMap<&'a [u8], usize>>,
     /// Local folders that belong to an entry already.
     taken: HashSet<usize>,
     /// Folders that are going to have other names: their present ones are free for others.
@@ -105,17 +120,27 @@ struct Planner<'a> {
 impl<'a> Planner<'a> {
     fn new(lists: Sides<&'a [FolderInfo]>, rules: &'a Rules, known: &'a [Paired], policy: &'a Policy) -> Self {
         let listed: Vec<Role> = lists.remote.iter().filter_map(|info| info.role).collect();
-        let roles = lists.remote.iter().map(|info| rules.role(&info.name, info.role, &listed)).collect();
+        let exchange = looks_like_exchange(lists.remote.iter().map(|info| &info.name));
+        let judge = |info: &FolderInfo| {
+            let role = rules.role(&info.name, info.role, &listed);
+            let verdict = rules.verdict(&info.name, role, info.subscribed, exchange);
+            Judged { role, verdict, local: rules.local_name(&info.name, role) }
+        };
+        let judged: Vec<Judged> = lists.remote.iter().map(judge).collect();
+        // Where two have one wire name, the first one counts.
+        let index = |side: Side| known.iter().rev().map(|pair| (pair.wires[side].as_slice(), pair)).collect();
         let mut planner = Planner {
             lists,
             rules,
             known,
+            known_by_wire: Sides::from_fn(index),
             policy,
-            exchange: looks_like_exchange(lists.remote.iter().map(|info| &info.name)),
-            roles,
-            local_by_name: lists.local.iter().enumerate().map(|(at, info)| (&info.name, at)).collect(),
-            local_by_wire: lists.local.iter().enumerate().map(|(at, info)| (info.wire.as_slice(), at)).collect(),
-            remote_by_name: lists.remote.iter().enumerate().map(|(at, info)| (&info.name, at)).collect(),
+            exchange,
+            roles: judged.iter().filter_map(|judged| judged.role).collect(),
+            judged,
+            remotes: OnceCell::new(),
+            by_name: lists.map(|list| list.iter().enumerate().map(|(at, info)| (&info.name, at)).collect()),
+            by_wire: lists.map(|list| list.iter().enumerate().map(|(at, info)| (info.wire.as_slice(), at)).collect()),
             taken: HashSet::new(),
             vacated: Sides::default(),
             plan: FolderPlan::default(),
@@ -128,30 +153,30 @@ impl<'a> Planner<'a> {
     fn vacated(&self) -> Sides<HashSet<usize>> {
         let mut moves: Sides<Vec<(usize, Option<usize>)>> = Sides::default();
         for pair in self.known {
-            let remote = self.lists.remote.iter().position(|info| info.wire == pair.wires.remote);
-            let local = self.local_by_wire.get(pair.wires.local.as_slice()).copied();
-            let (Some(remote), Some(local)) = (remote, local) else { continue };
-            let (info, role) = (&self.lists.remote[remote], self.roles[remote]);
-            let selected = self.rules.verdict(&info.name, role, info.subscribed, self.exchange).selected;
-            if !selected || !info.selectable || info.problem.is_some() || !self.lists.local[local].selectable {
+            let at = Sides::from_fn(|side| self.by_wire[side].get(pair.wires[side].as_slice()).copied());
+            let (Some(remote), Some(local)) = (at.remote, at.local) else { continue };
+            let (info, judged) = (&self.lists.remote[remote], &self.judged[remote]);
+            let usable = info.selectable && info.problem.is_none() && self.lists.local[local].selectable;
+            if !judged.verdict.selected || !usable {
                 continue;
             }
-            if self.follows_local(pair, role) {
-                if let Ok(name) = self.rules.remote_name(&pair.names.local, &self.remotes()) {
-                    moves.remote.push((remote, self.remote_by_name.get(&name).copied()));
+            if self.follows_local(pair, judged.role) {
+                if let Ok(name) = self.rules.remote_name(&pair.names.local, self.remotes()) {
+                    moves.remote.push((remote, self.by_name.remote.get(&name).copied()));
                 }
-            } else if let Some(name) = self.rules.local_name(&info.name, role)
-                && self.may_name(&info.name, role, Side::Local)
+            } else if let Some(name) = &judged.local
+                && *name != self.lists.local[local].name
+                && self.may_name(&info.name, judged.role, Side::Local)
             {
-                moves.local.push((local, self.local_by_name.get(&name).copied()));
+                moves.local.push((local, self.by_name.local.get(name).copied()));
             }
         }
         moves.map(|moves| vacated(moves.into_iter().filter(|(from, to)| Some(*from) != *to).collect()))
     }
 
-    fn remotes(&self) -> Vec<Remote> {
-        let listed = self.lists.remote.iter().zip(&self.roles);
-        listed.map(|(info, role)| Remote { name: info.name.clone(), role: *role }).collect()
+    fn remotes(&self) -> &Remotes {
+        let listed = || self.lists.remote.iter().zip(&self.judged).map(|(info, judged)| (&info.name, judged.role));
+        self.remotes.get_or_init(|| Remotes::of(self.rules, listed()))
     }
 
     fn run(mut self) -> FolderPlan {
@@ -163,7 +188,7 @@ impl<'a> Planner<'a> {
         let mut targets: BTreeMap<FolderName, usize> = BTreeMap::new();
         for at in order {
             let entry = self.remote_entry(at);
-            let known = self.known.iter().find(|pair| Some(pair.id) == entry.known);
+            let known = self.known_by_wire.remote.get(self.lists.remote[at].wire.as_slice());
             let follows = known.is_some_and(|pair| self.follows_local(pair, entry.role));
             if let (true, Some(local)) = (entry.verdict.selected && takes_part(&entry.status), &entry.names.local)
                 // Its name here is the user's doing, not that of the rules.
@@ -187,12 +212,17 @@ impl<'a> Planner<'a> {
 
     fn remote_entry(&mut self, at: usize) -> Entry {
         let info = &self.lists.remote[at];
-        let known = self.known.iter().find(|pair| pair.wires.remote == info.wire);
+        let known = self.known_by_wire.remote.get(info.wire.as_slice()).copied();
         // Of a folder of which a container is left, the server may no longer say what it was for.
         let former = known.filter(|_| !info.selectable).and_then(|pair| pair.role);
-        let role = self.roles[at].or(former);
-        let verdict = self.rules.verdict(&info.name, role, info.subscribed, self.exchange);
-        let mut local = self.rules.local_name(&info.name, role);
+        let Judged { role, verdict, mut local } = match &self.judged[at] {
+            Judged { role: None, .. } if former.is_some() => Judged {
+                role: former,
+                verdict: self.rules.verdict(&info.name, former, info.subscribed, self.exchange),
+                local: self.rules.local_name(&info.name, former),
+            },
+            judged => judged.clone(),
+        };
         let follows = known.filter(|pair| self.follows_local(pair, role) && verdict.selected);
         if let Some(pair) = follows {
             local = Some(pair.names.local.clone());
@@ -206,8 +236,8 @@ impl<'a> Planner<'a> {
             verdict,
         };
         // A local folder is spoken for even where its remote one is left out: it must not be taken for a new one.
-        let by_pair = known.and_then(|pair| self.local_by_wire.get(pair.wires.local.as_slice())).copied();
-        let by_name = entry.names.local.as_ref().and_then(|name| self.local_by_name.get(name)).copied();
+        let by_pair = known.and_then(|pair| self.by_wire.local.get(pair.wires.local.as_slice())).copied();
+        let by_name = entry.names.local.as_ref().and_then(|name| self.by_name.local.get(name)).copied();
         let usable = entry.verdict.selected && info.selectable && info.problem.is_none();
         if let (true, Some(pair), Some(at)) = (usable, follows, by_pair) {
             entry.at.local = Some(at);
@@ -296,19 +326,19 @@ impl<'a> Planner<'a> {
 
     /// The pair that a local folder belongs to, if its remote folder is there.
     fn owner(&self, at: usize) -> Option<&Paired> {
-        let owner = self.known.iter().find(|pair| pair.wires.local == self.lists.local[at].wire)?;
-        self.lists.remote.iter().any(|info| info.wire == owner.wires.remote).then_some(owner)
+        let owner = self.known_by_wire.local.get(self.lists.local[at].wire.as_slice())?;
+        self.by_wire.remote.contains_key(owner.wires.remote.as_slice()).then_some(owner)
     }
 
     /// The local folder was given another name: what is to become of the remote one, whose new name goes into `names`.
     fn rename_remote(&self, names: &mut Sides<Option<FolderName>>, pair: &Paired, info: &FolderInfo) -> Status {
         let (here, old) = (&pair.names.local, &info.name);
-        let name = match self.rules.remote_name(here, &self.remotes()) {
+        let name = match self.rules.remote_name(here, self.remotes()) {
             Ok(name) if name == *old => return Status::Pair,
             Ok(name) => name,
             Err(why) => return Status::Problem(format!("{old} is called {here} here now: {why}")),
         };
-        let taken = self.remote_by_name.get(&name).filter(|at| !self.vacated.remote.contains(at));
+        let taken = self.by_name.remote.get(&name).filter(|at| !self.vacated.remote.contains(at));
         let verdict = self.rules.verdict(&name, self.rules.role(&name, None, &[]), None, self.exchange);
         let problem =
             |why: &str| Status::Problem(format!("{old} is called {here} here now, which would be {name:?}: {why}"));
@@ -324,16 +354,15 @@ impl<'a> Planner<'a> {
 
     /// Pairs whose remote folder is no more.
     fn forgotten_remotes(&mut self) {
-        let listed: Vec<Role> = self.roles.iter().flatten().copied().collect();
         for pair in self.known {
-            if self.lists.remote.iter().any(|info| info.wire == pair.wires.remote) {
+            if self.by_wire.remote.contains_key(pair.wires.remote.as_slice()) {
                 continue;
             }
-            let local = self.local_by_wire.get(pair.wires.local.as_slice()).copied();
+            let local = self.by_wire.local.get(pair.wires.local.as_slice()).copied();
             let local = local.filter(|at| !self.taken.contains(at));
             self.taken.extend(local);
             // No list has it any more: it is for what it was for.
-            let role = self.rules.role(&pair.names.remote, pair.role, &listed);
+            let role = self.rules.role(&pair.names.remote, pair.role, &self.roles);
             let verdict = self.rules.verdict(&pair.names.remote, role, None, self.exchange);
             self.plan.entries.push(Entry {
                 status: match local {
@@ -352,11 +381,11 @@ impl<'a> Planner<'a> {
 
     fn local_entry(&self, at: usize) -> Entry {
         let info = &self.lists.local[at];
-        let remote = self.rules.remote_name(&info.name, &self.remotes());
+        let remote = self.rules.remote_name(&info.name, self.remotes());
         let judged = remote.as_ref().unwrap_or(&info.name);
-        let role = self.rules.role(judged, None, &self.roles.iter().flatten().copied().collect::<Vec<_>>());
+        let role = self.rules.role(judged, None, &self.roles);
         let verdict = self.rules.verdict(judged, role, None, self.exchange);
-        let there = remote.as_ref().ok().and_then(|name| self.remote_by_name.get(name)).copied();
+        let there = remote.as_ref().ok().and_then(|name| self.by_name.remote.get(name)).copied();
         let status = match (&info.problem, &remote) {
             (Some(problem), _) => Status::Problem(problem.clone()),
             (None, _) if !info.selectable => Status::Container,

@@ -10,7 +10,7 @@ use super::trash::{Fate, fate};
 use crate::mail::{FolderId, FolderName, Side, Sides};
 use crate::state::{Backlog, Change, Pair};
 use crate::store::{FolderInfo, Kind, Reach, StoreError};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
 impl Run<'_> {
@@ -44,8 +44,9 @@ impl Run<'_> {
         self.forget(&entries)?;
         let renames: Vec<(usize, &Entry)> = entries.iter().map(|(number, entry)| (*number, entry)).collect();
         let mut renamed = self.retitle(&renames, pairs, lists, stores)?;
+        let by_id: HashMap<FolderId, &Pair> = pairs.iter().map(|pair| (pair.id, pair)).collect();
         for (number, entry) in entries {
-            let known = pairs.iter().find(|pair| Some(pair.id) == entry.known);
+            let known = entry.known.and_then(|id| by_id.get(&id).copied());
             let names = entry.names.clone();
             let renamed = renamed.remove(&number).transpose();
             match renamed.and_then(|renamed| self.job(entry, number, known, renamed, &folders, stores)) {

@@ -9,6 +9,7 @@
 use super::Policy;
 use crate::mail::{FolderName, Role};
 use regex::{Captures, Regex};
+use std::collections::HashMap;
 
 /// Names folders: a literal, a glob (`*` anything, `%` anything but `/`, `?` one character), `re:` and a regular
 /// expression that is searched for, or `role:` and a role.
@@ -138,7 +139,7 @@ impl Rename {
         }
     }
 
-    fn backward(&self, text: String, remotes: &[Remote]) -> String {
+    fn backward(&self, text: String, remotes: &Remotes) -> String {
         match self {
             Rename::Lower => text,
             Rename::Replace { to, .. } if to.is_empty() => text,
@@ -146,9 +147,7 @@ impl Rename {
             Rename::Prefix { from, to } => exchange_prefix(&text, to, from).unwrap_or(text),
             Rename::Folder { folder, to } if *to == text => match &folder.kind {
                 PatternKind::Literal(name) => name.text(),
-                PatternKind::Role(role) => {
-                    remotes.iter().find(|r| r.role == Some(*role)).map_or(text, |r| r.name.text())
-                }
+                PatternKind::Role(role) => remotes.by_role.get(role).map_or(text, FolderName::text),
                 PatternKind::Match(_) => text,
             },
             Rename::Folder { .. } => text,
@@ -196,11 +195,29 @@ fn exchange_prefix(text: &str, from: &str, to: &str) -> Option<String> {
     whole.then(|| format!("{to}{rest}"))
 }
 
-/// A folder of the remote list, as far as renaming needs it.
-#[derive(Clone, Debug)]
-pub struct Remote {
-    pub name: FolderName,
-    pub role: Option<Role>,
+/// The folders of the remote list, as far as the way back from a local name needs them.
+#[derive(Clone, Debug, Default)]
+pub struct Remotes {
+    /// The first folder of each role.
+    by_role: HashMap<Role, FolderName>,
+    /// The first folder that has each local name.
+    by_local: HashMap<FolderName, FolderName>,
+}
+
+impl Remotes {
+    /// Of the folders with these names and roles, in the order of the list.
+    pub fn of<'a>(rules: &Rules, listed: impl Iterator<Item = (&'a FolderName, Option<Role>)>) -> Remotes {
+        let mut remotes = Remotes::default();
+        for (name, role) in listed {
+            if let Some(role) = role {
+                remotes.by_role.entry(role).or_insert_with(|| name.clone());
+            }
+            if let Some(local) = rules.local_name(name, role) {
+                remotes.by_local.entry(local).or_insert_with(|| name.clone());
+            }
+        }
+        remotes
+    }
 }
 
 /// Whether a folder is synced, and by which rule.
@@ -314,24 +331,26 @@ impl Rules {
 
     /// The local name of a remote folder; `None` where the rules leave no usable name.
     pub fn local_name(&self, remote: &FolderName, role: Option<Role>) -> Option<FolderName> {
+        if self.renames.is_empty() {
+            return Some(remote.clone());
+        }
         let text = self.renames.iter().fold(remote.text(), |text, rename| rename.forward(text, role));
         FolderName::parse(&text)
     }
 
     /// The remote name for a folder that exists only locally: below the remote folder that its nearest ancestor is
     /// paired with, where there is one, and always one that leads back to `local`.
-    pub fn remote_name(&self, local: &FolderName, remotes: &[Remote]) -> Result<FolderName, String> {
+    pub fn remote_name(&self, local: &FolderName, remotes: &Remotes) -> Result<FolderName, String> {
         let text = self.renames.iter().rev().fold(local.text(), |text, rename| rename.backward(text, remotes));
         let plain = FolderName::parse(&text);
         let mut candidates: Vec<FolderName> = Vec::new();
         let mut ancestor = local.parent();
         while let Some(at) = ancestor {
-            let known = remotes.iter().find(|remote| self.local_name(&remote.name, remote.role).as_ref() == Some(&at));
-            if let (Some(known), Some(plain)) = (known, &plain) {
+            if let (Some(known), Some(plain)) = (remotes.by_local.get(&at), &plain) {
                 let below = local.parts().len() - at.parts().len();
                 if below < plain.parts().len() {
                     let rest = &plain.parts()[plain.parts().len() - below..];
-                    candidates.extend(FolderName::new(known.name.parts().iter().chain(rest).cloned()));
+                    candidates.extend(FolderName::new(known.parts().iter().chain(rest).cloned()));
                 }
                 break;
             }
@@ -350,7 +369,8 @@ impl Rules {
 
 /// Whether a list of top-level names is that of an Exchange server.
 pub fn looks_like_exchange<'a>(names: impl Iterator<Item = &'a FolderName>) -> bool {
-    let found = names.filter(|name| ["Calendar", "Contacts", "Outbox"].contains(&name.text().as_str())).count();
+    let telling = |name: &&FolderName| matches!(name.parts(), [one] if ["Calendar", "Contacts", "Outbox"].contains(&one.as_str()));
+    let found = names.filter(telling).count();
     found == 3
 }
 
@@ -425,11 +445,8 @@ mod tests {
     #[test]
     fn the_gmail_example_leads_there_and_back() {
         let rules = gmail();
-        let remotes: Vec<Remote> =
-            ["INBOX", "[Gmail]", "[Gmail]/Sent Mail", "[Gmail]/Starred", "Work", "Work/Old Stuff"]
-                .iter()
-                .map(|text| Remote { name: name(text), role: None })
-                .collect();
+        let names = ["INBOX", "[Gmail]", "[Gmail]/Sent Mail", "[Gmail]/Starred", "Work", "Work/Old Stuff"].map(name);
+        let remotes = Remotes::of(&rules, names.iter().map(|name| (name, None)));
         for (remote, local) in [
             ("INBOX", "INBOX"),
             ("[Gmail]/Sent Mail", "bak/sent"),
@@ -462,7 +479,7 @@ mod tests {
         let rename = Rename::regex(r"^Lists/(.*)$", r"l.\1", r"^l\.(.*)$", "Lists/${1}").expect("a rename");
         let rules = Rules { renames: vec![rename], ..Rules::default() };
         assert_eq!(rules.local_name(&name("Lists/mutt"), None), Some(name("l.mutt")));
-        assert_eq!(rules.remote_name(&name("l.new"), &[]), Ok(name("Lists/new")));
+        assert_eq!(rules.remote_name(&name("l.new"), &Remotes::default()), Ok(name("Lists/new")));
     }
 
     #[test]
