@@ -15,7 +15,7 @@ use super::pool::Pool;
 use super::prepare::Work;
 use crate::mail::{Cursor, FolderId, Key, Side, Sides};
 use crate::state::{Change, Intent};
-use crate::store::{Kind, Reach, Slice};
+use crate::store::{Depth, Identified, Kind, Reach, Slice};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::Ordering;
 
@@ -137,15 +137,21 @@ impl Run<'_> {
         }
         let access = job.policy.access(side, false);
         let mut folder = stores[side].open(&job.wires[side], access, None).map_err(Failure::on(side))?;
-        let known = KnownIn { state: self.state, folder: job.id, side };
-        let changes = folder.changes(job.stored[side].as_ref(), &known).map_err(Failure::on(side))?;
-        let marks: HashSet<&Key> = begun.iter().map(|intent| &intent.mark).collect();
-        let copies: HashSet<&Key> = changes.appeared.iter().map(|appeared| &appeared.key).collect();
-        if !copies.is_subset(&marks) || !changes.complete || changes.reset || !folder.writable() {
+        if !folder.writable() {
             return Ok(None);
         }
+        let marks: Vec<Key> = begun.iter().map(|intent| intent.mark.clone()).collect();
+        let copies = if marks.is_empty() {
+            Identified::default()
+        } else {
+            folder.identify(&marks, Depth::Header).map_err(Failure::on(side))?
+        };
+        if !copies.unread.is_empty() {
+            return Ok(None);
+        }
+        let copies: HashSet<Key> = copies.known.into_iter().map(|(key, _)| key).collect();
         let mut known = Vec::new();
-        for Intent { to, source, mark, flags, identity, .. } in begun.iter().cloned() {
+        for Intent { to, source, mark, flags, identity, .. } in begun {
             // What became of its source since is seen with the whole folder.
             if copies.contains(&mark) {
                 let (keys, flags) = (Sides::with(to, mark, source.clone()), Sides::new(flags.clone(), flags));
@@ -153,8 +159,12 @@ impl Run<'_> {
             }
             known.push(Change::Done { folder: job.id, to, source });
         }
+        // Before the look: what is known need not be held to be compared.
         self.state.apply(&known)?;
-        Ok(Some(changes.cursor))
+        let known = KnownIn { state: self.state, folder: job.id, side };
+        let changes = folder.changes(job.stored[side].as_ref(), &known).map_err(Failure::on(side))?;
+        let nothing = changes.appeared.is_empty() && changes.complete && !changes.reset;
+        Ok(Some(changes.cursor).filter(|_| nothing))
     }
 
     /// Some of what is new, and how far that goes; `None` where the folder is to be looked at as a whole.
