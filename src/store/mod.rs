@@ -354,6 +354,11 @@ pub trait Folder: Send {
         Ok(None)
     }
 
+    /// How many messages there are, where the store's list does not say and it is cheap to count them.
+    fn count(&mut self) -> Result<Option<u64>, StoreError> {
+        Ok(None)
+    }
+
     /// Whether `cursor`, of the generation that the folder has now, can't be one that it gave: its mark can't be read,
     /// or lies ahead of where the folder stands.
     fn disowns(&mut self, cursor: &Cursor) -> bool;

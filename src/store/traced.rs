@@ -227,6 +227,11 @@ impl Folder for TracedFolder<'_> {
         self.said(|| format!("changes since {from}"), result, show)
     }
 
+    fn count(&mut self) -> Result<Option<u64>, StoreError> {
+        let result = self.inner.count();
+        said(&self.tell, || format!("{}: count", self.name), result, |count| format!("{count:?}"))
+    }
+
     fn some_new(&mut self, after: Option<&Key>, known: &dyn Known, most: usize) -> Result<Option<Slice>, StoreError> {
         let result = self.inner.some_new(after, known, most);
         let from = after.map_or("the beginning".to_owned(), Key::to_string);

@@ -15,7 +15,7 @@ use super::pool::Pool;
 use super::prepare::Work;
 use crate::mail::{Cursor, FolderId, Key, Side, Sides};
 use crate::state::{Change, Intent};
-use crate::store::{Depth, Identified, Kind, Reach, Slice};
+use crate::store::{Access, Depth, Identified, Kind, Reach, Slice};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::Ordering;
 
@@ -38,7 +38,7 @@ impl Run<'_> {
         if self.options.dry_run || self.is_lacking() {
             return Ok(());
         }
-        let large = self.large(works)?;
+        let large = self.large(works, pool)?;
         if large.is_empty() {
             return Ok(());
         }
@@ -73,17 +73,30 @@ impl Run<'_> {
     }
 
     /// The folders that are too large to be looked at together with the others.
-    fn large<'a>(&self, works: &'a [Work]) -> Result<Vec<Large<'a>>, Failure> {
+    fn large<'a>(&self, works: &'a [Work], pool: &Pool<'_>) -> Result<Vec<Large<'a>>, Failure> {
         let mut all = Vec::new();
         let mut may_move: Sides<bool> = Sides::default();
         for Work { job, missing } in works {
-            let knows = self.state.count(job.id)? > 0;
+            let known = self.state.count(job.id)?;
+            let first = Sides::from_fn(|side| missing.is_none() && job.never_dealt_with(side));
+            for side in Side::BOTH {
+                may_move[side] |= known > 0 && !first[side] && !job.needs_no_look_on(side);
+            }
+            if Side::BOTH.into_iter().all(|from| !first[from] || !job.policy.copy[from.other()]) {
+                continue;
+            }
+            let begun = if job.intents { self.state.intents(job.id)?.len() as u64 } else { 0 };
+            let new = Sides::try_from_fn(|side| {
+                let there = if first[side] { self.count(job, side, pool)? } else { job.listed[side] };
+                Ok::<_, Failure>(there.map(|there| there.saturating_sub(known)))
+            })?;
             for from in Side::BOTH {
-                let new = job.listed[from].unwrap_or_default();
-                let first = missing.is_none() && job.never_dealt_with(from);
-                may_move[from] |= knows && !first && !job.needs_no_look_on(from);
-                if first && new > 0 && job.policy.copy[from.other()] {
-                    let new = new.saturating_sub(self.state.count(job.id)?);
+                let beside = new[from.other()].unwrap_or_default();
+                if let Some(new) = new[from].filter(|new| *new > 0)
+                    && first[from]
+                    && job.policy.copy[from.other()]
+                    && beside <= begun
+                {
                     all.push(Large { job, from, new });
                 }
             }
@@ -97,6 +110,23 @@ impl Run<'_> {
             together > self.account.at_once
         });
         Ok(all)
+    }
+
+    /// How many messages a folder holds; `None` where its store does not say.
+    fn count(&self, job: &Job, side: Side, pool: &Pool<'_>) -> Result<Option<u64>, Failure> {
+        if job.listed[side].is_some() {
+            return Ok(job.listed[side]);
+        }
+        let mut stores = pool.take()?;
+        let mut opened = stores[side].open(&job.wires[side], Access::Read, None);
+        let count = opened.as_mut().map_or(Ok(None), |folder| folder.count());
+        drop(opened);
+        pool.give(stores);
+        match count {
+            Err(error) if error.reach > Reach::Folder => Err(Failure::on(side)(error)),
+            // The look at the whole folder meets it again, and tells it.
+            count => Ok(count.unwrap_or_default()),
+        }
     }
 
     fn copy_large(&self, large: &Large<'_>, most: usize, stores: &mut Stores) -> Result<(), Failure> {

@@ -61,6 +61,7 @@ macro_rules! contract {
             keys_stay,
             a_second_look_has_nothing_to_tell,
             nothing_vanishes_with_the_folder,
+            slices_show_all_that_is_new_once,
             a_folder_opened_for_looking_is_not_changed,
             an_empty_folder_is_empty);
     };
@@ -615,6 +616,60 @@ pub fn a_second_look_has_nothing_to_tell(subject: &Subject) {
     let third = look(&mut *folder, Some(&second.cursor), &known);
     assert!(!second.cursor.proves_unchanged(&third.cursor));
     assert_eq!(third.appeared.len(), 1);
+}
+
+pub fn slices_show_all_that_is_new_once(subject: &Subject) {
+    let (mut store, wire) = subject.folder("Slices");
+    let mut folder = open(&mut store, &wire);
+    let keys: Vec<Key> = (0..11)
+        .map(|number| put(&mut *folder, format!("Subject: {number}\n\n").as_bytes(), "\\Flagged", None))
+        .collect();
+    // Gaps in the keys, and messages that are known already.
+    folder.remove(&[keys[2].clone(), keys[7].clone()]).expect("removed");
+    let mut known = Remembered(BTreeMap::from([(keys[0].clone(), flags("")), (keys[5].clone(), flags(""))]));
+    let expected: Vec<Key> =
+        keys.iter().enumerate().filter(|(at, _)| ![0, 2, 5, 7].contains(at)).map(|(_, key)| key.clone()).collect();
+    drop(folder);
+    for most in [1, 3, 100] {
+        let (mut after, mut seen, mut rounds) = (None, Vec::new(), 0);
+        loop {
+            // As the engine does: another opening for each slice, and what was seen is known from then on.
+            let slice = open(&mut store, &wire).some_new(after.as_ref(), &known, most).expect("looked");
+            let slice = slice.expect("every store that is there can do it");
+            assert!(
+                slice.appeared.iter().all(|one| after.as_ref().is_none_or(|after| one.key > *after)),
+                "{after:?}: {slice:?}"
+            );
+            seen.extend(slice.appeared.iter().map(|one| (one.key.clone(), one.flags.clone())));
+            rounds += 1;
+            assert!(rounds < 50, "no end: {seen:?}");
+            match slice.reached {
+                Some(reached) => {
+                    assert!(after.is_none_or(|after| reached > after));
+                    after = Some(reached);
+                }
+                None => break,
+            }
+        }
+        assert!(seen.iter().all(|(_, found)| found.contains(&Flag::from_imap("\\Flagged").expect("a flag"))));
+        let mut found: Vec<Key> = seen.iter().map(|(key, _)| key.clone()).collect();
+        found.sort();
+        assert_eq!(
+            found,
+            {
+                let mut sorted = expected.clone();
+                sorted.sort();
+                sorted
+            },
+            "at most {most}"
+        );
+    }
+    // All of it is known: nothing is new.
+    known.0.extend(expected.into_iter().map(|key| (key, flags(""))));
+    let slice = open(&mut store, &wire).some_new(None, &known, 100).expect("looked").expect("it can");
+    assert!(slice.appeared.is_empty() && slice.reached.is_none(), "{slice:?}");
+    let there = open(&mut store, &wire).count().expect("counted");
+    assert!(there.is_none_or(|there| there == 9), "{there:?}");
 }
 
 pub fn nothing_vanishes_with_the_folder(subject: &Subject) {

@@ -5,11 +5,11 @@ use super::deliver::{self, TmpDrafter, rename_new, stage, sync_dir};
 use super::error::{disk, hits_all, is_own};
 use super::filename::{parse, unique};
 use super::keywords::Keywords;
-use super::look::look;
+use super::look::{count, look, some_new};
 use super::scan::{Entry, Index, Now, Stamps, Sub, Wanted, file_path, open_plain};
 use crate::mail::{Changes, Cursor, Flag, FlagDelta, FlagSpace, Flags, FolderName, Key};
 use crate::store::{
-    Access, Depth, Draft, Drafter, Fetched, Folder, Identified, Kind, Known, Mark, Outgoing, Reach, Receive,
+    Access, Depth, Draft, Drafter, Fetched, Folder, Identified, Kind, Known, Mark, Outgoing, Reach, Receive, Slice,
     StoreError, sys,
 };
 use std::fs;
@@ -344,6 +344,17 @@ impl Folder for MaildirFolder {
             self.index = index;
         }
         Ok(changes)
+    }
+
+    fn some_new(&mut self, after: Option<&Key>, known: &dyn Known, most: usize) -> Result<Option<Slice>, StoreError> {
+        self.keywords = Keywords::load(&self.dir)?;
+        let (slice, index) = some_new(&self.dir, &self.keywords, after, known, most)?;
+        self.index = Some(index);
+        Ok(Some(slice))
+    }
+
+    fn count(&mut self) -> Result<Option<u64>, StoreError> {
+        count(&self.dir).map(Some)
     }
 
     fn disowns(&mut self, cursor: &Cursor) -> bool {

@@ -7,8 +7,8 @@ use super::filename::parse;
 use super::keywords::Keywords;
 use super::scan::{Entry, Index, Names, Now, Stamps, Wanted, among, plain_part, read};
 use crate::mail::{Appeared, Changes, Cursor, Flags, Key};
-use crate::store::{Known, StoreError, Tally};
-use std::collections::HashSet;
+use crate::store::{Known, Slice, StoreError, Tally};
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -63,22 +63,68 @@ pub(super) fn look(
         changes.vanished.clear();
     }
     let Sighted { index, all, .. } = &mut sight;
-    let mut rest: Vec<(&Key, &Entry)> = index.entries.iter().filter(|(_, entry)| entry.plain).collect();
-    changes.count = Some(index.others + rest.len() as u64);
-    rest.sort_by(|a, b| a.0.cmp(b.0));
-    for (key, entry) in rest {
+    let messages = messages(index);
+    changes.count = Some(index.others + messages.len() as u64);
+    for (key, entry) in messages {
         let flags = entry.flags(keywords);
         match all.binary_search_by(|(known, _)| known.cmp(key)) {
             Ok(at) if all[at].1 == flags => {}
             Ok(_) => changes.reflagged.push((key.clone(), flags)),
-            Err(_) => {
-                let size = fs::symlink_metadata(entry.path(dir)).ok().map(|meta| meta.len());
-                changes.appeared.push(Appeared { key: key.clone(), flags, size });
-            }
+            Err(_) => changes.appeared.push(appeared(dir, key, entry, flags)),
         }
     }
     changes.notes.append(&mut sight.index.sight.notes);
     Ok((changes, Some(sight.index)))
+}
+
+/// The messages of an index, keys ascending.
+fn messages(index: &Index) -> Vec<(&Key, &Entry)> {
+    let mut messages: Vec<(&Key, &Entry)> = index.entries.iter().filter(|(_, entry)| entry.plain).collect();
+    messages.sort_by(|a, b| a.0.cmp(b.0));
+    messages
+}
+
+fn appeared(dir: &Path, key: &Key, entry: &Entry, flags: Flags) -> Appeared {
+    let size = fs::symlink_metadata(entry.path(dir)).ok().map(|meta| meta.len());
+    Appeared { key: key.clone(), flags, size }
+}
+
+/// Looks at some of the messages with names above `after`: the first `most` names, of those that are not known.
+pub(super) fn some_new(
+    dir: &Path,
+    keywords: &Keywords,
+    after: Option<&Key>,
+    known: &dyn Known,
+    most: usize,
+) -> Result<(Slice, Index), StoreError> {
+    let cursor = Stamps::take(dir)?.cursor(&Now::on(dir));
+    let after = after.and_then(Key::name).unwrap_or_default();
+    let mut first: BTreeSet<Vec<u8>> = BTreeSet::new();
+    let mut names = Names::default();
+    let sight = read(dir, |sub, file, inode, plain| {
+        names.push(sub, file, inode, plain);
+        let unique = parse(file).unique;
+        if unique > after && (first.len() < most || first.last().is_some_and(|last| unique < &last[..])) {
+            first.insert(unique.to_vec());
+            if first.len() > most {
+                first.pop_last();
+            }
+        }
+    })?;
+    let index = Index::of_names(dir, &names, sight, &|name| first.contains(name))?;
+    let reached = first.last().filter(|_| first.len() == most).map(|last| Key::Name(last.as_slice().into()));
+    let mut slice = Slice { appeared: Vec::new(), cursor, reached };
+    for (key, entry) in messages(&index) {
+        if known.get(key)?.is_none() {
+            slice.appeared.push(appeared(dir, key, entry, entry.flags(keywords)));
+        }
+    }
+    Ok((slice, index))
+}
+
+/// How many messages there are: a file that is there twice counts twice.
+pub(super) fn count(dir: &Path) -> Result<u64, StoreError> {
+    Ok(read(dir, |_, _, _, _| {})?.files)
 }
 
 /// What two readings showed of the parts that are not as they are known.
