@@ -20,6 +20,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("sync", &["sync", "mail", "store"]),
     // What carries out a run keeps the state; what decides never sees it.
     ("sync/account", &["sync", "mail", "store", "state"]),
+    ("sync/adopt", &["sync", "mail", "store", "state"]),
     ("sync/claim", &["sync", "mail", "store", "state"]),
     ("sync/known", &["sync", "mail", "store", "state"]),
     ("sync/pair", &["sync", "mail", "store", "state"]),

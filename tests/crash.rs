@@ -97,6 +97,14 @@ const SCENARIOS: &[Scenario] = &[
         after: &["INBOX: a:FS b e x1 x1"],
     },
     Scenario {
+        name: "first sync in slices, most on both sides",
+        settings: usual,
+        before: Sides { local: &["INBOX: a:F x1 x1 e g h"], remote: &["INBOX: a:S x1 x1 x1 b g h:F i j k"] },
+        synced: false,
+        changes: |_| {},
+        after: &["INBOX: a:FS b e g h:F i j k x1 x1 x1"],
+    },
+    Scenario {
         name: "new on both sides",
         settings: usual,
         before: Sides { local: MAIL, remote: MAIL },

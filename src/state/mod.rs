@@ -4,6 +4,7 @@
 //! lock on a file beside the database ensures; it goes with the process, however that ends.
 
 mod baseline;
+mod candidate;
 mod check;
 mod discard;
 mod doom;
@@ -17,6 +18,7 @@ mod problem;
 mod tally;
 
 pub use baseline::Row;
+pub use candidate::Candidate;
 pub use discard::Discard;
 pub use folder::{FolderRow, Pair, read_folders};
 pub use intent::Intent;

@@ -140,7 +140,7 @@ impl Run<'_> {
         self.tell(Event::Listed { account: self.account.name.clone(), folders, to_look_at: changed.len() });
         let mut unseen: HashSet<FolderId> = changed.iter().map(|work| work.job.id).collect();
         pool.give(stores);
-        self.copy_slices(&mut changed, pool)?;
+        self.in_slices(&mut changed, pool)?;
         let mut looks = self.look_at(&changed, pool)?;
         if Side::BOTH.into_iter().any(|side| looks.iter().any(|look| look.gone(side) > 0)) {
             // What went may be what waits elsewhere to be copied.

@@ -24,6 +24,7 @@
 //! not taken for removed there.
 
 mod account;
+mod adopt;
 pub mod check;
 mod claim;
 mod copy;

@@ -137,6 +137,30 @@ pub struct Look {
 }
 
 impl Look {
+    /// A pair of which nothing was found out yet, with both sides whole and writable.
+    pub fn new(job: Job, cursors: Sides<Cursor>, ledger: Ledger, known: usize) -> Look {
+        Look {
+            job,
+            cursors,
+            spaces: Sides::new(FlagSpace::all(), FlagSpace::all()),
+            writable: Sides::new(true, true),
+            complete: Sides::new(true, true),
+            lacking: Sides::default(),
+            touched: BTreeMap::new(),
+            new: Sides::default(),
+            resting: Sides::default(),
+            unread: Sides::default(),
+            bound: Vec::new(),
+            ledger,
+            identities: Sides::default(),
+            prelude: Vec::new(),
+            known,
+            unsettled: false,
+            pending: Sides::default(),
+            notes: Vec::new(),
+        }
+    }
+
     /// How many known messages are gone on `side`.
     pub fn gone(&self, side: Side) -> usize {
         self.touched.values().filter(|(touched, _)| touched.now[side] == Now::Gone).count()
@@ -242,26 +266,15 @@ pub fn look(job: Job, stores: &mut Stores, state: &State, dry_run: bool) -> Resu
             }
         }
     })?;
+    let cursors = changes.as_ref().map(|changes| changes.cursor.clone());
+    let (ledger, known) = (Ledger::load(state, job.id)?, state.count(job.id)? as usize);
     let mut look = Look {
-        cursors: changes.as_ref().map(|changes| changes.cursor.clone()),
         // EXAMINE says nothing of what could be written: a dry run plans as if everything could.
         spaces: folders.as_ref().map(|f| if dry_run { FlagSpace::all() } else { f.flag_space() }),
         writable: folders.as_ref().map(|f| dry_run || f.writable()),
         complete: changes.as_ref().map(|changes| changes.complete),
-        lacking: Sides::default(),
-        touched: BTreeMap::new(),
-        new: Sides::default(),
-        resting: Sides::default(),
-        unread: Sides::default(),
-        bound: Vec::new(),
-        ledger: Ledger::load(state, job.id)?,
-        identities: Sides::default(),
-        prelude: Vec::new(),
-        known: state.count(job.id)? as usize,
-        unsettled: false,
         pending: changes.as_ref().map(|changes| !changes.complete),
-        notes: Vec::new(),
-        job,
+        ..Look::new(job, cursors, ledger, known)
     };
     let mut changes = changes;
     // A server may be doubted for other reasons, and have shown all the same as many messages as it counts.
@@ -359,26 +372,9 @@ fn touch(look: &mut Look, state: &State, changes: &mut Sides<Changes>) -> Result
 pub fn look_one_side(job: Job, there: Side, stores: &mut Stores) -> Result<Look, Failure> {
     let mut folder = stores[there].open(&job.wires[there], Access::Read, None).map_err(Failure::on(there))?;
     let changes = folder.changes(None, &NothingKnown).map_err(Failure::on(there))?;
-    let mut look = Look {
-        cursors: Sides::new(changes.cursor.clone(), changes.cursor),
-        spaces: Sides::new(FlagSpace::all(), FlagSpace::all()),
-        writable: Sides::new(true, true),
-        complete: Sides::with(there, changes.complete, true),
-        lacking: Sides::default(),
-        touched: BTreeMap::new(),
-        new: Sides::default(),
-        resting: Sides::default(),
-        unread: Sides::default(),
-        bound: Vec::new(),
-        ledger: Ledger::default(),
-        identities: Sides::default(),
-        prelude: Vec::new(),
-        known: 0,
-        unsettled: false,
-        pending: Sides::default(),
-        notes: Vec::new(),
-        job,
-    };
+    let cursors = Sides::new(changes.cursor.clone(), changes.cursor);
+    let mut look = Look::new(job, cursors, Ledger::default(), 0);
+    look.complete[there] = changes.complete;
     look.new[there] = changes.appeared;
     Ok(look)
 }

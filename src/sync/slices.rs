@@ -1,6 +1,6 @@
 //! The first sync of large folders, a slice of it at a time, so that it takes no more memory than that of small ones.
 //!
-//! Only where it needs no comparison: one side has nothing that is new but copies that an earlier run began under names of
+//! What is new on both sides is paired first (`adopt`). Copied is only what needs no comparison: one side has nothing that is new but copies that an earlier run began under names of
 //! their own, and no message can have been moved from another folder, so that each new message of the other side is to be
 //! copied. Nothing is concluded from a slice, and no cursor advances; the look at the whole folder comes afterwards, and
 //! finds nearly all of it known.
@@ -13,10 +13,10 @@ use super::ledger::Ledger;
 use super::pair::{Failure, Job, Look, Stores};
 use super::pool::Pool;
 use super::prepare::Work;
-use crate::mail::{Cursor, FolderId, Key, Side, Sides};
+use crate::mail::{Cursor, FlagSpace, FolderId, Key, Side, Sides};
 use crate::state::{Change, Intent};
-use crate::store::{Access, Depth, Identified, Kind, Reach, Slice};
-use std::collections::{BTreeMap, HashSet};
+use crate::store::{Access, Depth, Folder, Identified, Kind, Reach, Slice, Store};
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 
 /// What [`Account::at_once`](super::Account::at_once) is in the program.
@@ -24,45 +24,86 @@ pub const AT_ONCE: u64 = 10_000;
 /// No slice is smaller than this or that, however many folders are large.
 const LEAST: u64 = 1000;
 
-/// A folder pair of which much is new on side `from`.
+/// No folder is gone through in more slices than this: some stores read all names for each.
+const SLICES: u64 = 32;
+
+/// A folder pair of which much is new.
 struct Large<'a> {
     job: &'a Job,
-    from: Side,
+    /// The side that has it; `None` where both have, so that it is to be paired first.
+    from: Option<Side>,
     new: u64,
 }
 
+/// The folders that were worked on, and whether they can be gone on with.
+type Outcome = HashMap<FolderId, bool>;
+
 impl Run<'_> {
-    /// Copies what is new in folders that were never dealt with, if that is much. Takes those that failed out of `works`,
-    /// and notes in the others what was left undone.
-    pub fn copy_slices(&self, works: &mut Vec<Work>, pool: &Pool<'_>) -> Result<(), Failure> {
+    /// Pairs and copies what is new in folders that were never dealt with, if that is much. Takes those that failed out of
+    /// `works`, and notes in the others what was left undone.
+    pub fn in_slices(&self, works: &mut Vec<Work>, pool: &Pool<'_>) -> Result<(), Failure> {
         if self.options.dry_run || self.is_lacking() {
             return Ok(());
         }
-        let large = self.large(works, pool)?;
+        let mut outcome = HashMap::new();
+        let mut large = self.large(works, pool, &mut outcome)?;
+        if large.iter().any(|large| large.from.is_none()) {
+            large.retain(|large| large.from.is_none());
+            self.run_slices(&large, pool, &mut outcome)?;
+            self.after_slices(works, &outcome)?;
+            // What is left may be new on one side only.
+            large = self.large(works, pool, &mut outcome)?;
+            large.retain(|large| large.from.is_some());
+        }
+        self.run_slices(&large, pool, &mut outcome)?;
+        self.after_slices(works, &outcome)
+    }
+
+    /// Works on large folders.
+    fn run_slices(&self, large: &[Large<'_>], pool: &Pool<'_>, outcome: &mut Outcome) -> Result<(), Failure> {
         if large.is_empty() {
             return Ok(());
         }
         self.begin_turn(pool)?;
         let new: u64 = large.iter().map(|large| large.new).sum();
         let at_once = self.account.at_once;
-        let most = (at_once / large.len() as u64).max(LEAST.min(at_once)).max(1) as usize;
+        let share = (at_once / large.len() as u64).max(LEAST.min(at_once)).max(1);
         let worth = (usize::try_from(new).unwrap_or(usize::MAX), WORTH_A_CONNECTION);
-        let results = pool.run(&large, worth, self.stop, |large, stores, _| self.copy_large(large, most, stores));
-        let mut failed = HashSet::new();
+        let results = pool.run(large, worth, self.stop, |large, stores, _| {
+            let most = share.max(large.new / SLICES) as usize;
+            match large.from {
+                Some(from) => self.copy_large(large.job, from, most, stores),
+                None => self.pair_large(large.job, (large.new, most), stores),
+            }
+        });
         for (large, result) in large.iter().zip(results) {
-            match result {
-                Some(Err(failure)) if failure.error.reach > Reach::Folder => return Err(failure),
-                Some(Err(failure)) => {
-                    self.fail(Some(&large.job.names), &failure);
-                    failed.insert(large.job.id);
-                }
-                Some(Ok(())) | None => {}
+            outcome.insert(large.job.id, true);
+            if let Some(result) = result {
+                self.try_on(large.job, result, outcome)?;
             }
         }
-        let large: HashSet<FolderId> = large.iter().map(|large| large.job.id).collect();
-        works.retain(|work| !failed.contains(&work.job.id));
+        Ok(())
+    }
+
+    /// Tells what failed in a folder, which is left alone then. Fails where it concerns more than that folder.
+    fn try_on<T>(&self, job: &Job, result: Result<T, Failure>, outcome: &mut Outcome) -> Result<Option<T>, Failure> {
+        match result {
+            Err(failure) if failure.error.reach <= Reach::Folder => {
+                self.fail(Some(&job.names), &failure);
+                outcome.insert(job.id, false);
+                Ok(None)
+            }
+            result => result.map(Some),
+        }
+    }
+
+    fn after_slices(&self, works: &mut Vec<Work>, outcome: &Outcome) -> Result<(), Failure> {
+        works.retain(|work| outcome.get(&work.job.id) != Some(&false));
+        if outcome.is_empty() {
+            return Ok(());
+        }
         let intents: HashSet<FolderId> = self.state.folders_with_intents()?.into_iter().collect();
-        for pair in self.state.folders()?.into_iter().filter(|pair| large.contains(&pair.id)) {
+        for pair in self.state.folders()?.into_iter().filter(|pair| outcome.contains_key(&pair.id)) {
             // With the generation of the keys that are known now: should that change, they must not be taken for gone.
             for work in works.iter_mut().filter(|work| work.job.id == pair.id) {
                 work.job.stored = pair.cursors.clone();
@@ -73,7 +114,7 @@ impl Run<'_> {
     }
 
     /// The folders that are too large to be looked at together with the others.
-    fn large<'a>(&self, works: &'a [Work], pool: &Pool<'_>) -> Result<Vec<Large<'a>>, Failure> {
+    fn large<'a>(&self, works: &'a [Work], pool: &Pool<'_>, outcome: &mut Outcome) -> Result<Vec<Large<'a>>, Failure> {
         let mut all = Vec::new();
         let mut may_move: Sides<bool> = Sides::default();
         for Work { job, missing } in works {
@@ -82,27 +123,29 @@ impl Run<'_> {
             for side in Side::BOTH {
                 may_move[side] |= known > 0 && !first[side] && !job.needs_no_look_on(side);
             }
-            if Side::BOTH.into_iter().all(|from| !first[from] || !job.policy.copy[from.other()]) {
+            if !first.local && !first.remote {
                 continue;
             }
             let begun = if job.intents { self.state.intents(job.id)?.len() as u64 } else { 0 };
             let new = Sides::try_from_fn(|side| {
                 let there = if first[side] { self.count(job, side, pool)? } else { job.listed[side] };
-                Ok::<_, Failure>(there.map(|there| there.saturating_sub(known)))
-            })?;
-            for from in Side::BOTH {
-                let beside = new[from.other()].unwrap_or_default();
-                if let Some(new) = new[from].filter(|new| *new > 0)
-                    && first[from]
-                    && job.policy.copy[from.other()]
-                    && beside <= begun
-                {
-                    all.push(Large { job, from, new });
-                }
+                Ok::<_, Failure>(there.unwrap_or_default().saturating_sub(known))
+            });
+            let Some(new) = self.try_on(job, new, outcome)? else { continue };
+            let copied = |from: &Side| {
+                first[*from] && new[*from] > 0 && job.policy.copy[from.other()] && new[from.other()] <= begun
+            };
+            let from = Side::BOTH.into_iter().find(copied);
+            if from.is_some() || (first.local && first.remote && begun == 0 && new.local > 0 && new.remote > 0) {
+                let new = from.map_or(new.local + new.remote, |from| new[from]);
+                all.push(Large { job, from, new });
             }
         }
-        // What is missing from another folder may be here now: it is moved on the other side too, not copied.
-        all.retain(|large| !may_move[large.from]);
+        // What is missing from another folder may be here now: it is moved on the other side too, and neither copied nor
+        // taken for what is there already.
+        all.retain(|large| {
+            !Side::BOTH.into_iter().any(|side| may_move[side] && large.from.is_none_or(|from| from == side))
+        });
         all.sort_by_key(|large| large.new);
         let mut together = 0;
         all.retain(|large| {
@@ -118,25 +161,19 @@ impl Run<'_> {
             return Ok(job.listed[side]);
         }
         let mut stores = pool.take()?;
-        let mut opened = stores[side].open(&job.wires[side], Access::Read, None);
-        let count = opened.as_mut().map_or(Ok(None), |folder| folder.count());
-        drop(opened);
+        let opened = stores[side].open(&job.wires[side], Access::Read, None);
+        let count = opened.and_then(|mut folder| folder.count()).map_err(Failure::on(side));
         pool.give(stores);
-        match count {
-            Err(error) if error.reach > Reach::Folder => Err(Failure::on(side)(error)),
-            // The look at the whole folder meets it again, and tells it.
-            count => Ok(count.unwrap_or_default()),
-        }
+        count
     }
 
-    fn copy_large(&self, large: &Large<'_>, most: usize, stores: &mut Stores) -> Result<(), Failure> {
-        let Large { job, from, .. } = *large;
+    fn copy_large(&self, job: &Job, from: Side, most: usize, stores: &mut Stores) -> Result<(), Failure> {
         let (mut counts, mut after) = (Counts::default(), None);
         let mut generation = job.stored[from].as_ref().map(|cursor| cursor.generation);
         let Some(there) = self.nothing_new(job, from.other(), stores)? else { return Ok(()) };
         let result = loop {
             let (mut look, reached) =
-                match self.look_at_slice(large, (after.as_ref(), most), (&there, generation), stores) {
+                match self.look_at_slice((job, from), (after.as_ref(), most), (&there, generation), stores) {
                     Ok(Some(found)) => found,
                     Ok(None) => break Ok(()),
                     Err(failure) => break Err(failure),
@@ -200,50 +237,48 @@ impl Run<'_> {
     /// Some of what is new, and how far that goes; `None` where the folder is to be looked at as a whole.
     fn look_at_slice(
         &self,
-        large: &Large<'_>,
+        (job, from): (&Job, Side),
         (after, most): (Option<&Key>, usize),
         (there, generation): (&Cursor, Option<u64>),
         stores: &mut Stores,
     ) -> Result<Option<(Look, Option<Key>)>, Failure> {
-        let Large { job, from, .. } = *large;
         let to = from.other();
         let (folder, state) = (job.id, self.state);
-        let access = Sides::from_fn(|side| job.policy.access(side, false));
-        let opened = stores[from].open(&job.wires[from], access[from], generation);
-        let mut source = match opened {
-            Err(error) if error.kind == Kind::Reset => return Ok(None),
-            opened => opened.map_err(Failure::on(from))?,
-        };
+        let Some(mut source) = open_again(job, from, generation, stores[from].as_mut())? else { return Ok(None) };
         let known = KnownIn { state, folder, side: from };
         let Some(slice) = source.some_new(after, &known, most).map_err(Failure::on(from))? else { return Ok(None) };
         let Slice { appeared, cursor, reached } = slice;
         let spaces = source.flag_space();
         drop(source);
-        let target = stores[to].open(&job.wires[to], access[to], None).map_err(Failure::on(to))?;
-        let cursors = Sides::with(from, cursor, there.clone());
-        let mut look = Look {
-            spaces: Sides::with(from, spaces, target.flag_space()),
-            writable: Sides::new(true, true),
-            complete: Sides::new(true, true),
-            lacking: Sides::default(),
-            touched: BTreeMap::new(),
-            new: Sides::with(from, appeared, Vec::new()),
-            resting: Sides::default(),
-            unread: Sides::default(),
-            bound: Vec::new(),
-            ledger: Ledger::load(state, folder)?.of_copies(),
-            identities: Sides::default(),
-            prelude: Vec::new(),
-            known: state.count(folder)? as usize,
-            unsettled: false,
-            pending: Sides::new(true, true),
-            notes: Vec::new(),
-            cursors,
-            job: job.clone(),
-        };
-        if look.known == 0 {
+        let target = stores[to].open(&job.wires[to], job.policy.access(to, false), None).map_err(Failure::on(to))?;
+        let spaces = Sides::with(from, spaces, target.flag_space());
+        let mut look = self.part(job, Sides::with(from, cursor, there.clone()), spaces)?;
+        look.new[from] = appeared;
+        Ok(Some((look, reached)))
+    }
+
+    /// A look at a part of a folder: no cursor advances for it, and nothing is concluded from what it lacks.
+    pub(super) fn part(&self, job: &Job, cursors: Sides<Cursor>, spaces: Sides<FlagSpace>) -> Result<Look, Failure> {
+        let ledger = Ledger::load(self.state, job.id)?.of_copies();
+        let known = self.state.count(job.id)? as usize;
+        let mut look =
+            Look { spaces, pending: Sides::new(true, true), ..Look::new(job.clone(), cursors, ledger, known) };
+        if known == 0 {
             look.start_over();
         }
-        Ok(Some((look, reached)))
+        Ok(look)
+    }
+}
+
+/// Opens a folder that was looked at before; `None` where its messages have other keys now.
+pub(super) fn open_again<'a>(
+    job: &Job,
+    side: Side,
+    generation: Option<u64>,
+    store: &'a mut dyn Store,
+) -> Result<Option<Box<dyn Folder + 'a>>, Failure> {
+    match store.open(&job.wires[side], job.policy.access(side, false), generation) {
+        Err(error) if error.kind == Kind::Reset => Ok(None),
+        opened => opened.map(Some).map_err(Failure::on(side)),
     }
 }
