@@ -18,6 +18,9 @@ use crate::store::{Depth, Folder, Slice};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+/// How many messages are copied with the memory that one takes which is compared.
+const COMPARED: u64 = 3;
+
 impl Run<'_> {
     /// Pairs what is the same of `new` messages, `most` of them at a time. Nothing is copied and no cursor advances.
     pub(super) fn pair_large(&self, job: &Job, (new, most): (u64, usize), stores: &mut Stores) -> Result<(), Failure> {
@@ -36,7 +39,7 @@ impl Run<'_> {
         stores: &mut Stores,
         counts: &mut Counts,
     ) -> Result<(), Failure> {
-        let parts = new / most as u64 + 1;
+        let (parts, most) = (new / (most as u64 / COMPARED).max(1) + 1, most.div_ceil(2));
         let cursors = Sides::try_from_fn(|side| self.set_aside(job, side, (parts, most), stores))?;
         let Sides { local: Some(local), remote: Some(remote) } = cursors else { return Ok(()) };
         let cursors = Sides::new(local, remote);

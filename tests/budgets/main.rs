@@ -4,6 +4,7 @@
 mod support;
 
 mod changes;
+mod memory;
 mod noop;
 mod scene;
 mod system;
