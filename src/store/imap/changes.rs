@@ -5,9 +5,9 @@
 //! does not add up is called incomplete. A message counts as gone only after it was asked for again, by its UID.
 
 use super::conn::{Conn, during};
-use super::download::{existing, flags_of};
+use super::download::{existing, existing_commands, flags_of};
 use super::error::ImapError;
-use super::folder::ImapFolder;
+use super::folder::{ImapFolder, header_commands};
 use super::select::Mark;
 use super::token::{Fetch, Response, UidSet};
 use super::wire::{Command, SET_MAX};
@@ -20,6 +20,9 @@ const WINDOW: u64 = 10_000;
 
 /// With fewer new messages, sizes would cost more time than they save: they only make downloads even.
 const SIZES_WORTH_A_QUESTION: usize = 200;
+
+/// So many new messages are asked for what tells them apart, before anybody wants to know.
+const HEADERS_AHEAD: usize = 1000;
 
 /// How many UIDs are listed at a time, of those that messages have: where they have few of them, ranges grow by this.
 const SPARSE: u32 = 4;
@@ -205,7 +208,7 @@ fn quick(
     if exists == WINDOW && !vanished.is_empty() {
         return Ok(None);
     }
-    if !vanished.is_empty() && !existing(folder.conn, &vanished).map_err(during("list"))?.is_empty() {
+    if !vanished.is_empty() && !are_gone(folder, &vanished, &seen.appeared)? {
         return Ok(None);
     }
     let mut changes = Changes::none(cursor);
@@ -214,6 +217,26 @@ fn quick(
     changes.vanished = vanished.iter().map(Key::Uid).collect();
     changes.count = Some(exists);
     Ok(Some(changes))
+}
+
+/// Asks again for messages that are said to be gone. In the same flight for what tells the new ones apart: they may be
+/// the same under new numbers.
+fn are_gone(folder: &mut ImapFolder<'_>, vanished: &UidSet, appeared: &[Appeared]) -> Result<bool, StoreError> {
+    let new: UidSet = appeared.iter().take(HEADERS_AHEAD).filter_map(|appeared| appeared.key.uid()).collect();
+    let again = existing_commands(vanished);
+    let commands = [again.as_slice(), &header_commands(folder.conn, &new)].concat();
+    let mut gone = true;
+    let headers = &mut folder.headers;
+    let ended = folder.conn.run_all(&commands, &mut |response| {
+        if let Response::Fetch(Fetch { uid: Some(uid), .. }) = &response {
+            gone &= !vanished.contains(*uid);
+        }
+        headers.take(response);
+    });
+    for status in ended.map_err(during("list"))?.into_iter().take(again.len()) {
+        ImapError::check("UID FETCH", status).map_err(during("list"))?;
+    }
+    Ok(gone)
 }
 
 /// Flags of all that changed after `modseq`, and, with QRESYNC, what is gone since. `None` where the server refuses.

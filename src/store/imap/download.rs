@@ -434,12 +434,15 @@ fn inline_target<S: Sink>(sink: &mut S, text: &[u8]) -> Result<S::Target, StoreE
     Ok(target)
 }
 
+/// The questions whether messages are there.
+pub fn existing_commands(uids: &UidSet) -> Vec<Command> {
+    uids.chunks(SET_MAX).iter().map(|set| Command::new("UID FETCH").text(format!(" {set} (UID)"))).collect()
+}
+
 /// Which of these messages are there.
 pub fn existing(conn: &mut Conn, uids: &UidSet) -> Result<UidSet, ImapError> {
-    let commands: Vec<Command> =
-        uids.chunks(SET_MAX).iter().map(|set| Command::new("UID FETCH").text(format!(" {set} (UID)"))).collect();
     let mut found = Vec::new();
-    let ended = conn.run_all(&commands, &mut |response| {
+    let ended = conn.run_all(&existing_commands(uids), &mut |response| {
         if let Response::Fetch(Fetch { uid: Some(uid), .. }) = response {
             found.push(uid);
         }

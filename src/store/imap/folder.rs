@@ -40,6 +40,8 @@ pub struct ImapFolder<'a> {
     uidnext_known: bool,
     /// What was asked for along with the opening.
     pub(super) asked: Option<changes::Asked>,
+    /// What was asked for along with the look at what changed.
+    pub(super) headers: Headers,
     guarded: Guarded,
 }
 
@@ -109,6 +111,7 @@ impl<'a> ImapFolder<'a> {
             sizes: Vec::new(),
             uidnext_known: true,
             asked: None,
+            headers: Headers::default(),
             guarded,
         })
     }
@@ -201,7 +204,17 @@ impl Folder for ImapFolder<'_> {
 
     fn identify(&mut self, keys: &[Key], depth: Depth) -> Result<Identified, StoreError> {
         match depth {
-            Depth::Header => headers(self.conn, &uids(keys)),
+            Depth::Header => {
+                let told = |uid: u32| self.headers.answered(uid).cloned().map(|identity| (Key::Uid(uid), identity));
+                let (here, lacking): (Vec<u32>, Vec<u32>) =
+                    uids(keys).iter().partition(|uid| self.headers.answered(*uid).is_some());
+                let mut found = match lacking.is_empty() {
+                    true => Identified::default(),
+                    false => headers(self.conn, &lacking.into_iter().collect())?,
+                };
+                found.known.extend(here.into_iter().filter_map(told));
+                Ok(found)
+            }
             Depth::Content => {
                 let mut sink = Measuring::default();
                 let wanted: Vec<u32> = keys.iter().filter_map(Key::uid).collect();
@@ -344,34 +357,51 @@ impl Sink for Measuring {
     }
 }
 
+/// What answers to questions for size, Message-ID and EMAILID say.
+#[derive(Default)]
+pub(super) struct Headers(BTreeMap<u32, (bool, Identity)>);
+
+impl Headers {
+    pub(super) fn take(&mut self, response: Response) {
+        let Response::Fetch(fetch) = response else { return };
+        let Some(uid) = fetch.uid else { return };
+        let email_id = email_id_of(&fetch);
+        let (asked, identity) = self.0.entry(uid).or_default();
+        // A line with flags alone is news from elsewhere, not an answer.
+        *asked |= fetch.size.is_some() || fetch.header.is_some();
+        identity.size = fetch.size.or(identity.size);
+        identity.email_id = email_id.or(identity.email_id.take());
+        if let Some(header) = &fetch.header {
+            identity.message_id = message_id(header).or(identity.message_id.take());
+        }
+    }
+
+    fn answered(&self, uid: u32) -> Option<&Identity> {
+        self.0.get(&uid).and_then(|(asked, identity)| asked.then_some(identity))
+    }
+}
+
+/// The questions for what [`Headers`] takes.
+pub(super) fn header_commands(conn: &Conn, uids: &UidSet) -> Vec<Command> {
+    let item = email_id_item(conn);
+    let ask = |set: String| {
+        let items = format!(" {set} (UID RFC822.SIZE{item} BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])");
+        Command::new("UID FETCH").text(items)
+    };
+    uids.chunks(SET_MAX).into_iter().map(ask).collect()
+}
+
 /// Size, Message-ID and EMAILID of messages, without their content. Where the server refuses a set, it is halved until
 /// it is clear which message is to blame.
 fn headers(conn: &mut Conn, uids: &UidSet) -> Result<Identified, StoreError> {
-    let item = email_id_item(conn);
-    let mut found: BTreeMap<u32, (bool, Identity)> = BTreeMap::new();
+    let mut found = Headers::default();
     let mut unread: Vec<(Key, StoreError)> = Vec::new();
     let mut sets = vec![uids.clone()];
     while !sets.is_empty() {
-        let ask = |set: String| {
-            let items = format!(" {set} (UID RFC822.SIZE{item} BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])");
-            Command::new("UID FETCH").text(items)
-        };
-        let texts =
-            sets.iter().enumerate().flat_map(|(at, set)| set.chunks(SET_MAX).into_iter().map(move |text| (at, text)));
-        let (of, commands): (Vec<usize>, Vec<Command>) = texts.map(|(at, text)| (at, ask(text))).unzip();
-        let ended = conn.run_all(&commands, &mut |response| {
-            let Response::Fetch(fetch) = response else { return };
-            let Some(uid) = fetch.uid.filter(|uid| uids.contains(*uid)) else { return };
-            let email_id = email_id_of(&fetch);
-            let (asked, identity) = found.entry(uid).or_default();
-            // A line with flags alone is news from elsewhere, not an answer.
-            *asked |= fetch.size.is_some() || fetch.header.is_some();
-            identity.size = fetch.size.or(identity.size);
-            identity.email_id = email_id.or(identity.email_id.take());
-            if let Some(header) = &fetch.header {
-                identity.message_id = message_id(header).or(identity.message_id.take());
-            }
-        });
+        let asked = sets.iter().enumerate();
+        let asked = asked.flat_map(|(at, set)| header_commands(conn, set).into_iter().map(move |ask| (at, ask)));
+        let (of, commands): (Vec<usize>, Vec<Command>) = asked.unzip();
+        let ended = conn.run_all(&commands, &mut |response| found.take(response));
         let mut refused = BTreeSet::new();
         for (at, status) in of.into_iter().zip(ended.map_err(during("identify"))?) {
             let Err(error) = ImapError::check("UID FETCH", status) else { continue };
@@ -390,11 +420,9 @@ fn headers(conn: &mut Conn, uids: &UidSet) -> Result<Identified, StoreError> {
         };
         sets = refused.into_iter().flat_map(halves).collect();
     }
-    let answered = |uid: u32| found.get(&uid).is_some_and(|(asked, _)| *asked);
     // A server may refuse, and have sent it all the same.
-    unread.retain(|(key, _)| !key.uid().is_some_and(answered));
-    let known = found.into_iter().filter(|(_, (asked, _))| *asked);
-    let known = known.map(|(uid, (_, identity))| (Key::Uid(uid), identity)).collect();
+    unread.retain(|(key, _)| key.uid().is_none_or(|uid| found.answered(uid).is_none()));
+    let known = uids.iter().filter_map(|uid| Some((Key::Uid(uid), found.answered(uid)?.clone()))).collect();
     Ok(Identified { known, unread })
 }
 
