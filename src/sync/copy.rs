@@ -55,6 +55,11 @@ impl Copies {
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
+
+    /// Whether a message is among them, once they are in order.
+    pub fn contains(&self, key: &Key) -> bool {
+        self.keys.binary_search(key).is_ok()
+    }
 }
 
 /// Copies messages to side `to`.

@@ -149,7 +149,7 @@ fn carry_out(
         copy(look, to, &work.copies[to], &mut folders, context, done)?;
     }
     for to in Side::BOTH {
-        settle(look, to, &mut folders, context, done)?;
+        settle(look, to, &work.copies[to], &mut folders, context, done)?;
     }
     for on in Side::BOTH.into_iter().filter(|on| !work.deletes[*on].is_empty()) {
         if done.unsure {
@@ -295,16 +295,20 @@ fn identity_of(look: &Look, keys: &Sides<Key>) -> Identity {
     identity
 }
 
-/// Binds copies whose key the store did not tell: looks for them.
+/// Binds copies whose key the store did not tell: looks for them. Others may be making copies in the same folder, where
+/// it is known beforehand what their keys will be.
 fn settle(
     look: &mut Look,
     to: Side,
+    copies: &Copies,
     folders: &mut Sides<Box<dyn Folder + '_>>,
     context: &Context<'_>,
     done: &mut Done,
 ) -> Result<(), Failure> {
     let folder = look.job.id;
-    let open: Vec<Intent> = context.state.intents(folder)?.into_iter().filter(|intent| intent.to == to).collect();
+    let unsettled = look.unsettled;
+    let ours = |intent: &Intent| intent.to == to && (!intent.exact || unsettled || copies.contains(&intent.source));
+    let open: Vec<Intent> = context.state.intents(folder)?.into_iter().filter(ours).collect();
     if open.is_empty() {
         return Ok(());
     }

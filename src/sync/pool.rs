@@ -142,6 +142,30 @@ impl<'a> Pool<'a> {
         stop: &Stop,
         work: impl Fn(&J, &mut Stores, usize) -> Result<R, Failure> + Sync,
     ) -> Vec<Option<Result<R, Failure>>> {
+        let users = self.users(jobs.len());
+        // A connection that is shared waits for the line once for all its users: more of them only bring more bytes.
+        let worth = if users > 1 { worth * USERS * 4 } else { worth };
+        self.run_over(jobs, (users, 1 + pieces / worth), stop, work)
+    }
+
+    /// Like [`Pool::run`], for jobs that are worth a connection of their own each, as far as the account has them.
+    pub fn run_apart<J: Sync, R: Send>(
+        &self,
+        jobs: &[J],
+        stop: &Stop,
+        work: impl Fn(&J, &mut Stores, usize) -> Result<R, Failure> + Sync,
+    ) -> Vec<Option<Result<R, Failure>>> {
+        let made = *self.made();
+        self.run_over(jobs, (made.clamp(1, jobs.len().max(1)), jobs.len()), stop, work)
+    }
+
+    fn run_over<J: Sync, R: Send>(
+        &self,
+        jobs: &[J],
+        (users, connections): (usize, usize),
+        stop: &Stop,
+        work: impl Fn(&J, &mut Stores, usize) -> Result<R, Failure> + Sync,
+    ) -> Vec<Option<Result<R, Failure>>> {
         let results: Vec<Mutex<Option<Result<R, Failure>>>> = jobs.iter().map(|_| Mutex::new(None)).collect();
         let next = AtomicUsize::new(0);
         let given_up = AtomicBool::new(false);
@@ -158,10 +182,7 @@ impl<'a> Pool<'a> {
                 *results[at].lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(result);
             }
         };
-        let users = self.users(jobs.len());
-        // A connection that is shared waits for the line once for all its users: more of them only bring more bytes.
-        let worth = if users > 1 { worth * USERS * 4 } else { worth };
-        let connections = (1 + pieces / worth).min(self.account.connections).min(jobs.len());
+        let connections = connections.min(self.account.connections).min(jobs.len());
         let more = connections.saturating_sub(*self.made());
         std::thread::scope(|scope| {
             for _ in 1..users {

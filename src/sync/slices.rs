@@ -11,13 +11,15 @@ use super::execute::{Done, execute};
 use super::known::KnownIn;
 use super::ledger::Ledger;
 use super::pair::{Failure, Job, Look, Stores};
+use super::plan::{Op, Plan};
 use super::pool::Pool;
 use super::prepare::Work;
-use crate::mail::{Cursor, FlagSpace, FolderId, Key, Side, Sides};
+use crate::mail::{Cursor, FlagSpace, Flags, FolderId, Key, Side, Sides};
 use crate::state::{Change, Intent};
-use crate::store::{Access, Depth, Folder, Identified, Kind, Reach, Slice, Store};
+use crate::store::{Access, Depth, Folder, Identified, Kind, Mark, Reach, Slice, Store};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What [`Account::at_once`](super::Account::at_once) is in the program.
 pub const AT_ONCE: u64 = 10_000;
@@ -33,6 +35,28 @@ struct Large<'a> {
     /// The side that has it; `None` where both have, so that it is to be paired first.
     from: Option<Side>,
     new: u64,
+    /// Whether it is known of each copy where it will be before it is made: then several may be made by several
+    /// connections, and what becomes of one that breaks off can't be taken for the other's.
+    exact: bool,
+    queue: Mutex<Queue>,
+}
+
+/// How far a folder has come: several connections may take slices of it in turn.
+#[derive(Default)]
+struct Queue {
+    /// Where the side stands that is copied to, once it was looked at.
+    there: Option<Cursor>,
+    generation: Option<u64>,
+    after: Option<Key>,
+    /// Nothing more is to be taken.
+    ended: bool,
+    counts: Counts,
+}
+
+impl Large<'_> {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The folders that were worked on, and whether they can be gone on with.
@@ -67,20 +91,40 @@ impl Run<'_> {
         self.begin_turn(pool)?;
         let new: u64 = large.iter().map(|large| large.new).sum();
         let at_once = self.account.at_once;
-        let share = (at_once / large.len() as u64).max(LEAST.min(at_once)).max(1);
+        let count = large.len() as u64;
+        let share = (at_once / count).max(LEAST.min(at_once)).max(1);
         let worth = (usize::try_from(new).unwrap_or(usize::MAX), WORTH_A_CONNECTION);
-        let results = pool.run(large, worth, self.stop, |large, stores, _| {
-            let most = share.max(large.new / SLICES) as usize;
+        let workers = |large: &Large<'_>| match large.exact {
+            true => (self.account.connections as u64 / count).min(large.new / share).max(1),
+            false => 1,
+        };
+        let tasks: Vec<(&Large<'_>, u64)> = large
+            .iter()
+            .flat_map(|large| std::iter::repeat_n((large, workers(large)), workers(large) as usize))
+            .collect();
+        let work = |(large, workers): &(&Large<'_>, u64), stores: &mut Stores, _| {
+            let most = (share / workers).max(1).max(large.new / SLICES / workers) as usize;
             match large.from {
-                Some(from) => self.copy_large(large.job, from, most, stores),
+                Some(from) => self.copy_large(large, from, most, stores),
                 None => self.pair_large(large.job, (large.new, most), stores),
             }
-        });
-        for (large, result) in large.iter().zip(results) {
+        };
+        let results = match tasks.len() > large.len() {
+            true => pool.run_apart(&tasks, self.stop, work),
+            false => pool.run(&tasks, worth, self.stop, work),
+        };
+        for (large, _) in &tasks {
             outcome.insert(large.job.id, true);
-            if let Some(result) = result {
+        }
+        for ((large, _), result) in tasks.iter().zip(results) {
+            if outcome[&large.job.id]
+                && let Some(result) = result
+            {
                 self.try_on(large.job, result, outcome)?;
             }
+        }
+        for large in large.iter().filter(|large| large.from.is_some()) {
+            self.folder_done(large.job, Done::of(std::mem::take(&mut large.queue().counts)));
         }
         Ok(())
     }
@@ -127,18 +171,20 @@ impl Run<'_> {
                 continue;
             }
             let begun = if job.intents { self.state.intents(job.id)?.len() as u64 } else { 0 };
-            let new = Sides::try_from_fn(|side| {
-                let there = if first[side] { self.count(job, side, pool)? } else { job.listed[side] };
-                Ok::<_, Failure>(there.unwrap_or_default().saturating_sub(known))
+            let counted = Sides::try_from_fn(|side| match (job.listed[side], first[side]) {
+                (None, true) => self.count(job, side, pool),
+                (listed, _) => Ok((listed, false)),
             });
-            let Some(new) = self.try_on(job, new, outcome)? else { continue };
+            let Some(counted) = self.try_on(job, counted, outcome)? else { continue };
+            let new = counted.as_ref().map(|(there, _)| there.unwrap_or_default().saturating_sub(known));
             let copied = |from: &Side| {
                 first[*from] && new[*from] > 0 && job.policy.copy[from.other()] && new[from.other()] <= begun
             };
             let from = Side::BOTH.into_iter().find(copied);
             if from.is_some() || (first.local && first.remote && begun == 0 && new.local > 0 && new.remote > 0) {
                 let new = from.map_or(new.local + new.remote, |from| new[from]);
-                all.push(Large { job, from, new });
+                let exact = from.is_some_and(|from| counted[from.other()].1);
+                all.push(Large { job, from, new, exact, queue: Mutex::default() });
             }
         }
         // What is missing from another folder may be here now: it is moved on the other side too, and neither copied nor
@@ -155,44 +201,69 @@ impl Run<'_> {
         Ok(all)
     }
 
-    /// How many messages a folder holds; `None` where its store does not say.
-    fn count(&self, job: &Job, side: Side, pool: &Pool<'_>) -> Result<Option<u64>, Failure> {
-        if job.listed[side].is_some() {
-            return Ok(job.listed[side]);
-        }
+    /// How many messages a folder holds, `None` where its store does not say; and whether it says of a copy where it will be.
+    fn count(&self, job: &Job, side: Side, pool: &Pool<'_>) -> Result<(Option<u64>, bool), Failure> {
         let mut stores = pool.take()?;
         let opened = stores[side].open(&job.wires[side], Access::Read, None);
-        let count = opened.and_then(|mut folder| folder.count()).map_err(Failure::on(side));
+        let counted = opened.and_then(|mut folder| {
+            let exact = folder.reserve(1)?.iter().all(|mark| matches!(mark, Mark::Exact(_)));
+            Ok((folder.count()?, exact))
+        });
         pool.give(stores);
-        count
+        counted.map_err(Failure::on(side))
     }
 
-    fn copy_large(&self, job: &Job, from: Side, most: usize, stores: &mut Stores) -> Result<(), Failure> {
-        let (mut counts, mut after) = (Counts::default(), None);
-        let mut generation = job.stored[from].as_ref().map(|cursor| cursor.generation);
-        let Some(there) = self.nothing_new(job, from.other(), stores)? else { return Ok(()) };
-        let result = loop {
-            let (mut look, reached) =
-                match self.look_at_slice((job, from), (after.as_ref(), most), (&there, generation), stores) {
-                    Ok(Some(found)) => found,
-                    Ok(None) => break Ok(()),
-                    Err(failure) => break Err(failure),
-                };
-            generation = Some(look.cursors[from].generation);
+    /// Copies slices until there are no more.
+    fn copy_large(&self, large: &Large<'_>, from: Side, most: usize, stores: &mut Stores) -> Result<(), Failure> {
+        let to = from.other();
+        loop {
+            let mut queue = large.queue();
+            if queue.ended || self.stop.is_set() {
+                return Ok(());
+            }
+            let taken = self.next_slice(large.job, from, most, (&mut queue, stores));
+            queue.ended |= match &taken {
+                Ok(look) => look.is_none(),
+                Err(failure) => failure.error.reach <= Reach::Folder,
+            };
+            let Some(mut look) = taken? else { return Ok(()) };
             let plan = look.plan(self.account, self.options, &Sides::default());
             look.new = Sides::default();
+            // Where there is room for some more keywords, nobody else may plan with it until those have theirs.
+            let alone = Some(queue).filter(|_| takes_room(&plan, &look.spaces[to]));
             let mut done = Done::default();
             let result = execute(&mut look, plan, stores, &self.context(), &mut done);
-            counts.add(&done.counts);
             done.problems.drain(..).for_each(|problem| self.problem(problem));
-            let full = self.full[from.other()].load(Ordering::Relaxed);
-            if result.is_err() || reached.is_none() || full || self.stop.is_set() {
-                break result;
-            }
-            after = reached;
-        };
-        self.folder_done(job, Done::of(counts));
-        result
+            let mut queue = alone.unwrap_or_else(|| large.queue());
+            queue.counts.add(&done.counts);
+            let full = self.full[to].load(Ordering::Relaxed);
+            // After a lost connection others go on; what became of this slice is looked up with the whole folder.
+            queue.ended |= full || result.as_ref().is_err_and(|failure| failure.error.reach <= Reach::Folder);
+            drop(queue);
+            result?;
+        }
+    }
+
+    /// The next slice of a folder; `None` where there is none, or the folder is to be looked at as a whole.
+    fn next_slice(
+        &self,
+        job: &Job,
+        from: Side,
+        most: usize,
+        (queue, stores): (&mut Queue, &mut Stores),
+    ) -> Result<Option<Look>, Failure> {
+        if queue.there.is_none() {
+            queue.there = self.nothing_new(job, from.other(), stores)?;
+            queue.generation = job.stored[from].as_ref().map(|cursor| cursor.generation);
+        }
+        let Some(there) = queue.there.clone() else { return Ok(None) };
+        let slice = (queue.after.as_ref(), most);
+        let found = self.look_at_slice((job, from), slice, (&there, queue.generation), stores)?;
+        let Some((look, reached)) = found else { return Ok(None) };
+        queue.generation = Some(look.cursors[from].generation);
+        queue.ended = reached.is_none();
+        queue.after = reached;
+        Ok(Some(look))
     }
 
     /// Where a side stands on which nothing is new but copies that an earlier run began, which are noted; `None` where more
@@ -268,6 +339,12 @@ impl Run<'_> {
         }
         Ok(look)
     }
+}
+
+/// Whether copies come with keywords that their folder has to make room for.
+fn takes_room(plan: &Plan, space: &FlagSpace) -> bool {
+    let new = |put: &Flags| put.iter().any(|flag| !space.fixed.contains(&flag));
+    space.more != usize::MAX && plan.ops.iter().any(|op| matches!(op, Op::Copy { put, .. } if new(put)))
 }
 
 /// Opens a folder that was looked at before; `None` where its messages have other keys now.

@@ -4,6 +4,7 @@
 //! `dovecot-keywords.lock`, whose existence is the lock, keeps others away while it is replaced.
 
 use super::error::disk;
+use super::filename::unique;
 use super::scan::open_plain;
 use crate::mail::{Flag, FlagSpace, Flags, Keyword};
 use crate::store::{Kind, Reach, StoreError, sys};
@@ -147,7 +148,7 @@ impl<'a> Lock<'a> {
     fn take(dir: &'a Path) -> Result<Lock<'a>, StoreError> {
         let failed = |err| disk(Reach::Folder, "lock the keywords", &dir.join(LOCK), err);
         // Made aside and linked into place, so that nobody ever sees it empty.
-        let aside = dir.join(format!("tmp/{}.{}", LOCK, std::process::id()));
+        let aside = dir.join("tmp").join(unique());
         let mut file = sys::open(&replacing(), &aside).map_err(failed)?;
         sys::write_all(&mut file, format!("mailsync {}\n", std::process::id()).as_bytes()).map_err(failed)?;
         file.try_lock().map_err(|err| failed(err.into()))?;
@@ -252,6 +253,31 @@ mod tests {
         drop(held);
         fs::write(dir.path().join(LOCK), "0 $Junk\n").expect("written");
         assert!(!abandoned(&dir.path().join(LOCK)).expect("looked at"), "it may be Dovecot's");
+    }
+
+    #[test]
+    fn several_at_once_give_no_letter_twice() {
+        let dir = tempfile::tempdir().expect("a directory");
+        fs::create_dir(dir.path().join("tmp")).expect("tmp");
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let dir = dir.path();
+                scope.spawn(move || {
+                    let mut names = Keywords::default();
+                    for more in 0..3 {
+                        names.admit(dir, &flags(&format!("k{number}.{more}")), 0).expect("admitted");
+                    }
+                });
+            }
+        });
+        let names = Keywords::load(dir.path()).expect("loaded");
+        let letters = (0..8).flat_map(|number| (0..3).map(move |more| format!("k{number}.{more}")));
+        let mut letters: Vec<u8> =
+            letters.map(|name| names.letter(&Flag::from_imap(&name).expect("a flag")).expect("a letter")).collect();
+        letters.sort();
+        letters.dedup();
+        assert_eq!(letters.len(), 24);
+        assert_eq!(fs::read_dir(dir.path().join("tmp")).expect("listed").count(), 0);
     }
 
     #[test]
