@@ -75,7 +75,7 @@ pub fn imap(
         command: imap.command.clone(),
         timeout: imap.timeout,
         disable_capabilities: imap.disable_capabilities.clone(),
-        auth: if imap.auth.is_empty() { usual.auth.clone() } else { imap.auth.clone() },
+        auth: imap.auth.clone(),
         send_id: imap.send_id,
         pipeline: imap.pipeline.unwrap_or(usual.pipeline),
         compress: match imap.compress {

@@ -126,6 +126,15 @@ impl Transport {
         }
     }
 
+    /// The hash of the server's certificate that a login is bound to (`tls-server-end-point`, RFC 5929 section 4); `None`
+    /// without TLS, and for a certificate whose signature names no hash.
+    pub fn end_point(&self) -> Option<Vec<u8>> {
+        match &self.stream {
+            Stream::Tls(stream) => stream.tls_server_end_point().ok().flatten(),
+            _ => None,
+        }
+    }
+
     /// Bytes received and sent so far, as they are on the way when they are compressed; TLS not counted.
     pub fn traffic(&self) -> (u64, u64) {
         (self.received, self.sent)

@@ -45,6 +45,16 @@ impl Caps {
         self.0.contains(name)
     }
 
+    /// Whether the server has one that fits.
+    pub fn any(&self, fits: impl Fn(&str) -> bool) -> bool {
+        self.0.iter().any(|name| fits(name))
+    }
+
+    /// The SASL mechanisms that it has.
+    pub fn mechanisms(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|name| name.strip_prefix("AUTH="))
+    }
+
     /// Counts a capability as missing from now on: the server has shown that it does not mean it.
     pub fn forget(&mut self, name: &str) {
         self.0.remove(name);

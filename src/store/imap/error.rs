@@ -1,5 +1,6 @@
 //! What can go wrong between us and an IMAP server, and what that means to the engine.
 
+use super::refusal::{self, Meant, When};
 use super::token::{Code, FrameError, Status, StatusKind};
 use crate::net::{NOT_SHOWN, NetError};
 use crate::store::{Kind, Reach, StoreError};
@@ -22,7 +23,7 @@ pub enum ImapError {
     Protocol(String),
     /// A message that was to be sent can't be read; the connection is of no use any more.
     Source(Box<StoreError>),
-    /// The login failed before the server was asked: no mechanism in common, no password for a line in the clear.
+    /// We ended the login: no mechanism in common, or a server that does not prove who it is.
     Auth(String),
 }
 
@@ -74,21 +75,14 @@ impl ImapError {
             ImapError::Auth(_) => (Reach::Account, Kind::Auth, None),
             ImapError::ReadOnly { .. } => (reach, Kind::Refused, None),
             ImapError::Renumbered { .. } => (Reach::Folder, Kind::Reset, None),
-            ImapError::Bye { code, text } => match meaning(code.as_ref(), text, false) {
-                Some((_, Kind::Auth, hint)) => (Reach::Account, Kind::Auth, hint),
-                Some((_, Kind::Later, hint)) => (Reach::Account, Kind::Later, hint),
+            ImapError::Bye { code, text } => match refusal::meaning(When::Bye, code.as_ref(), text) {
+                Some(Meant { kind: kind @ (Kind::Auth | Kind::Later), hint, .. }) => (Reach::Account, kind, hint),
                 _ => (Reach::Connection, Kind::Network, None),
             },
             ImapError::Refused { command, code, text, .. } => {
-                let login = is_login(command);
-                let known = meaning(code.as_ref(), text, login);
-                let unknown = match login {
-                    true => (Reach::Account, Kind::Auth, Some(CHECK_LOGIN.to_owned())),
-                    false => (Reach::Message, Kind::Refused, None),
-                };
-                let (least, kind, hint) = known.unwrap_or(unknown);
-                let least = if login { Reach::Account } else { least };
-                (reach.max(least), kind, hint)
+                let when = When::of(command);
+                let meant = refusal::meaning(when, code.as_ref(), text).unwrap_or_else(|| when.unknown());
+                (reach.max(if when.is_login() { Reach::Account } else { meant.reach }), meant.kind, meant.hint)
             }
         };
         let error = StoreError::new(reach, kind, action, cause);
@@ -97,10 +91,18 @@ impl ImapError {
             None => error,
         }
     }
+
+    /// The same with what the server said in the login itself behind its refusal.
+    pub fn because(mut self, reason: Option<String>) -> ImapError {
+        if let (ImapError::Refused { text, .. }, Some(reason)) = (&mut self, reason) {
+            *text = format!("{text} ({reason})");
+        }
+        self
+    }
 }
 
-fn net_meaning(error: &NetError) -> (Reach, Kind, Option<String>) {
-    let hint = error.hint().map(str::to_owned);
+fn net_meaning(error: &NetError) -> (Reach, Kind, Option<&str>) {
+    let hint = error.hint();
     match error {
         NetError::Stopped => (Reach::Account, Kind::Stopped, None),
         NetError::Tls { .. } => (Reach::Account, Kind::Tls, hint),
@@ -110,98 +112,6 @@ fn net_meaning(error: &NetError) -> (Reach, Kind, Option<String>) {
         NetError::LongLine(_) => (Reach::Connection, Kind::Protocol, hint),
         NetError::Io(_) | NetError::Closed | NetError::Timeout(_) => (Reach::Connection, Kind::Network, hint),
     }
-}
-
-fn is_login(command: &str) -> bool {
-    ["LOGIN", "AUTHENTICATE"].iter().any(|name| command.eq_ignore_ascii_case(name))
-}
-
-const CHECK_LOGIN: &str = "check the user name and password; some providers want an application password";
-
-/// Texts that servers send in the place of a code, in lower case, and what they mean. First match wins.
-const TEXTS: [(&str, Meaning); 21] = [
-    ("too many simultaneous connections", Meaning::Connections),
-    ("maximum number of connections", Meaning::Connections),
-    ("too many connections", Meaning::Connections),
-    ("connection limit", Meaning::Connections),
-    ("authenticated but not connected", Meaning::NotConnected),
-    ("accesstokenexpired", Meaning::TokenExpired),
-    ("unsafe login", Meaning::UnsafeLogin),
-    ("application-specific password", Meaning::AppPassword),
-    ("app password", Meaning::AppPassword),
-    ("command or bandwidth limits", Meaning::Throttled),
-    ("server unavailable. 15", Meaning::Throttled),
-    ("throttl", Meaning::Throttled),
-    ("rate limit", Meaning::Throttled),
-    ("try again later", Meaning::Busy),
-    ("too busy", Meaning::Busy),
-    ("temporarily unavailable", Meaning::Busy),
-    ("temporary authentication failure", Meaning::Throttled),
-    ("storage limit", Meaning::Full),
-    ("over quota", Meaning::Full),
-    ("quota exceeded", Meaning::Full),
-    ("mailbox is full", Meaning::Full),
-];
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Meaning {
-    Connections,
-    NotConnected,
-    TokenExpired,
-    UnsafeLogin,
-    AppPassword,
-    Throttled,
-    /// As throttled, unless a code says that it is about one thing only.
-    Busy,
-    Full,
-    Unavailable,
-    WrongLogin,
-    Missing,
-}
-
-/// What a refusal means beyond `no`: how far it reaches at least, its kind, what to do about it.
-fn meaning(code: Option<&Code>, text: &str, login: bool) -> Option<(Reach, Kind, Option<String>)> {
-    let text = text.to_ascii_lowercase();
-    // Texts first: a server that is out of connections may well answer AUTHENTICATIONFAILED.
-    let told = TEXTS.iter().find(|(part, _)| text.contains(part)).map(|(_, meaning)| *meaning);
-    let coded = code.and_then(|code| match code {
-        Code::OverQuota if login => Some(Meaning::Throttled),
-        Code::OverQuota => Some(Meaning::Full),
-        Code::Throttled => Some(Meaning::Throttled),
-        Code::Unavailable | Code::InUse => Some(Meaning::Unavailable),
-        Code::AuthenticationFailed | Code::AuthorizationFailed | Code::Expired => Some(Meaning::WrongLogin),
-        Code::NonExistent => Some(Meaning::Missing),
-        _ => None,
-    });
-    let told = told.filter(|told| login || (*told, coded) != (Meaning::Busy, Some(Meaning::Unavailable)));
-    let (reach, kind, hint) = match told.or(coded)? {
-        Meaning::Connections => (
-            Reach::Account,
-            Kind::Later,
-            "the server allows fewer connections at once: close other mail programs, or lower `connections`",
-        ),
-        Meaning::NotConnected => (
-            Reach::Account,
-            Kind::Auth,
-            "the login was accepted and the mailbox refused: check the user name, the token's scope and tenant, the \
-             login form of a shared mailbox, and that IMAP is enabled for it",
-        ),
-        Meaning::TokenExpired => (Reach::Connection, Kind::Auth, "the access token has expired: get a new one"),
-        Meaning::UnsafeLogin => {
-            (Reach::Account, Kind::Auth, "allow IMAP clients in the provider's web mail settings, then try again")
-        }
-        Meaning::AppPassword => {
-            (Reach::Account, Kind::Auth, "make an application password on the provider's web site and use that")
-        }
-        Meaning::Throttled | Meaning::Busy => {
-            (Reach::Account, Kind::Later, "the server asks for a pause; the next run goes on from here")
-        }
-        Meaning::Full => (Reach::Folder, Kind::Later, "the mailbox is full: make room on the server"),
-        Meaning::Unavailable => return Some((Reach::Message, Kind::Later, None)),
-        Meaning::WrongLogin => (Reach::Account, Kind::Auth, CHECK_LOGIN),
-        Meaning::Missing => return Some((Reach::Folder, Kind::Missing, None)),
-    };
-    Some((reach, kind, Some(hint.to_owned())))
 }
 
 impl fmt::Display for ImapError {

@@ -5,6 +5,7 @@
 //! crate never reads ahead of us. All else is kept for whoever called it.
 
 use super::error::ImapError;
+use super::sasl::base64;
 use super::token::{Code, Frame, Next, Response, Status, StatusKind};
 use crate::fault::point;
 use crate::net::{NetError, Transport, Waited};
@@ -86,8 +87,10 @@ struct Foreign {
     failure: Option<ImapError>,
     /// The crate's next command goes nowhere and is answered OK.
     pretend: bool,
-    /// The crate's next line is replaced by `*`: the server's challenge made no sense.
+    /// The crate's next line is replaced by `*`: there is no answer to the server's challenge.
     cancel: bool,
+    /// How many challenges its command has met.
+    challenges: u32,
 }
 
 impl Line {
@@ -244,7 +247,11 @@ impl Line {
             let response = self.response(&mut Ignore)?;
             let plain = match &response {
                 Response::Continue(text) => {
-                    let sound = text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(byte));
+                    self.foreign.challenges += 1;
+                    if self.foreign.challenges > CHALLENGES_MAX {
+                        return Err(ImapError::Protocol("the server asks without end in the login".to_owned()));
+                    }
+                    let sound = base64::decode(text).is_some();
                     self.foreign.cancel = !sound;
                     match sound && !text.is_empty() {
                         true => Some(format!("+ {}\r\n", String::from_utf8_lossy(text))),
@@ -291,6 +298,9 @@ impl Foreign {
 /// No line outside a literal is longer: what SEARCH finds in a folder of some million messages.
 const LINE_MAX: usize = 64 * 1024 * 1024;
 
+/// No mechanism has so many challenges.
+const CHALLENGES_MAX: u32 = 16;
+
 /// What a command of the crate led to.
 pub struct Outcome {
     /// How the command ended; `None` where the line broke before.
@@ -321,9 +331,16 @@ impl Handle {
         line.foreign.pending.clear();
     }
 
+    /// Breaks the login off: the crate's next line is not sent, but `*` (RFC 3501 section 6.2.2).
+    pub fn cancel(&self) {
+        self.line().foreign.cancel = true;
+    }
+
     /// What the crate's last command really led to.
     pub fn outcome(&self) -> Outcome {
         let foreign = &mut self.line().foreign;
+        foreign.challenges = 0;
+        foreign.cancel = false;
         Outcome {
             tagged: foreign.tagged.take(),
             untagged: std::mem::take(&mut foreign.untagged),

@@ -3,13 +3,16 @@
 use super::caps::Caps;
 use super::error::ImapError;
 use super::facade::{Handle, Ignore, Line};
-use super::session::{Failed, Greeted, Mechanism, Session};
+use super::refusal::is_about_mechanism;
+use super::sasl::{Channel, Mechanism, Offer, Who, Wish, choose};
+use super::session::{Done, Failed, Greeted, Session};
 use super::token::{Code, Response, Status, StatusKind};
 use super::wire::{Command, Wire};
 use super::{Compress, ImapSettings};
-use crate::mail::Login;
+use crate::mail::{Login, Secret};
 use crate::net::{Stop, TlsMode, trusts_bundle};
 use crate::store::{Kind, Reach, StoreError};
+use std::sync::{Mutex, PoisonError};
 
 /// A connection that has just been logged in.
 pub struct LoggedIn {
@@ -45,16 +48,34 @@ pub fn arrive(settings: &ImapSettings, stop: &Stop) -> Result<Arrival, StoreErro
     }
 }
 
+/// The mechanism by which a server let us in before: later connections begin with it, so that nothing is refused once more.
+#[derive(Debug, Default)]
+pub struct Known(Mutex<Option<Mechanism>>);
+
+impl Known {
+    /// These mechanisms, without those that come before the one that is known.
+    fn or_from(&self, mechanisms: Vec<Mechanism>) -> Vec<Mechanism> {
+        let known = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let from = mechanisms.iter().position(|mechanism| Some(*mechanism) == known).unwrap_or(0);
+        mechanisms[from..].to_vec()
+    }
+
+    fn set(&self, mechanism: Mechanism) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(mechanism);
+    }
+}
+
 /// Logs in.
-pub fn log_in(settings: &ImapSettings, arrival: Arrival) -> Result<LoggedIn, StoreError> {
+pub fn log_in(settings: &ImapSettings, arrival: Arrival, known: &Known) -> Result<LoggedIn, StoreError> {
     let Arrival { handle, caps, preauth } = arrival;
     let mut start = Start { handle, caps, settings };
     let greeted = Greeted::new(start.handle.clone());
     let session = match preauth {
         true => greeted.adopt().map_err(|error| error.into_store(Reach::Account, "log in"))?,
         false => {
-            let login = (settings.login)()?;
-            start.try_mechanisms(greeted, &login)?
+            let (session, mechanism) = start.try_mechanisms(greeted, known)?;
+            known.set(mechanism);
+            session
         }
     };
     let caps = start.capabilities().map_err(|error| error.into_store(Reach::Account, "log in"))?;
@@ -164,47 +185,62 @@ impl Start<'_> {
         Ok(())
     }
 
-    /// Tries the mechanisms that both sides allow, in the order of the settings. Only a server that does not know
-    /// what a mechanism is (BAD) is asked again with the next one.
-    fn try_mechanisms(&mut self, greeted: Greeted, login: &Login) -> Result<Session, StoreError> {
+    /// Tries the mechanisms that both sides allow, best first.
+    fn try_mechanisms(&mut self, greeted: Greeted, known: &Known) -> Result<(Session, Mechanism), StoreError> {
         let caps = self.capabilities().map_err(|error| error.into_store(Reach::Account, "log in"))?;
-        let mechanisms = mechanisms(&caps, &self.settings.auth);
-        let mut greeted = greeted;
-        let mut last = None;
+        let end_point = self.handle.line().transport.end_point();
+        let has = |name: &str| caps.has(name);
+        let offer = Offer { has: &has, bindable: end_point.is_some() };
+        let settings = self.settings;
+        let authzid = settings.authzid.as_deref();
+        let wish = Wish { named: &settings.auth, token: settings.token, authzid: authzid.is_some() };
+        let mechanisms = known.or_from(choose(&offer, &wish));
+        let channel = self.channel(&caps, end_point);
+        let (mut greeted, mut login, mut last) = (greeted, None, None);
         for mechanism in mechanisms {
-            match greeted.login(login, mechanism) {
+            if mechanism.takes_secret() && login.is_none() {
+                login = Some((settings.login)()?);
+            }
+            let nobody = Login { user: String::new(), password: Secret::new("") };
+            let login = login.as_ref().unwrap_or(&nobody);
+            let who = Who { login, authzid, host: &settings.host, port: settings.port, channel: &channel };
+            match greeted.login(&who, mechanism, caps.has("SASL-IR")) {
                 Ok((session, done)) => {
-                    self.caps = None;
-                    for response in &done.untagged {
-                        if let Response::Capability(names) = response {
-                            self.learn(names);
-                        }
-                    }
-                    self.learn_from(&done.status);
-                    return Ok(session);
+                    self.learn_after(&done);
+                    return Ok((session, mechanism));
                 }
-                Err(Failed { error, greeted: Some(back) }) if is_bad(&error) => {
+                Err(Failed { error, tried, greeted: Some(back) }) if is_about_mechanism(&error, tried) => {
                     greeted = *back;
                     last = Some(error);
                 }
                 Err(Failed { error, .. }) => return Err(login_error(error)),
             }
         }
-        match last {
-            Some(error) => Err(login_error(error)),
-            None => {
-                let offered = match caps.has("LOGINDISABLED") {
-                    true => "the server takes no password on this line (LOGINDISABLED)",
-                    false => "the server offers no way to log in that the settings allow",
-                };
-                Err(ImapError::Auth(offered.to_owned()).into_store(Reach::Account, "log in"))
-            }
+        Err(login_error(last.unwrap_or_else(|| ImapError::Auth(nothing_in_common(&caps, &settings.auth)))))
+    }
+
+    /// What SCRAM is told of the line.
+    fn channel(&self, caps: &Caps, end_point: Option<Vec<u8>>) -> Channel {
+        let is_plus = |name: &str| name.starts_with("AUTH=SCRAM-") && name.ends_with("-PLUS");
+        // What the user hides, the server has none the less.
+        let hidden = self.settings.disable_capabilities.iter().any(|name| is_plus(&name.to_ascii_uppercase()));
+        match end_point {
+            Some(end_point) if caps.any(is_plus) => Channel::EndPoint(end_point),
+            Some(_) if !hidden => Channel::Unoffered,
+            _ => Channel::Unbound,
         }
     }
-}
 
-fn is_bad(error: &ImapError) -> bool {
-    matches!(error, ImapError::Refused { bad: true, .. })
+    /// Capabilities change with the login.
+    fn learn_after(&mut self, done: &Done) {
+        self.caps = None;
+        for response in &done.untagged {
+            if let Response::Capability(names) = response {
+                self.learn(names);
+            }
+        }
+        self.learn_from(&done.status);
+    }
 }
 
 /// A NO to a login is about the login, whatever its code, unless the code says otherwise.
@@ -212,36 +248,15 @@ fn login_error(error: ImapError) -> StoreError {
     error.into_store(Reach::Account, "log in")
 }
 
-fn mechanisms(caps: &Caps, allowed: &[String]) -> Vec<Mechanism> {
-    let mut found = Vec::new();
-    for name in allowed {
-        let mechanism = match name.to_ascii_uppercase().as_str() {
-            "PLAIN" if caps.has("AUTH=PLAIN") => Mechanism::Plain { initial: caps.has("SASL-IR") },
-            "LOGIN" if !caps.has("LOGINDISABLED") => Mechanism::Login,
-            _ => continue,
-        };
-        found.push(mechanism);
-    }
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tried(caps: &str, allowed: &[&str]) -> Vec<Mechanism> {
-        let names: Vec<String> = caps.split_whitespace().map(str::to_owned).collect();
-        let allowed: Vec<String> = allowed.iter().map(|name| (*name).to_owned()).collect();
-        mechanisms(&Caps::new(&names, &[]), &allowed)
-    }
-
-    #[test]
-    fn mechanisms_are_those_that_both_sides_allow() {
-        let both = ["PLAIN", "LOGIN"];
-        assert_eq!(tried("IMAP4REV1", &both), [Mechanism::Login]);
-        assert_eq!(tried("AUTH=PLAIN LOGINDISABLED SASL-IR", &both), [Mechanism::Plain { initial: true }]);
-        assert_eq!(tried("AUTH=PLAIN", &both), [Mechanism::Plain { initial: false }, Mechanism::Login]);
-        assert_eq!(tried("AUTH=PLAIN", &["login"]), [Mechanism::Login]);
-        assert_eq!(tried("LOGINDISABLED AUTH=CRAM-MD5", &both), []);
+fn nothing_in_common(caps: &Caps, named: &[String]) -> String {
+    let offered: Vec<&str> = caps.mechanisms().collect();
+    let offered = if offered.is_empty() { "none".to_owned() } else { offered.join(", ") };
+    let named = if named.is_empty() { String::new() } else { format!(", `auth` names {}", named.join(", ")) };
+    match caps.has("LOGINDISABLED") {
+        true => format!(
+            "the server takes no plain password on this line (LOGINDISABLED), and offers no other way to log in that the \
+             settings allow: it has {offered}{named}"
+        ),
+        false => format!("the server offers no way to log in that the settings allow: it has {offered}{named}"),
     }
 }

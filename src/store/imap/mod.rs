@@ -15,6 +15,8 @@ mod folder;
 mod list;
 mod login;
 pub mod names;
+mod refusal;
+pub mod sasl;
 mod select;
 mod session;
 pub mod token;
@@ -42,7 +44,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// Gives user and password, asked once a connection.
+/// Gives user and password (or token), asked once a connection, and not at all where the login needs none.
 pub type LoginSource = Arc<dyn Fn() -> Result<Login, StoreError> + Send + Sync>;
 
 /// Whether a line is compressed (COMPRESS=DEFLATE, RFC 4978) where the server can do it.
@@ -78,8 +80,12 @@ pub struct ImapSettings {
     pub timeout: Duration,
     /// Capabilities to treat as missing, in any case.
     pub disable_capabilities: Vec<String>,
-    /// Ways to log in, best first: `PLAIN`, `LOGIN`.
+    /// Ways to log in by their names, best first; the strongest that the server has where empty.
     pub auth: Vec<String>,
+    /// Whose mail is wanted, where that is another user's than the one who logs in.
+    pub authzid: Option<String>,
+    /// Whether the secret is an access token (OAUTHBEARER, XOAUTH2) and no password.
+    pub token: bool,
     /// Whether the server is told who we are (ID, RFC 2971).
     pub send_id: bool,
     /// How many commands may be unanswered, 1 or more.
@@ -107,7 +113,9 @@ impl ImapSettings {
             command: None,
             timeout: Duration::from_secs(60),
             disable_capabilities: Vec::new(),
-            auth: vec!["PLAIN".to_owned(), "LOGIN".to_owned()],
+            auth: Vec::new(),
+            authzid: None,
+            token: false,
             send_id: true,
             pipeline: usize::MAX,
             compress: Compress::default(),
@@ -171,13 +179,15 @@ pub struct ImapOpener {
     settings: Arc<ImapSettings>,
     stop: Stop,
     guarded: Guarded,
+    known: login::Known,
     /// A connection on its way.
     begun: Mutex<Option<JoinHandle<Result<Arrival, StoreError>>>>,
 }
 
 impl ImapOpener {
     pub fn new(settings: ImapSettings, stop: Stop) -> ImapOpener {
-        ImapOpener { settings: Arc::new(settings), stop, guarded: Guarded::default(), begun: Mutex::default() }
+        let (guarded, known) = (Guarded::default(), login::Known::default());
+        ImapOpener { settings: Arc::new(settings), stop, guarded, known, begun: Mutex::default() }
     }
 
     fn arrive(&self) -> Result<Arrival, StoreError> {
@@ -191,7 +201,7 @@ impl ImapOpener {
 
     /// Connects and logs in.
     pub fn connect(&self) -> Result<ImapStore, StoreError> {
-        let logged_in = login::log_in(&self.settings, self.arrive()?)?;
+        let logged_in = login::log_in(&self.settings, self.arrive()?, &self.known)?;
         let mut conn = Conn::new(logged_in, self.settings.send_id, self.settings.pipeline.max(1), &self.stop);
         conn.set_read_only(self.settings.read_only);
         let subscribed_only = self.settings.subscribed_only;

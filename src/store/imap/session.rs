@@ -4,34 +4,18 @@
 
 use super::error::ImapError;
 use super::facade::{Handle, Outcome};
+use super::sasl::{self, Exchange, Mechanism, Who, base64};
 use super::token::{Response, Status};
 use super::wire::{Command, Wire};
 use crate::mail::{Login, Secret};
 use crate::net::Mask;
+use std::cell::RefCell;
 use std::sync::Arc;
 
 /// How a command of the crate went, for the caller that wants more than yes or no.
 pub struct Done {
     pub status: Status,
     pub untagged: Vec<Response>,
-}
-
-/// A way to log in that was tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mechanism {
-    /// SASL PLAIN (RFC 4616); `initial` sends the response along with the command (SASL-IR, RFC 4959).
-    Plain { initial: bool },
-    /// The LOGIN command.
-    Login,
-}
-
-impl Mechanism {
-    fn command(self) -> &'static str {
-        match self {
-            Mechanism::Plain { .. } => "AUTHENTICATE",
-            Mechanism::Login => "LOGIN",
-        }
-    }
 }
 
 /// A connection before its login.
@@ -46,27 +30,38 @@ pub struct Session {
     handle: Handle,
 }
 
-struct Plain<'a>(&'a Login);
+/// Lets the crate ask an exchange.
+struct Asked {
+    exchange: RefCell<Box<dyn Exchange>>,
+    /// Why the exchange broke the login off.
+    broken: RefCell<Option<String>>,
+    handle: Handle,
+}
 
-impl imap::Authenticator for Plain<'_> {
+impl imap::Authenticator for Asked {
     type Response = Vec<u8>;
 
-    fn process(&self, _: &[u8]) -> Vec<u8> {
-        plain_response(self.0)
+    fn process(&self, challenge: &[u8]) -> Vec<u8> {
+        self.exchange.borrow_mut().answer(challenge).unwrap_or_else(|why| {
+            self.handle.cancel();
+            self.broken.borrow_mut().get_or_insert(why);
+            Vec::new()
+        })
     }
 }
 
-fn plain_response(login: &Login) -> Vec<u8> {
-    [b"\0", login.user.as_bytes(), b"\0", login.password.expose().as_bytes()].concat()
-}
-
-/// Finds the password as it is, as it was sent in quotes, and in base64.
+/// Finds the secret as it is, as it was sent in quotes, and in whatever was sent as base64.
 fn mask(login: &Login) -> Mask {
-    let password = login.password.expose();
-    let quoted = password.replace('\\', "\\\\").replace('"', "\\\"");
-    let forms = [password.to_owned(), quoted, base64(&plain_response(login)), base64(password.as_bytes())];
-    let forms = forms.map(Secret::new);
-    Arc::new(move |text| forms.iter().any(|form| !form.expose().is_empty() && text.contains(form.expose())))
+    let secret = login.password.clone();
+    let quoted = Secret::new(secret.expose().replace('\\', "\\\\").replace('"', "\\\""));
+    let is_base64 = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
+    Arc::new(move |text| {
+        let bare = secret.expose();
+        let holds = |bytes: &[u8]| bytes.windows(bare.len()).any(|window| window == bare.as_bytes());
+        let coded = |word: &str| base64::decode(word.as_bytes()).is_some_and(|bytes| holds(&bytes));
+        !bare.is_empty()
+            && (text.contains(bare) || text.contains(quoted.expose()) || text.split(|c| !is_base64(c)).any(coded))
+    })
 }
 
 impl Greeted {
@@ -78,27 +73,59 @@ impl Greeted {
         Greeted { client, handle }
     }
 
-    /// Logs in. Where the server refuses, the connection comes back for another try.
-    pub fn login(self, login: &Login, mechanism: Mechanism) -> Result<(Session, Done), Failed> {
-        let mask = mask(login);
+    /// Logs in; `initial` sends the first response along with the command (SASL-IR, RFC 4959). Where the server
+    /// refuses, the connection comes back for another try.
+    pub fn login(self, who: &Who<'_>, mechanism: Mechanism, initial: bool) -> Result<(Session, Done), Failed> {
+        let mask = mask(who.login);
         self.handle.line().transport.set_mask(Some(mask.clone()));
         let handle = self.handle.clone();
-        let result = match mechanism {
-            Mechanism::Plain { initial: true } => {
-                let first = format!("PLAIN {}", base64(&plain_response(login)));
-                self.through_crate(mechanism, |client| client.authenticate(first, &Plain(login)).map_err(Box::new))
-            }
-            Mechanism::Plain { initial: false } => {
-                self.through_crate(mechanism, |client| client.authenticate("PLAIN", &Plain(login)).map_err(Box::new))
-            }
-            Mechanism::Login if quotable(&login.user) && quotable(login.password.expose()) => self
-                .through_crate(mechanism, |client| {
-                    client.login(&login.user, login.password.expose()).map_err(Box::new)
-                }),
-            Mechanism::Login => self.login_with_literals(login),
+        let result = match sasl::begin(mechanism, who) {
+            Ok(Some(exchange)) => self.authenticate(exchange, mechanism, initial),
+            Ok(None) => self.log_in_plainly(who.login),
+            Err(error) => Err(Failed::for_good(ImapError::Auth(format!("no random numbers: {error}")))),
         };
         handle.line().transport.set_mask(None);
         result.map_err(|failed| Failed { error: failed.error.masked(&*mask), ..failed })
+    }
+
+    fn authenticate(
+        self,
+        mut exchange: Box<dyn Exchange>,
+        mechanism: Mechanism,
+        initial: bool,
+    ) -> Result<(Session, Done), Failed> {
+        let first = if initial { exchange.first() } else { None };
+        let name = match first.as_deref() {
+            // RFC 4959 section 3: nothing at all is written as `=`.
+            Some([]) => format!("{} =", mechanism.name()),
+            Some(first) => format!("{} {}", mechanism.name(), base64::encode(first)),
+            None => mechanism.name().to_owned(),
+        };
+        let (exchange, broken) = (RefCell::new(exchange), RefCell::new(None));
+        let asked = Asked { exchange, broken, handle: self.handle.clone() };
+        let run = |client: imap::Client<Handle>| client.authenticate(name, &asked).map_err(Box::new);
+        let result = self.through_crate(&mechanism.command(), run);
+        let exchange = asked.exchange.into_inner();
+        if let Some(why) = asked.broken.into_inner() {
+            return Err(Failed::for_good(ImapError::Auth(why)));
+        }
+        let tried = exchange.tried();
+        match result {
+            Ok(done) => match exchange.accepted() {
+                Ok(()) => Ok(done),
+                Err(why) => Err(Failed::for_good(ImapError::Auth(why))),
+            },
+            Err(failed) => Err(Failed { error: failed.error.because(exchange.reason()), tried, ..failed }),
+        }
+    }
+
+    /// The LOGIN command (RFC 3501 section 6.2.3).
+    fn log_in_plainly(self, login: &Login) -> Result<(Session, Done), Failed> {
+        let (user, password) = (&login.user, login.password.expose());
+        match quotable(user) && quotable(password) {
+            true => self.through_crate("LOGIN", |client| client.login(user, password).map_err(Box::new)),
+            false => self.login_with_literals(login),
+        }
     }
 
     /// The server took us as logged in from the start (PREAUTH).
@@ -110,7 +137,7 @@ impl Greeted {
         }
     }
 
-    fn through_crate<F>(self, mechanism: Mechanism, run: F) -> Result<(Session, Done), Failed>
+    fn through_crate<F>(self, command: &str, run: F) -> Result<(Session, Done), Failed>
     where
         F: FnOnce(imap::Client<Handle>) -> Result<imap::Session<Handle>, Back>,
     {
@@ -118,18 +145,18 @@ impl Greeted {
         let result = run(self.client);
         let outcome = handle.outcome();
         match result {
-            Ok(session) => match done(mechanism.command(), outcome, None) {
+            Ok(session) => match done(command, outcome, None) {
                 Ok(done) => Ok((Session { session, handle }, done)),
-                Err(error) => Err(Failed { error, greeted: None }),
+                Err(error) => Err(Failed::for_good(error)),
             },
             Err(back) => {
                 let (error, client) = *back;
                 let refused = outcome.tagged.is_some() && outcome.failure.is_none();
-                let error = match done(mechanism.command(), outcome, Some(error)) {
+                let error = match done(command, outcome, Some(error)) {
                     Ok(_) => ImapError::Protocol("the login ended in a way that is not known".to_owned()),
                     Err(error) => error,
                 };
-                Err(Failed { error, greeted: refused.then(|| Box::new(Greeted { client, handle })) })
+                Err(Failed { error, tried: true, greeted: refused.then(|| Box::new(Greeted { client, handle })) })
             }
         }
     }
@@ -140,12 +167,12 @@ impl Greeted {
         let mut untagged = Vec::new();
         let ended = Wire::new(self.handle.line())
             .run(&command, &mut |response| untagged.push(response))
-            .map_err(|error| Failed { error, greeted: None });
+            .map_err(Failed::for_good);
         match ImapError::check("LOGIN", ended?) {
-            Err(error) => Err(Failed { error, greeted: Some(Box::new(self)) }),
+            Err(error) => Err(Failed { error, tried: true, greeted: Some(Box::new(self)) }),
             Ok(status) => match self.adopt() {
                 Ok(session) => Ok((session, Done { status, untagged })),
-                Err(error) => Err(Failed { error, greeted: None }),
+                Err(error) => Err(Failed::for_good(error)),
             },
         }
     }
@@ -154,7 +181,16 @@ impl Greeted {
 /// A login that failed; `greeted` where the connection can be used for another try.
 pub struct Failed {
     pub error: ImapError,
+    /// Whether the secret, or a proof of it, was sent.
+    pub tried: bool,
     pub greeted: Option<Box<Greeted>>,
+}
+
+impl Failed {
+    /// The connection is of no use any more.
+    fn for_good(error: ImapError) -> Failed {
+        Failed { error, tried: true, greeted: None }
+    }
 }
 
 /// What the crate gives back of a login that failed.
@@ -181,7 +217,7 @@ impl Session {
 }
 
 /// What a command of the crate really led to. The crate's own error is the last resort.
-fn done(command: &'static str, outcome: Outcome, error: Option<imap::Error>) -> Result<Done, ImapError> {
+fn done(command: &str, outcome: Outcome, error: Option<imap::Error>) -> Result<Done, ImapError> {
     if let Some(failure) = outcome.failure {
         return Err(failure);
     }
@@ -197,40 +233,14 @@ fn quotable(text: &str) -> bool {
     text.bytes().all(|byte| (0x20..0x7f).contains(&byte))
 }
 
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let group = chunk.iter().fold(0_u32, |group, byte| group << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for at in 0..4 {
-            let digit = DIGITS[(group >> (18 - 6 * at) & 63) as usize];
-            text.push(if at <= chunk.len() { char::from(digit) } else { '=' });
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn base64_pads_every_length() {
-        for (plain, coded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
-            assert_eq!(base64(plain.as_bytes()), coded);
-        }
-    }
-
-    #[test]
-    fn the_plain_response_holds_user_and_password_as_they_are() {
-        let login = Login { user: "a\"b".into(), password: Secret::new("p ä\\") };
-        assert_eq!(plain_response(&login), "\0a\"b\0p ä\\".as_bytes());
-    }
-
-    #[test]
     fn the_password_is_found_in_all_that_a_server_may_repeat() {
         let finds = mask(&Login { user: "me".into(), password: Secret::new("a\"b") });
-        for text in ["NO me a\"b", "BAD LOGIN \"me\" \"a\\\"b\"", "BAD AG1lAGEiYg==", "BAD YSJi"] {
+        for text in ["NO me a\"b", "BAD LOGIN \"me\" \"a\\\"b\"", "BAD AG1lAGEiYg==", "BAD YSJi", "+ {AG1lAGEiYg==}"] {
             assert!(finds(text), "{text}");
         }
         assert!(!finds("NO LOGIN \"me\""));
