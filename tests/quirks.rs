@@ -1,5 +1,7 @@
 //! Odd servers, played from scripts: what the IMAP store does about them.
 
+#[path = "quirks/auth.rs"]
+mod auth;
 #[path = "quirks/harness.rs"]
 mod harness;
 #[path = "quirks/lanes.rs"]
@@ -10,6 +12,8 @@ mod login;
 mod mailboxes;
 #[path = "quirks/messages.rs"]
 mod messages;
+#[path = "quirks/scram.rs"]
+mod scram;
 mod support;
 #[path = "quirks/writing.rs"]
 mod writing;
