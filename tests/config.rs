@@ -185,6 +185,19 @@ fn wrong_types_and_values_are_told_where_they_stand() {
             "host = \"h\"\nauth = [\"plain\", 3]",
             "config.toml:5:18: `auth` must be a text or a list of texts, not a number",
         ),
+        ("host = \"h\"\nauth = [\"plain\", \"ntlm\"]", "config.toml:5:18: unknown mechanism \"ntlm\" in `auth`"),
+        (
+            "host = \"h\"\nuser = \"u\"\ntoken_command = [\"t\"]\nauth = [\"external\", \"plain\"]",
+            "config.toml:7:8: `token_command` gives a token, and `auth` names nothing that takes one",
+        ),
+        (
+            "host = \"h\"\nuser = \"u\"\ntoken_command = [\"t\"]\npassword = \"x\"",
+            "config.toml:6:17: `token_command` beside `password`: one of them only",
+        ),
+        (
+            "host = \"h\"\nauthzid = \"a\\u0001b\"",
+            "config.toml:5:11: `authzid` must be a user's name, without control characters",
+        ),
         ("host = \"h\"\nuser = \"u\"\npassword_command = []", "config.toml:6:20: `password_command` names no program"),
         (
             "host = \"h\"\nuser = \"u\"\npassword_command = \"pass x\"",
@@ -207,6 +220,17 @@ fn wrong_types_and_values_are_told_where_they_stand() {
     ] {
         assert_eq!(complaints(&remote(line)).first().map(String::as_str), Some(complaint), "{line}");
     }
+}
+
+#[test]
+fn mechanisms_are_named_in_any_case_as_offlineimap_names_them() {
+    let keys = "host = \"h\"\nuser = \"u\"\nauthzid = \"boss\"\ntoken_command = [\"oama\", \"access\", \"u\"]\n\
+                auth = [\"XOAUTH2\", \"Cram-MD5\", \"plain\", \"LOGIN\", \"scram-sha-256-plus\"]";
+    let config = load(&remote(keys)).expect("a config");
+    let remote = &config.accounts[0].remote;
+    assert_eq!(remote.auth, ["XOAUTH2", "CRAM-MD5", "PLAIN", "LOGIN", "SCRAM-SHA-256-PLUS"]);
+    assert_eq!(remote.authzid.as_deref(), Some("boss"));
+    assert!(matches!(&remote.password, Password::Token(argv) if argv == &["oama", "access", "u"]));
 }
 
 #[test]

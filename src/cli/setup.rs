@@ -142,10 +142,13 @@ impl Lookup {
             config::Password::Unsaid => secret::Source::Unsaid,
             config::Password::Inline(password) => secret::Source::Given(password.clone()),
             config::Password::Command(argv) => secret::Source::Command(argv.clone()),
+            config::Password::Token(argv) => secret::Source::Token(argv.clone()),
             config::Password::File(path) => secret::Source::File(path.clone()),
         };
-        // A tunnel may have logged in already.
-        let may_ask = matches!(source, secret::Source::Unsaid) && imap.command.is_none();
+        // A tunnel may have logged in already, and a certificate needs no password.
+        let needs_none =
+            imap.command.is_some() || (imap.auth.iter().all(|name| name == "EXTERNAL") && !imap.auth.is_empty());
+        let may_ask = matches!(source, secret::Source::Unsaid) && !needs_none;
         let spec = secret::Spec {
             host: imap.host.clone(),
             port: imap.port,

@@ -76,6 +76,8 @@ pub fn imap(
         timeout: imap.timeout,
         disable_capabilities: imap.disable_capabilities.clone(),
         auth: imap.auth.clone(),
+        authzid: imap.authzid.clone(),
+        token: matches!(imap.password, config::Password::Token(_)),
         send_id: imap.send_id,
         pipeline: imap.pipeline.unwrap_or(usual.pipeline),
         compress: match imap.compress {
@@ -88,4 +90,17 @@ pub fn imap(
         ..usual
     };
     Box::new(ImapOpener::new(settings, stop.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::imap::sasl::Mechanism;
+
+    #[test]
+    fn every_mechanism_of_the_config_is_there() {
+        for name in config::MECHANISMS {
+            assert_eq!(Mechanism::parse(name).map(Mechanism::name), Some(name));
+        }
+    }
 }

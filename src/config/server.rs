@@ -24,8 +24,10 @@ pub struct Imap {
     pub connections: usize,
     /// How long an answer may take.
     pub timeout: Duration,
-    /// SASL mechanisms in upper case, best first; what the server offers where empty.
+    /// Mechanisms in upper case, best first, of [`MECHANISMS`]; the strongest that the server has where empty.
     pub auth: Vec<String>,
+    /// Whose mail is wanted, where that is another user's than the one who logs in.
+    pub authzid: Option<String>,
     pub password: Password,
     pub netrc: Option<PathBuf>,
     /// A program and its arguments that speak IMAP on stdin and stdout, instead of a connection.
@@ -63,14 +65,30 @@ pub enum Password {
     Unsaid,
     Inline(Secret),
     Command(Vec<String>),
+    /// A program that prints an access token, which takes the place of a password.
+    Token(Vec<String>),
     File(PathBuf),
 }
+
+/// What may be named in `auth`.
+pub const MECHANISMS: [&str; 10] = [
+    "SCRAM-SHA-256-PLUS",
+    "SCRAM-SHA-256",
+    "SCRAM-SHA-1-PLUS",
+    "SCRAM-SHA-1",
+    "PLAIN",
+    "LOGIN",
+    "CRAM-MD5",
+    "EXTERNAL",
+    "OAUTHBEARER",
+    "XOAUTH2",
+];
 
 impl Imap {
     /// Whether both lead to the same user of the same server, as far as the config tells.
     pub fn is_same_mailbox(&self, other: &Imap) -> bool {
         let server = self.host.eq_ignore_ascii_case(&other.host) && self.port == other.port;
-        server && self.user == other.user && self.command == other.command
+        server && self.user == other.user && self.authzid == other.authzid && self.command == other.command
     }
 }
 
@@ -116,6 +134,7 @@ pub fn read(reader: &mut Reader, node: &Node) -> Option<Imap> {
         connections: section.number(reader, "connections", 1..=32).unwrap_or(2),
         timeout: Duration::from_secs(section.number(reader, "timeout", 1..=3600).unwrap_or(60) as u64),
         auth: mechanisms(reader, &section),
+        authzid: authzid(reader, &section),
         password,
         netrc: section.path(reader, "netrc").map(|path| path.value),
         command,
@@ -154,24 +173,35 @@ fn is_loopback(host: &str) -> bool {
 }
 
 fn mechanisms(reader: &mut Reader, section: &Section<'_>) -> Vec<String> {
-    const KNOWN: [&str; 2] = ["PLAIN", "LOGIN"];
     let mut mechanisms = Vec::new();
     for text in section.texts(reader, "auth") {
         let name = text.value.to_ascii_uppercase();
-        if !KNOWN.contains(&name.as_str()) {
-            reader.complain_with(
-                &text.at,
-                format!("unknown mechanism \"{}\" in `auth`", text.value.escape_debug()),
-                "there are: plain, login",
-            );
+        if !MECHANISMS.contains(&name.as_str()) {
+            let what = format!("unknown mechanism \"{}\" in `auth`", text.value.escape_debug());
+            reader.complain_with(&text.at, what, format!("there are: {}", MECHANISMS.join(", ").to_ascii_lowercase()));
         }
         mechanisms.push(name);
+    }
+    let by_token = |name: &String| ["OAUTHBEARER", "XOAUTH2"].contains(&name.as_str());
+    if let (true, Some(node)) = (section.get("token_command").is_some(), section.get("auth"))
+        && !mechanisms.iter().any(by_token)
+    {
+        let hint = "name xoauth2 or oauthbearer in `auth`, or leave it out";
+        reader.complain_with(&node.at, "`token_command` gives a token, and `auth` names nothing that takes one", hint);
     }
     mechanisms
 }
 
+fn authzid(reader: &mut Reader, section: &Section<'_>) -> Option<String> {
+    let authzid = section.word(reader, "authzid")?;
+    if authzid.value.chars().any(char::is_control) {
+        reader.complain(&authzid.at, "`authzid` must be a user's name, without control characters");
+    }
+    Some(authzid.value)
+}
+
 fn password(reader: &mut Reader, section: &Section<'_>) -> Password {
-    const WAYS: [&str; 3] = ["password", "password_command", "password_file"];
+    const WAYS: [&str; 4] = ["password", "password_command", "token_command", "password_file"];
     let given: Vec<&str> = WAYS.into_iter().filter(|key| section.get(key).is_some()).collect();
     if let [first, second, ..] = given[..] {
         let at = section.get(second).map_or(&section.at, |node| &node.at);
@@ -180,6 +210,7 @@ fn password(reader: &mut Reader, section: &Section<'_>) -> Password {
     let way = match given.first().copied() {
         Some("password") => section.word(reader, "password").map(|text| Password::Inline(Secret::new(text.value))),
         Some("password_command") => section.argv(reader, "password_command").map(Password::Command),
+        Some("token_command") => section.argv(reader, "token_command").map(Password::Token),
         Some(_) => section.path(reader, "password_file").map(|path| Password::File(path.value)),
         None => None,
     };

@@ -21,10 +21,15 @@ const MAX_OUTPUT: u64 = 64 << 10;
 
 /// Runs a program without a shell, a terminal or input, and gives the first line that it prints.
 ///
-/// It has a session and so a process group of its own; all of that is killed when the time is over.
-pub fn first_line(argv: &[String], timeout: Duration, cancelled: &dyn Fn() -> bool) -> Result<Secret, SecretError> {
+/// `key` is what the config calls it. It has a session and so a process group of its own; all of that is killed when the time is over.
+pub fn first_line(
+    key: &str,
+    argv: &[String],
+    timeout: Duration,
+    cancelled: &dyn Fn() -> bool,
+) -> Result<Secret, SecretError> {
     let name = argv.first().map(String::as_str).unwrap_or_default();
-    let mut child = spawn(argv).map_err(|err| SecretError::new(format!("password_command: run {name}: {err}")))?;
+    let mut child = spawn(argv).map_err(|err| SecretError::new(format!("{key}: run {name}: {err}")))?;
     let output = child.stdout.take().map(drain);
     let complaints = child.stderr.take().map(drain);
     let deadline = Instant::now() + timeout;
@@ -39,22 +44,22 @@ pub fn first_line(argv: &[String], timeout: Duration, cancelled: &dyn Fn() -> bo
             Ok(None) => {
                 kill(&mut child);
                 return Err(SecretError::with(
-                    format!("password_command: {name} gave no answer within {} s and was stopped", timeout.as_secs()),
+                    format!("{key}: {name} gave no answer within {} s and was stopped", timeout.as_secs()),
                     "it runs without a terminal: whatever it asks for must come from an agent or a window",
                 ));
             }
             Err(err) => {
                 kill(&mut child);
-                return Err(SecretError::new(format!("password_command: wait for {name}: {err}")));
+                return Err(SecretError::new(format!("{key}: wait for {name}: {err}")));
             }
         }
     };
     let output = collect(output);
     if !status.success() {
         let complaint = last_line(&collect(complaints)).map_or(String::new(), |line| format!(": {line}"));
-        return Err(SecretError::new(format!("password_command: {name} failed ({status}){complaint}")));
+        return Err(SecretError::new(format!("{key}: {name} failed ({status}){complaint}")));
     }
-    file::line_of(&output).map_err(|why| SecretError::new(format!("password_command: the output of {name} {why}")))
+    file::line_of(&output).map_err(|why| SecretError::new(format!("{key}: the output of {name} {why}")))
 }
 
 fn spawn(argv: &[String]) -> std::io::Result<Child> {
@@ -116,7 +121,7 @@ mod tests {
     use super::*;
 
     fn sh(script: &str, timeout: Duration) -> Result<Secret, SecretError> {
-        first_line(&["sh".to_owned(), "-c".to_owned(), script.to_owned()], timeout, &|| false)
+        first_line("password_command", &["sh".to_owned(), "-c".to_owned(), script.to_owned()], timeout, &|| false)
     }
 
     #[test]
@@ -132,7 +137,8 @@ mod tests {
         assert_eq!(err.to_string(), "password_command: sh failed (exit status: 3): no key");
         let err = sh("exit 0", TIMEOUT).expect_err("no output");
         assert_eq!(err.to_string(), "password_command: the output of sh has an empty first line");
-        let err = first_line(&["/nonexistent/pass".to_owned()], TIMEOUT, &|| false).expect_err("no program");
+        let err = first_line("password_command", &["/nonexistent/pass".to_owned()], TIMEOUT, &|| false)
+            .expect_err("no program");
         assert!(err.to_string().starts_with("password_command: run /nonexistent/pass: "), "{err}");
     }
 
@@ -174,6 +180,6 @@ mod tests {
     #[test]
     fn the_wish_to_stop_ends_the_wait() {
         let argv = ["sleep".to_owned(), "100".to_owned()];
-        assert_eq!(first_line(&argv, TIMEOUT, &|| true), Err(SecretError::Cancelled));
+        assert_eq!(first_line("password_command", &argv, TIMEOUT, &|| true), Err(SecretError::Cancelled));
     }
 }

@@ -33,6 +33,8 @@ pub enum Source {
     Given(Secret),
     /// The first line that a program prints.
     Command(Vec<String>),
+    /// The same for an access token.
+    Token(Vec<String>),
     /// The first line of a file.
     File(PathBuf),
 }
@@ -84,7 +86,8 @@ impl std::error::Error for SecretError {}
 pub fn resolve(spec: &Spec, context: &Context<'_>) -> Result<Login, SecretError> {
     let password = match &spec.source {
         Source::Given(password) => password.clone(),
-        Source::Command(argv) => command::first_line(argv, command::TIMEOUT, context.cancelled)?,
+        Source::Command(argv) => command::first_line("password_command", argv, command::TIMEOUT, context.cancelled)?,
+        Source::Token(argv) => command::first_line("token_command", argv, command::TIMEOUT, context.cancelled)?,
         Source::File(path) => file::first_line(path)?,
         Source::Unsaid => return from_netrc_or_prompt(spec, context),
     };
