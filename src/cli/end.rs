@@ -95,7 +95,7 @@ fn told(error: &anyhow::Error) -> (End, String) {
     } else if let Some(store) = error.downcast_ref::<StoreError>() {
         say(&format!("{error:#}"), store.hint.as_deref());
         match store.kind {
-            Kind::Auth => End::Auth,
+            _ if store.failed_login() => End::Auth,
             Kind::Stopped => End::Interrupted,
             Kind::Locked => End::Locked,
             _ => End::Undone,

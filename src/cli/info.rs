@@ -54,7 +54,7 @@ pub fn end(surveys: &[Survey]) -> End {
     let wrong = |s: &Survey| !s.problems.is_empty() || s.folders.iter().any(|row| row.problem.is_some());
     let of = |err: &StoreError| match err.kind {
         Kind::Stopped => End::Interrupted,
-        Kind::Auth => End::Auth,
+        _ if err.failed_login() => End::Auth,
         _ => End::Undone,
     };
     let found = if surveys.iter().any(wrong) { End::Undone } else { End::InStep };

@@ -456,6 +456,9 @@ pub enum Kind {
     Stopped,
 }
 
+/// The action of a failure that came while logging in.
+pub const LOG_IN: &str = "log in";
+
 /// A failure of a store: how far it reaches, what was being done, why it failed, and what can be done about it.
 #[derive(Clone, Debug)]
 pub struct StoreError {
@@ -484,6 +487,11 @@ impl StoreError {
     pub fn reaching(mut self, reach: Reach) -> Self {
         self.reach = reach;
         self
+    }
+
+    /// Whether somebody was not let in, if only for now: exit code 4.
+    pub fn failed_login(&self) -> bool {
+        self.kind == Kind::Auth || (self.kind == Kind::Later && self.action == LOG_IN)
     }
 
     /// The user asked to stop.

@@ -211,7 +211,7 @@ impl Run<'_> {
         }
         let outcome = match (failure.error.kind, failure.error.reach) {
             (Kind::Stopped, _) => return,
-            (Kind::Auth, _) => Outcome::AuthFailed,
+            _ if failure.error.failed_login() => Outcome::AuthFailed,
             (Kind::Locked, _) => Outcome::Locked,
             (_, Reach::Account | Reach::Connection) if names.is_none() => Outcome::Failed,
             _ => Outcome::Partial,

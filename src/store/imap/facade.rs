@@ -5,10 +5,12 @@
 //! crate never reads ahead of us. All else is kept for whoever called it.
 
 use super::error::ImapError;
+use super::refusal::{self, When};
 use super::sasl::base64;
 use super::token::{Code, Frame, Next, Response, Status, StatusKind};
 use crate::fault::point;
 use crate::net::{NetError, Transport, Waited};
+use crate::store::Reach;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::os::fd::BorrowedFd;
@@ -72,6 +74,8 @@ pub struct Line {
     pub exists: u32,
     /// What the server said with its last `* BYE`.
     bye: Option<Status>,
+    /// The last answer, if it was a refusal that is about the whole account.
+    verdict: Option<Status>,
     foreign: Foreign,
 }
 
@@ -106,6 +110,7 @@ impl Line {
             held: VecDeque::new(),
             exists: 0,
             bye: None,
+            verdict: None,
             foreign: Foreign::default(),
         }
     }
@@ -159,6 +164,7 @@ impl Line {
             // The numbers so far were those of the mailbox that was selected before.
             Response::Status(status) if status.code == Some(Code::Closed) => self.exists = 0,
             Response::Status(status) if status.kind == StatusKind::Bye => self.bye = Some(status.clone()),
+            Response::Tagged { status, .. } => self.verdict = is_about_account(status).then(|| status.clone()),
             _ => {}
         }
     }
@@ -231,9 +237,11 @@ impl Line {
         }
     }
 
-    /// The line failed; a BYE that came before says more than a broken pipe.
+    /// The line failed; a BYE that came before says more than a broken pipe, and a refusal that is about the account, as
+    /// of a mailbox that Microsoft does not give out, more than the BYE behind it.
     fn failed(&mut self, error: NetError) -> ImapError {
-        match self.bye.take() {
+        let bye = self.bye.take();
+        match self.verdict.take().or(bye) {
             Some(status) if !matches!(error, NetError::Stopped) => {
                 ImapError::Bye { code: status.code, text: status.text }
             }
@@ -284,6 +292,13 @@ impl Line {
             }
         }
     }
+}
+
+/// Whether a refusal is one of everything, whatever the command.
+fn is_about_account(status: &Status) -> bool {
+    let meant = || refusal::meaning(When::Command, status.code.as_ref(), &status.text);
+    let refused = matches!(status.kind, StatusKind::No | StatusKind::Bad);
+    refused && meant().is_some_and(|meant| meant.reach == Reach::Account)
 }
 
 impl Foreign {

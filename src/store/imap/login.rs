@@ -11,7 +11,7 @@ use super::wire::{Command, Wire};
 use super::{Compress, ImapSettings};
 use crate::mail::{Login, Secret};
 use crate::net::{Stop, TlsMode, trusts_bundle};
-use crate::store::{Kind, Reach, StoreError};
+use crate::store::{Kind, LOG_IN, Reach, StoreError};
 use std::sync::{Mutex, PoisonError};
 
 /// A connection that has just been logged in.
@@ -71,14 +71,14 @@ pub fn log_in(settings: &ImapSettings, arrival: Arrival, known: &Known) -> Resul
     let mut start = Start { handle, caps, settings };
     let greeted = Greeted::new(start.handle.clone());
     let session = match preauth {
-        true => greeted.adopt().map_err(|error| error.into_store(Reach::Account, "log in"))?,
+        true => greeted.adopt().map_err(|error| error.into_store(Reach::Account, LOG_IN))?,
         false => {
             let (session, mechanism) = start.try_mechanisms(greeted, known)?;
             known.set(mechanism);
             session
         }
     };
-    let caps = start.capabilities().map_err(|error| error.into_store(Reach::Account, "log in"))?;
+    let caps = start.capabilities().map_err(|error| error.into_store(Reach::Account, LOG_IN))?;
     start.compress(&caps).map_err(|error| error.into_store(Reach::Account, "compress the line"))?;
     Ok(LoggedIn { handle: start.handle, session, caps })
 }
@@ -90,13 +90,13 @@ impl Start<'_> {
         let preauth = start.greeting().map_err(|error| error.into_store(Reach::Account, "connect"))?;
         if preauth && settings.command.is_none() && settings.tls.mode != TlsMode::Implicit {
             let cause = "the server took us as logged in on a line that is not protected (PREAUTH)";
-            return Err(StoreError::new(Reach::Account, Kind::Tls, "log in", cause));
+            return Err(StoreError::new(Reach::Account, Kind::Tls, LOG_IN, cause));
         }
         if settings.command.is_none() && settings.tls.mode == TlsMode::StartTls {
             start.starttls()?;
         }
         if !preauth {
-            start.capabilities().map_err(|error| error.into_store(Reach::Account, "log in"))?;
+            start.capabilities().map_err(|error| error.into_store(Reach::Account, LOG_IN))?;
         }
         Ok(Arrival { handle: start.handle, caps: start.caps, preauth })
     }
@@ -187,7 +187,7 @@ impl Start<'_> {
 
     /// Tries the mechanisms that both sides allow, best first.
     fn try_mechanisms(&mut self, greeted: Greeted, known: &Known) -> Result<(Session, Mechanism), StoreError> {
-        let caps = self.capabilities().map_err(|error| error.into_store(Reach::Account, "log in"))?;
+        let caps = self.capabilities().map_err(|error| error.into_store(Reach::Account, LOG_IN))?;
         let end_point = self.handle.line().transport.end_point();
         let has = |name: &str| caps.has(name);
         let offer = Offer { has: &has, bindable: end_point.is_some() };
@@ -245,7 +245,7 @@ impl Start<'_> {
 
 /// A NO to a login is about the login, whatever its code, unless the code says otherwise.
 fn login_error(error: ImapError) -> StoreError {
-    error.into_store(Reach::Account, "log in")
+    error.into_store(Reach::Account, LOG_IN)
 }
 
 fn nothing_in_common(caps: &Caps, named: &[String]) -> String {

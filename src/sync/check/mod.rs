@@ -103,7 +103,7 @@ impl Checking<'_> {
     fn fail(&mut self, folder: Option<&FolderName>, failure: &Failure) {
         let outcome = match (failure.error.kind, failure.error.reach) {
             (Kind::Stopped, _) => return,
-            (Kind::Auth, _) => Outcome::AuthFailed,
+            _ if failure.error.failed_login() => Outcome::AuthFailed,
             (_, Reach::Account | Reach::Connection) => Outcome::Failed,
             _ => Outcome::Partial,
         };
