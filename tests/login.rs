@@ -97,6 +97,46 @@ fn a_token_comes_from_its_command_and_is_never_said() {
 }
 
 #[test]
+fn a_token_that_expires_in_the_middle_of_a_run_is_replaced_and_the_run_goes_on() {
+    let login = |token: &str| {
+        format!(
+            "S: * OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=XOAUTH2] hello
+             C: T AUTHENTICATE XOAUTH2 {token}
+             S: T OK [CAPABILITY IMAP4rev1] AUTHENTICATE completed.\n"
+        )
+    };
+    let list = "C: T LIST *
+        C: T LSUB *
+        S: * LIST () \"/\" INBOX
+        S: m1 OK done
+        S: m2 OK done
+        C: m3 STATUS *
+        S: * STATUS INBOX (MESSAGES 0 UIDNEXT 1 UIDVALIDITY 7 UNSEEN 0)
+        S: m3 OK done\n";
+    // user=me, auth=Bearer token-1 and token-2
+    let first = login("dXNlcj1tZQFhdXRoPUJlYXJlciB0b2tlbi0xAQE=")
+        + list
+        + "C: T SELECT *
+           S: * BYE Session invalidated - AccessTokenExpired
+           DROP";
+    let second = login("dXNlcj1tZQFhdXRoPUJlYXJlciB0b2tlbi0yAQE=")
+        + "C: T LIST \"\" \"\"
+           S: * LIST (\\Noselect) \"/\" \"\"
+           S: T OK done
+           C: T SELECT *
+           S: * FLAGS ()
+           S: * 0 EXISTS
+           S: * OK [UIDVALIDITY 7] ok
+           S: * OK [UIDNEXT 1] ok
+           S: T OK [READ-WRITE] done
+           HANG";
+    let server = Script::play(&[&first, &second]);
+    let home = home(&server, "token_command = [\"sh\", \"-c\", \"echo x >> runs; echo token-$(wc -l < runs)\"]");
+    home.mailsync(&["sync"]).exits(0).done();
+    server.finish();
+}
+
+#[test]
 fn a_command_for_tokens_that_fails_is_named() {
     let server = Script::play(&["S: * OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=XOAUTH2] hello\nEOF"]);
     let keys = "token_command = [\"sh\", \"-c\", \"echo sesame; echo run oama authorize >&2; exit 1\"]";

@@ -134,6 +134,8 @@ pub struct Lookup {
     stop: Stop,
     notes: Notes,
     found: OnceLock<Result<Login, SecretError>>,
+    /// Held while a token is asked for: programs that refresh tokens don't like to be run twice at a time.
+    asking: Mutex<()>,
 }
 
 impl Lookup {
@@ -156,20 +158,37 @@ impl Lookup {
             source,
             netrc: imap.netrc.clone(),
         };
-        Lookup { account: account.to_owned(), spec, may_ask, stop, notes, found: OnceLock::new() }
+        Lookup {
+            account: account.to_owned(),
+            spec,
+            may_ask,
+            stop,
+            notes,
+            found: OnceLock::new(),
+            asking: Mutex::default(),
+        }
     }
 
     fn found(&self) -> &Result<Login, SecretError> {
-        self.found.get_or_init(|| {
-            let note = |text| (self.notes)(&self.account, text);
-            let context = secret::Context { prompt: true, note: &note, cancelled: &|| self.stop.is_set() };
-            secret::resolve(&self.spec, &context)
-        })
+        self.found.get_or_init(|| self.look())
     }
 
-    /// The login, as a store wants it.
+    fn look(&self) -> Result<Login, SecretError> {
+        let note = |text| (self.notes)(&self.account, text);
+        let context = secret::Context { prompt: true, note: &note, cancelled: &|| self.stop.is_set() };
+        secret::resolve(&self.spec, &context)
+    }
+
+    /// The login, as a store wants it. A token is asked for each time: the last one may have expired.
     pub fn login(&self) -> Result<Login, StoreError> {
-        self.found().clone().map_err(|err| match err {
+        let found = match self.spec.source {
+            secret::Source::Token(_) => {
+                let _alone = self.asking.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                self.look()
+            }
+            _ => self.found().clone(),
+        };
+        found.map_err(|err| match err {
             SecretError::Cancelled => StoreError::stopped(),
             SecretError::Failed { cause, hint } => {
                 let error = StoreError::new(Reach::Account, Kind::Auth, "log in", cause);

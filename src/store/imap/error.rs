@@ -76,6 +76,8 @@ impl ImapError {
             ImapError::ReadOnly { .. } => (reach, Kind::Refused, None),
             ImapError::Renumbered { .. } => (Reach::Folder, Kind::Reset, None),
             ImapError::Bye { code, text } => match refusal::meaning(When::Bye, code.as_ref(), text) {
+                // A new connection comes with a new token.
+                Some(Meant { reach: reach @ Reach::Connection, kind, hint }) => (reach, kind, hint),
                 Some(Meant { kind: kind @ (Kind::Auth | Kind::Later), hint, .. }) => (Reach::Account, kind, hint),
                 _ => (Reach::Connection, Kind::Network, None),
             },
