@@ -6,10 +6,14 @@ use mailsync::mail::{Login, Secret};
 use mailsync::net::{Stop, TlsMode, WireLog};
 use mailsync::store::imap::{ImapOpener, ImapSettings};
 use mailsync::store::{Kind, Opener, Reach, Store, StoreError};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 const MECHANISMS: &str = "auth_mechanisms = plain login cram-md5 scram-sha-1 scram-sha-256\n";
+/// Else every refusal makes the next answer come later.
+const PATIENT: &str = "service anvil {\n  unix_listener anvil-auth-penalty {\n    mode = 0\n  }\n}\n";
 const PASSWORD: &str = "pä\"ss\\w örd€,=";
 
 fn names(names: &str) -> Vec<String> {
@@ -25,9 +29,7 @@ fn server() -> (Dovecot, ImapSettings) {
     let users = vec![("ann".to_owned(), PASSWORD.to_owned())];
     // Anybody may read anybody's mail, who knows this.
     let master = "passdb {\n  driver = static\n  args = password=keys-to-all\n  master = yes\n}\n";
-    // Else every refusal makes the next answer come later.
-    let patient = "service anvil {\n  unix_listener anvil-auth-penalty {\n    mode = 0\n  }\n}\n";
-    let extra = format!("{MECHANISMS}{master}{patient}");
+    let extra = format!("{MECHANISMS}{PATIENT}{master}");
     let server = Dovecot::with(dovecot::Options { users, extra, ..dovecot::Options::default() });
     let mut settings = settings(server.port);
     as_user(&mut settings, "ann", PASSWORD);
@@ -105,6 +107,27 @@ fn a_wrong_password_costs_one_try() {
             server.log().lines().filter(|line| line.contains("ann,") && line.contains("assword mismatch")).count();
         assert_eq!(refused, tries, "{auth}: {}", server.log());
     }
+}
+
+/// As where a server learnt SCRAM after the passwords had been hashed.
+#[test]
+fn a_password_that_the_server_keeps_in_another_form_is_sent_where_scram_can_not_know_it() {
+    let hashed = "{SHA512-CRYPT}$6$mailsync$LqiTWuz9yGn5cpKLxeUgLX6l80x1q8lq/LboySpxtmpV3os/\
+                  wyKyTyC3tcZ/AHgmgYZ7Wc8adGm/BpbwVXHtR1";
+    let extra = format!("{MECHANISMS}{PATIENT}passdb {{\n  driver = static\n  args = password={hashed}\n}}\n");
+    let server = Dovecot::with(dovecot::Options { extra, ..dovecot::Options::default() });
+    let home = server.home("old");
+    fs::create_dir_all(&home).expect("a home");
+    fs::set_permissions(&home, fs::Permissions::from_mode(0o777)).expect("a home for the server");
+    let mut settings = settings(server.port);
+    as_user(&mut settings, "old", "secret-old");
+    enter(settings.clone()).unwrap_or_else(|error| panic!("{error}\n{}", server.log()));
+    as_user(&mut settings, "old", "sesame");
+    let error = enter(settings).expect_err("refused");
+    assert_eq!(error.kind, Kind::Auth, "{error}");
+    let (log, refused) = (server.log(), "assword mismatch");
+    assert_eq!(log.lines().filter_map(method).next().as_deref(), Some("PLAIN"), "{log}");
+    assert_eq!(log.lines().filter(|line| line.contains("(old,") && line.contains(refused)).count(), 1, "{log}");
 }
 
 #[test]

@@ -23,6 +23,8 @@ enum Trick {
     Count(u32),
     /// It answers another nonce than the client's.
     OtherNonce,
+    /// It offered to bind the channel, and somebody between has left that out.
+    Robbed,
     /// It knows no way to bind a channel, whatever it offers.
     NoBinding,
 }
@@ -196,6 +198,11 @@ impl<S: Read + Write> Talk<S> {
         if self.trick == Trick::NoBinding && first.starts_with("p=") {
             return "NO [AUTHENTICATIONFAILED] unsupported-channel-binding-type";
         }
+        if self.trick == Trick::Robbed && first.starts_with("y,") {
+            self.say(&format!("+ {}", to_base64(b"e=server-does-support-channel-binding")));
+            assert_eq!(self.hear().as_deref(), Some(""));
+            return "NO [AUTHENTICATIONFAILED] no";
+        }
         let header_end = first.match_indices(',').nth(1).expect("a header").0 + 1;
         let (header, bare) = first.split_at(header_end);
         let nonce = format!("{}SERVER", bare.rsplit_once("r=").expect("a nonce").1);
@@ -270,6 +277,16 @@ fn a_server_that_binds_in_other_ways_only_is_asked_without() {
     entered.expect("logged in");
     let first = "SCRAM-SHA-256-PLUS p=tls-server-end-point,,n=me,";
     assert_eq!(heard, [first, "SCRAM-SHA-256 n,,n=me,", "LOGOUT"]);
+}
+
+#[test]
+fn what_somebody_between_has_left_out_is_noticed() {
+    let server = Server::start("SCRAM-SHA-256 SCRAM-SHA-1 PLAIN", Trick::Robbed, Some(Certificate::new()));
+    let (entered, heard) = server.enter(|_| {});
+    let error = entered.expect_err("refused");
+    assert_eq!((error.kind, error.reach), (Kind::Auth, Reach::Account), "{error}");
+    assert!(error.hint.as_deref().is_some_and(|hint| hint.contains("somebody may be between")), "{error:?}");
+    assert_eq!(heard, ["SCRAM-SHA-256 y,,n=me,"]);
 }
 
 #[test]

@@ -68,6 +68,7 @@ enum Meaning {
     Locked,
     PasswordExpired,
     NotAuthorized,
+    Intercepted,
     AskAdmin,
     Failures,
     Throttled,
@@ -104,7 +105,10 @@ const TEXTS: [(&[&str], Meaning); 20] = [
 ];
 
 /// The same for logins, where they come first but for what is about connections.
-const LOGIN_TEXTS: [(&[&str], Meaning); 41] = [
+const LOGIN_TEXTS: [(&[&str], Meaning); 43] = [
+    // RFC 5802 section 7. Whoever goes on after these does what somebody between wants.
+    (&["channel-bindings-dont-match"], Meaning::Intercepted),
+    (&["server-does-support-channel-binding"], Meaning::Intercepted),
     (&["web login required"], Meaning::WebLogin),
     (&["log in via your web browser"], Meaning::WebLogin),
     // Yandex, then QQ.
@@ -248,6 +252,10 @@ impl Meaning {
             Meaning::PasswordExpired => "the password has expired: set a new one with the provider",
             Meaning::NotAuthorized => {
                 "the login was accepted, and may not use this mailbox: check the user name and `authzid`"
+            }
+            Meaning::Intercepted => {
+                "somebody may be between: the server sees another certificate than mailsync does, or offers more than came \
+                 through; ask its administrator before you name a weaker mechanism in `auth`"
             }
             Meaning::AskAdmin => "the server's administrator can tell more",
             _ => match when {
@@ -442,6 +450,9 @@ mod tests {
             ("T NO [LIMIT] LOGIN Rate limit hit", false, false),
             ("T NO [AUTHENTICATIONFAILED] Too many simultaneous connections.", false, false),
             ("T NO Account is locked", false, false),
+            ("T NO no (server-does-support-channel-binding)", false, false),
+            ("T NO no (channel-bindings-dont-match)", false, false),
+            ("T NO no (unsupported-channel-binding-type)", false, true),
             // Cyrus SASL, and servers that offer more than they have.
             ("T NO no mechanism available", true, true),
             ("T NO mechanism too weak for this user", true, true),

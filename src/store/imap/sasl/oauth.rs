@@ -1,13 +1,14 @@
 //! Access tokens: OAUTHBEARER (RFC 7628) and its forerunner XOAUTH2, which Gmail and Outlook know.
 
 use super::{Exchange, Who, scram, shown};
+use crate::mail::Secret;
 use serde_json::Value;
 
 /// Keeps fields apart.
 const SEPARATOR: char = '\u{1}';
 
 pub struct Bearer {
-    message: Vec<u8>,
+    message: Secret,
     /// What is answered to an error, so that the server says NO.
     pity: &'static [u8],
     said: bool,
@@ -17,29 +18,30 @@ pub struct Bearer {
 impl Bearer {
     pub fn oauthbearer(who: &Who<'_>) -> Bearer {
         let user = scram::escaped(who.authzid.unwrap_or(&who.login.user));
-        let mut message = format!("n,a={user},{SEPARATOR}");
-        if !who.host.is_empty() {
-            message.push_str(&format!("host={}{SEPARATOR}port={}{SEPARATOR}", who.host, who.port));
-        }
+        let place = match who.host {
+            "" => String::new(),
+            host => format!("host={host}{SEPARATOR}port={}{SEPARATOR}", who.port),
+        };
         // RFC 7628 section 3.2.3: the client answers an error with a separator alone.
-        Bearer::new(message, who, b"\x01")
+        Bearer::new(&format!("n,a={user},{SEPARATOR}{place}"), who, b"\x01")
     }
 
     pub fn xoauth2(who: &Who<'_>) -> Bearer {
         let user = who.authzid.unwrap_or(&who.login.user);
-        Bearer::new(format!("user={user}{SEPARATOR}"), who, b"")
+        Bearer::new(&format!("user={user}{SEPARATOR}"), who, b"")
     }
 
-    fn new(mut message: String, who: &Who<'_>, pity: &'static [u8]) -> Bearer {
-        message.push_str(&format!("auth=Bearer {}{SEPARATOR}{SEPARATOR}", who.login.password.expose()));
-        Bearer { message: message.into_bytes(), pity, said: false, reason: None }
+    fn new(header: &str, who: &Who<'_>, pity: &'static [u8]) -> Bearer {
+        let token = who.login.password.expose();
+        let message = Secret::new(format!("{header}auth=Bearer {token}{SEPARATOR}{SEPARATOR}"));
+        Bearer { message, pity, said: false, reason: None }
     }
 }
 
 impl Exchange for Bearer {
     fn first(&mut self) -> Option<Vec<u8>> {
         self.said = true;
-        Some(self.message.clone())
+        Some(self.message.expose().as_bytes().to_vec())
     }
 
     fn answer(&mut self, challenge: &[u8]) -> Result<Vec<u8>, String> {

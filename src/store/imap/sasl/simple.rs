@@ -1,31 +1,32 @@
 //! Mechanisms of one message: PLAIN and EXTERNAL.
 
 use super::{Exchange, Who};
+use crate::mail::Secret;
 
 /// One message, which answers the first challenge or comes along with the command.
 pub struct Simple {
-    message: Vec<u8>,
+    message: Secret,
     secret: bool,
     said: bool,
 }
 
 /// User and password as they are (PLAIN, RFC 4616).
 pub fn plain(who: &Who<'_>) -> Simple {
-    let authzid = who.authzid.unwrap_or_default().as_bytes();
-    let (user, password) = (who.login.user.as_bytes(), who.login.password.expose().as_bytes());
-    Simple { message: [authzid, b"\0", user, b"\0", password].concat(), secret: true, said: false }
+    let (authzid, user) = (who.authzid.unwrap_or_default(), who.login.user.as_str());
+    let message = Secret::new([authzid, "\0", user, "\0", who.login.password.expose()].concat());
+    Simple { message, secret: true, said: false }
 }
 
 /// Nothing but whose mail is wanted: who we are is known from the client's certificate, say (EXTERNAL, RFC 4422
 /// appendix A).
 pub fn external(who: &Who<'_>) -> Simple {
-    Simple { message: who.authzid.unwrap_or_default().as_bytes().to_vec(), secret: false, said: false }
+    Simple { message: Secret::new(who.authzid.unwrap_or_default()), secret: false, said: false }
 }
 
 impl Exchange for Simple {
     fn first(&mut self) -> Option<Vec<u8>> {
         self.said = true;
-        Some(self.message.clone())
+        Some(self.message.expose().as_bytes().to_vec())
     }
 
     fn answer(&mut self, _: &[u8]) -> Result<Vec<u8>, String> {
