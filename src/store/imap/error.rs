@@ -52,6 +52,7 @@ impl ImapError {
         }
         match self {
             ImapError::Protocol(what) if secret(&what) => ImapError::Protocol(NOT_SHOWN.to_owned()),
+            ImapError::Auth(what) if secret(&what) => ImapError::Auth(NOT_SHOWN.to_owned()),
             other => other,
         }
     }

@@ -228,7 +228,7 @@ impl Meaning {
     fn login_hint(self, when: When) -> &'static str {
         match self {
             Meaning::AppPassword => "make an application password on the provider's web site and use that",
-            Meaning::Gmail => {
+            Meaning::Gmail if when == When::Login => {
                 "check the user name; Gmail takes no account passwords: make an application password, or use a token"
             }
             Meaning::WebLogin => {
@@ -280,10 +280,12 @@ pub fn is_about_mechanism(error: &ImapError, tried: bool) -> bool {
     let text = text.to_ascii_lowercase();
     let named = ["mechanism", "sasl", "authentication method", "auth type"].iter().any(|word| text.contains(word));
     let absent = ["support", "available", "enabled", "unknown", "unrecognized", "invalid", "too weak", "allowed"];
+    let blamed = ["password", "credentials", "authentication failed", "authenticate failed", "login failed"];
+    let blames_login = blamed.iter().any(|word| text.contains(word));
     match found {
         None | Some(Meaning::WrongLogin) if named && absent.iter().any(|word| text.contains(word)) => true,
         None if *code == Some(Code::Cannot) => true,
-        None => *bad || !tried,
+        None => !tried || (*bad && !blames_login),
         Some(Meaning::WrongLogin) => !tried,
         Some(_) => false,
     }
@@ -415,6 +417,11 @@ mod tests {
             ("AUTHENTICATE XOAUTH2", "T NO AUTHENTICATE failed. (status 400)", "access token was not accepted"),
             ("AUTHENTICATE OAUTHBEARER", "T NO SASL failed (status invalid_token)", "access token was not accepted"),
             ("AUTHENTICATE XOAUTH2", "T NO no (error_description the access token expired)", "has expired"),
+            (
+                "AUTHENTICATE XOAUTH2",
+                "T NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)",
+                "access token was not accepted",
+            ),
             ("AUTHENTICATE EXTERNAL", "T NO no", "client certificate"),
         ] {
             let error = refused(command, line).into_store(Reach::Message, "log in");
@@ -445,6 +452,7 @@ mod tests {
             ("T NO [AUTHENTICATIONFAILED] wrong", false, true),
             ("T NO go away", false, true),
             ("T BAD what is that?", true, true),
+            ("T BAD invalid user name or password", false, true),
             ("T BAD User is authenticated but not connected.", false, false),
             ("T NO [ALERT] Application-specific password required", false, false),
             ("T NO [LIMIT] LOGIN Rate limit hit", false, false),
