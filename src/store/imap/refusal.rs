@@ -278,14 +278,15 @@ pub fn is_about_mechanism(error: &ImapError, tried: bool) -> bool {
     let ImapError::Refused { command, bad, code, text } = error else { return false };
     let found = find(When::of(command), code.as_ref(), text);
     let text = text.to_ascii_lowercase();
-    let named = ["mechanism", "sasl", "authentication method", "auth type"].iter().any(|word| text.contains(word));
+    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
     let absent = ["support", "available", "enabled", "unknown", "unrecognized", "invalid", "too weak", "allowed"];
-    let blamed = ["password", "credentials", "authentication failed", "authenticate failed", "login failed"];
-    let blames_login = blamed.iter().any(|word| text.contains(word));
+    let secret = ["password", "credentials"];
+    let unknown = says(&["mechanism", "authentication method", "auth type"]) && says(&absent) && !says(&secret);
+    let blamed = says(&secret) || says(&["authentication failed", "authenticate failed", "login failed"]);
     match found {
-        None | Some(Meaning::WrongLogin) if named && absent.iter().any(|word| text.contains(word)) => true,
+        None | Some(Meaning::WrongLogin) if unknown => true,
         None if *code == Some(Code::Cannot) => true,
-        None => !tried || (*bad && !blames_login),
+        None => !tried || (*bad && !blamed),
         Some(Meaning::WrongLogin) => !tried,
         Some(_) => false,
     }
@@ -453,6 +454,8 @@ mod tests {
             ("T NO go away", false, true),
             ("T BAD what is that?", true, true),
             ("T BAD invalid user name or password", false, true),
+            ("T NO SASL authentication failed: invalid credentials", false, true),
+            ("T NO mechanism PLAIN: invalid password", false, true),
             ("T BAD User is authenticated but not connected.", false, false),
             ("T NO [ALERT] Application-specific password required", false, false),
             ("T NO [LIMIT] LOGIN Rate limit hit", false, false),
