@@ -2,7 +2,7 @@
 
 use super::args::Topic;
 use super::log::Log;
-use super::setup::Lookup;
+use super::lookup::Lookup;
 use crate::config::{self, Problem};
 use crate::net::{Pin, Stop, TlsMode, TlsSettings};
 use crate::store::Opener;

@@ -45,6 +45,8 @@ pub const IMAP: Table = Table {
         "password",
         "password_command",
         "password_file",
+        "password_env",
+        "keyring",
         "netrc",
         "command",
         "disable_capabilities",

@@ -64,6 +64,10 @@ pub enum Password {
     Inline(Secret),
     Command(Vec<String>),
     File(PathBuf),
+    /// A variable of the environment, by its name.
+    Env(String),
+    /// The Secret Service, then a prompt.
+    Keyring,
 }
 
 impl Imap {
@@ -171,8 +175,10 @@ fn mechanisms(reader: &mut Reader, section: &Section<'_>) -> Vec<String> {
 }
 
 fn password(reader: &mut Reader, section: &Section<'_>) -> Password {
-    const WAYS: [&str; 3] = ["password", "password_command", "password_file"];
-    let given: Vec<&str> = WAYS.into_iter().filter(|key| section.get(key).is_some()).collect();
+    const WAYS: [&str; 5] = ["password", "password_command", "password_file", "password_env", "keyring"];
+    let keyring = section.flag(reader, "keyring").unwrap_or(false);
+    let said = |key: &&str| if *key == "keyring" { keyring } else { section.get(key).is_some() };
+    let given: Vec<&str> = WAYS.into_iter().filter(said).collect();
     if let [first, second, ..] = given[..] {
         let at = section.get(second).map_or(&section.at, |node| &node.at);
         reader.complain(at, format!("`{second}` beside `{first}`: one of them only"));
@@ -180,8 +186,31 @@ fn password(reader: &mut Reader, section: &Section<'_>) -> Password {
     let way = match given.first().copied() {
         Some("password") => section.word(reader, "password").map(|text| Password::Inline(Secret::new(text.value))),
         Some("password_command") => section.argv(reader, "password_command").map(Password::Command),
+        Some("password_env") => variable(reader, section).map(Password::Env),
+        Some("keyring") => keyring_of(reader, section),
         Some(_) => section.path(reader, "password_file").map(|path| Password::File(path.value)),
         None => None,
     };
     way.unwrap_or(Password::Unsaid)
+}
+
+fn variable(reader: &mut Reader, section: &Section<'_>) -> Option<String> {
+    let name = section.word(reader, "password_env")?;
+    if name.value.chars().any(|c| !c.is_ascii_alphanumeric() && c != '_') {
+        reader.complain(&name.at, "`password_env` must be the name of a variable: letters, digits and `_`");
+        return None;
+    }
+    Some(name.value)
+}
+
+fn keyring_of(reader: &mut Reader, section: &Section<'_>) -> Option<Password> {
+    let at = section.get("keyring").map_or(&section.at, |node| &node.at);
+    if !cfg!(feature = "keyring") {
+        let hint = "use password_command with secret-tool: mailsync-config(5) shows how";
+        reader.complain_with(at, "this mailsync was built without the keyring", hint);
+    }
+    if section.get("host").is_none() {
+        reader.complain(at, "`keyring` needs `host`: passwords are found there by host and user");
+    }
+    Some(Password::Keyring)
 }

@@ -24,7 +24,11 @@ pub enum Found {
     NoPassword {
         line: usize,
     },
-    Login(Login),
+    /// The login, and the line in which its entry begins.
+    Login {
+        login: Login,
+        line: usize,
+    },
     /// No user was named, and these fit equally well.
     Several(Vec<String>),
 }
@@ -179,7 +183,10 @@ pub fn find(entries: &[Entry], host: &str, user: Option<&str>, port: u16) -> Fou
     let with_password = |entry: &&&Entry| entry.password.is_some() && entry.host.is_some() == first.host.is_some();
     let entry = fitting.iter().find(with_password).unwrap_or(first);
     match (&entry.password, user.or(entry.login.as_deref())) {
-        (Some(password), Some(user)) => Found::Login(Login { user: user.to_owned(), password: password.clone() }),
+        (Some(password), Some(user)) => {
+            let login = Login { user: user.to_owned(), password: password.clone() };
+            Found::Login { login, line: entry.line }
+        }
         _ => Found::NoPassword { line: entry.line },
     }
 }
@@ -255,13 +262,16 @@ mod tests {
                         machine one login u password 4\n\
                         machine nologin password 5\n\
                         machine nopw login u\n\
-                        default login d password 6";
+                        default login d password 7";
 
     #[test]
     fn the_entry_that_says_most_wins_and_default_comes_last() {
         let (entries, _) = parse(FILE.as_bytes());
-        let login =
-            |user: &str, password: &str| Found::Login(Login { user: user.into(), password: Secret::new(password) });
+        // The password is the number of the line.
+        let login = |user: &str, password: &str| Found::Login {
+            login: Login { user: user.into(), password: Secret::new(password) },
+            line: password.parse().expect("a number"),
+        };
         for (host, user, port, found) in [
             ("h", Some("a"), 993, login("a", "1")),
             ("h.", Some("b"), 993, login("b", "2")),
@@ -272,10 +282,10 @@ mod tests {
             ("ONE", None, 1, login("u", "4")),
             ("one", Some("u"), 1, login("u", "4")),
             ("nologin", Some("x"), 1, login("x", "5")),
-            ("nologin", None, 1, login("d", "6")),
+            ("nologin", None, 1, login("d", "7")),
             ("nopw", None, 1, Found::NoPassword { line: 6 }),
-            ("elsewhere", None, 1, login("d", "6")),
-            ("elsewhere", Some("d"), 1, login("d", "6")),
+            ("elsewhere", None, 1, login("d", "7")),
+            ("elsewhere", Some("d"), 1, login("d", "7")),
             ("elsewhere", Some("x"), 1, Found::Nothing),
         ] {
             assert_eq!(find(&entries, host, user, port), found, "{host} {user:?} {port}");

@@ -1,0 +1,54 @@
+//! Files that gpg decrypts. Nothing of them is ever written to disk.
+
+use super::command::{self, Ran};
+use super::{Context, HUMAN, SecretError, file};
+use std::ffi::OsString;
+use std::path::Path;
+use zeroize::Zeroizing;
+
+/// What gpg complains of (in English; in other languages the general hint must do), and what helps.
+const HINTS: [(&str, &str); 5] = [
+    ("cancel", "the passphrase was not given: run it again and answer the question"),
+    ("no secret key", "the file is encrypted to a key that is not in this keyring: encrypt it to one that is"),
+    ("inappropriate ioctl", "the agent can't ask here: export GPG_TTY=$(tty), or have the passphrase cached"),
+    ("no pinentry", "the agent can't ask for the passphrase: install a pinentry"),
+    ("no valid openpgp data", "the file is not encrypted: give it a name without .gpg, and mode 600"),
+];
+
+/// Whether a file is one that gpg has to decrypt, by its name.
+pub fn is_encrypted(path: &Path) -> bool {
+    path.extension().is_some_and(|ext| ext.eq_ignore_ascii_case("gpg"))
+}
+
+/// The content of an encrypted file. The agent may ask for a passphrase, in a window or on the terminal that
+/// `GPG_TTY` names.
+pub fn decrypt(path: &Path, context: &Context<'_>) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+    let shown = file::shown(path);
+    let argv = ["gpg", "-q", "--batch", "--decrypt"].map(OsString::from).into_iter().chain([path.into()]);
+    let by_hand = format!("see what it says: gpg -q --batch --decrypt {}", file::word(path));
+    match command::run(argv, context.timeout * HUMAN, file::MAX_SIZE, context.cancelled) {
+        Ran::Done { status, output, .. } if status.success() => Ok(output),
+        Ran::Done { status, complaints, .. } => {
+            let said = String::from_utf8_lossy(&complaints).to_lowercase();
+            let known = HINTS.iter().find(|(text, _)| said.contains(text));
+            let line = match known {
+                Some((text, _)) => command::line_with(&complaints, text),
+                None => command::last_line(&complaints),
+            };
+            let why = line.unwrap_or_else(|| status.to_string());
+            let cause = format!("{shown} can't be decrypted: {why}");
+            Err(SecretError::with(cause, known.map_or(by_hand, |(_, hint)| (*hint).to_owned())))
+        }
+        Ran::NotStarted(err) if err.kind() == std::io::ErrorKind::NotFound => Err(SecretError::with(
+            format!("{shown} can't be decrypted: there is no program gpg"),
+            "install GnuPG, or name another source of the password in the config",
+        )),
+        Ran::NotStarted(err) => Err(SecretError::new(format!("{shown} can't be decrypted: run gpg: {err}"))),
+        Ran::TimedOut(timeout) => Err(SecretError::with(
+            format!("{shown} can't be decrypted: gpg gave no answer within {} s and was stopped", timeout.as_secs()),
+            by_hand,
+        )),
+        Ran::Cancelled => Err(SecretError::Cancelled),
+        Ran::Lost(err) => Err(SecretError::new(format!("{shown} can't be decrypted: wait for gpg: {err}"))),
+    }
+}
