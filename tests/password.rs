@@ -136,6 +136,24 @@ fn a_gpg_that_hangs_is_stopped() {
     out.says("~/.netrc.gpg can't be decrypted: gpg gave no answer within 4 s and was stopped").done();
 }
 
+#[test]
+fn gpg_is_asked_once_for_all_accounts() {
+    let (server, home) = (Dovecot::start(), Home::new());
+    let accounts = ["a", "b", "c"].map(|name| account(name, server.port, "user = \"alice\""));
+    home.config(&accounts.concat());
+    home.write(".netrc.gpg", "x", 0o600);
+    for (script, code, complaints) in [
+        ("echo 'gpg: decryption failed: Operation cancelled' >&2; exit 2", 4, 3),
+        ("echo machine 127.0.0.1 login alice password secret-alice", 0, 0),
+    ] {
+        let path = fake_gpg(&home, script);
+        let out = home.mailsync_with(&["sync"], &[("PATH", &path)], "").exits(code);
+        assert_eq!(out.stderr.matches("Operation cancelled").count(), complaints, "{out}");
+        assert_eq!(ran(&home).lines().count(), 1, "{}", ran(&home));
+        std::fs::remove_file(home.path().join("gpg-ran")).expect("forget what ran");
+    }
+}
+
 /// Makes a key without a passphrase and encrypts to it.
 fn encrypted(home: &Home, name: &str, text: &str) {
     home.write("clear", text, 0o600);

@@ -3,7 +3,7 @@
 mod support;
 
 use mailsync::mail::{Login, Secret};
-use mailsync::secret::{Context, SecretError, Source, Spec, TIMEOUT, resolve};
+use mailsync::secret::{Context, Decrypted, SecretError, Source, Spec, TIMEOUT, resolve};
 use std::cell::RefCell;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -26,7 +26,8 @@ type Failure = (String, String);
 fn traced(spec: &Spec) -> (Result<(Login, String), Failure>, Vec<String>) {
     let notes = RefCell::new(Vec::new());
     let note = |text| notes.borrow_mut().push(text);
-    let context = Context { prompt: false, timeout: TIMEOUT, note: &note, cancelled: &|| false };
+    let decrypted = &Decrypted::default();
+    let context = Context { prompt: false, timeout: TIMEOUT, decrypted, note: &note, cancelled: &|| false };
     let found = resolve(spec, &context).map(|found| (found.login, found.origin.to_string()));
     let found = found.map_err(|err| match err {
         SecretError::Cancelled => panic!("nobody cancelled"),

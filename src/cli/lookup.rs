@@ -6,7 +6,7 @@ use crate::fault;
 use crate::mail::Login;
 use crate::net::Stop;
 use crate::secret::keyring::{self, Entry};
-use crate::secret::{self, Context, Found, Origin, SecretError, Source, Spec};
+use crate::secret::{self, Context, Decrypted, Found, Origin, SecretError, Source, Spec};
 use crate::store::{Kind, Lock, Opener, Reach, Store, StoreError};
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,6 +48,7 @@ pub struct Lookup {
     spec: Spec,
     /// Whether the line is a program's, which may have logged in already.
     tunnel: bool,
+    decrypted: Arc<Decrypted>,
     stop: Stop,
     notes: Notes,
     found: OnceLock<Result<Found, SecretError>>,
@@ -56,11 +57,12 @@ pub struct Lookup {
 }
 
 impl Lookup {
-    pub fn new(account: &str, imap: &config::Imap, stop: Stop, notes: Notes) -> Lookup {
+    pub fn new(account: &str, imap: &config::Imap, decrypted: Arc<Decrypted>, stop: Stop, notes: Notes) -> Lookup {
         Lookup {
             account: account.to_owned(),
             spec: spec(imap),
             tunnel: imap.command.is_some(),
+            decrypted,
             stop,
             notes,
             found: OnceLock::new(),
@@ -85,7 +87,13 @@ impl Lookup {
 
     fn asking<T>(&self, act: impl FnOnce(&Context<'_>) -> T) -> T {
         let note = |text| (self.notes)(&self.account, text);
-        act(&Context { prompt: true, timeout: timeout(), note: &note, cancelled: &|| self.stop.is_set() })
+        act(&Context {
+            prompt: true,
+            timeout: timeout(),
+            decrypted: &self.decrypted,
+            note: &note,
+            cancelled: &|| self.stop.is_set(),
+        })
     }
 
     /// The login, as a store wants it.

@@ -8,7 +8,7 @@ use super::signals::{self, Asking};
 use crate::config::{self, Config};
 use crate::mail::Secret;
 use crate::secret::keyring::{self, Entry};
-use crate::secret::{self, Context, SecretError, Source, Spec};
+use crate::secret::{self, Context, Decrypted, SecretError, Source, Spec};
 use anyhow::Context as _;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -26,7 +26,8 @@ pub fn run(config: &Config, args: &PasswordArgs, flag: &Arc<AtomicBool>) -> anyh
     let notes = notes_to_stderr();
     let note = |text| notes(name, text);
     let cancelled = || flag.load(Ordering::Relaxed);
-    let context = Context { prompt: false, timeout: timeout(), note: &note, cancelled: &cancelled };
+    let decrypted = &Decrypted::default();
+    let context = Context { prompt: false, timeout: timeout(), decrypted, note: &note, cancelled: &cancelled };
     let failed = |error| anyhow::Error::new(into_store(action, error)).context(name.clone());
     let typed = match &args.action {
         PasswordAction::Set { .. } => typed(&spec).map(Some).map_err(failed)?,

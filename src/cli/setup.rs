@@ -11,7 +11,7 @@ use crate::config::{self, Config, ConfigError, Located, Problem, nearest};
 use crate::fault::{self, patience};
 use crate::mail::{FolderName, Side, Sides};
 use crate::net::Stop;
-use crate::secret::SecretError;
+use crate::secret::{Decrypted, SecretError};
 use crate::store::Opener;
 use crate::store::maildir::Bin;
 use crate::sync::rules::{Filter, Pattern, Rename, Rules};
@@ -40,11 +40,12 @@ pub struct Setup<'a> {
     pub log: Arc<Log>,
     stop: Stop,
     logins: Mutex<Vec<Arc<Lookup>>>,
+    decrypted: Arc<Decrypted>,
 }
 
 impl<'a> Setup<'a> {
     pub fn new(config: &'a Config, log: Arc<Log>, stop: Stop) -> Setup<'a> {
-        Setup { config, log, stop, logins: Mutex::new(Vec::new()) }
+        Setup { config, log, stop, logins: Mutex::new(Vec::new()), decrypted: Arc::default() }
     }
 
     /// The accounts called `names`, disabled ones too; all that are enabled where there are no names.
@@ -107,7 +108,8 @@ impl<'a> Setup<'a> {
     }
 
     fn imap(&self, account: &config::Account, imap: &config::Imap, read_only: bool, notes: &Notes) -> Box<dyn Opener> {
-        let lookup = Arc::new(Lookup::new(&account.name, imap, self.stop.clone(), notes.clone()));
+        let lookup =
+            Arc::new(Lookup::new(&account.name, imap, self.decrypted.clone(), self.stop.clone(), notes.clone()));
         self.logins.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(lookup.clone());
         let opener = stores::imap(&account.name, imap, read_only, lookup.clone(), &self.stop, &self.log);
         Box::new(Sourced::new(opener, lookup))

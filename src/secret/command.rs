@@ -148,12 +148,13 @@ pub fn line_with(complaints: &[u8], text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::TIMEOUT;
+    use super::super::{Decrypted, TIMEOUT};
     use super::*;
 
     fn asked(argv: &[&str], timeout: Duration, cancelled: &dyn Fn() -> bool) -> Result<Secret, SecretError> {
         let argv: Vec<String> = argv.iter().map(|word| (*word).to_owned()).collect();
-        first_line(&argv, &Context { prompt: false, timeout, note: &|note| panic!("{note}"), cancelled })
+        let decrypted = &Decrypted::default();
+        first_line(&argv, &Context { prompt: false, timeout, decrypted, note: &|note| panic!("{note}"), cancelled })
     }
 
     fn sh(script: &str, timeout: Duration) -> Result<Secret, SecretError> {

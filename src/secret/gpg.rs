@@ -3,8 +3,32 @@
 use super::command::{self, Ran};
 use super::{Context, HUMAN, SecretError, file};
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use zeroize::Zeroizing;
+
+/// What stands in a file.
+pub type Content = Arc<Zeroizing<Vec<u8>>>;
+
+/// What gpg made of files, for as long as it lives: a passphrase is asked for once, whatever comes of it, and however
+/// many accounts have their passwords in one file.
+#[derive(Default)]
+pub struct Decrypted(Mutex<Vec<(PathBuf, Result<Content, SecretError>)>>);
+
+impl Decrypted {
+    /// The content of an encrypted file. The agent may ask for a passphrase, in a window or on the terminal that
+    /// `GPG_TTY` names.
+    pub fn content(&self, path: &Path, context: &Context<'_>) -> Result<Content, SecretError> {
+        // Locked for as long as gpg runs: whoever else wants the file waits for what comes of it.
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, content)) = known.iter().find(|(file, _)| file == path) {
+            return content.clone();
+        }
+        let content = decrypt(path, context).map(Arc::new);
+        known.push((path.to_owned(), content.clone()));
+        content
+    }
+}
 
 /// What gpg complains of (in English; in other languages the general hint must do), and what helps.
 const HINTS: [(&str, &str); 5] = [
@@ -20,9 +44,7 @@ pub fn is_encrypted(path: &Path) -> bool {
     path.extension().is_some_and(|ext| ext.eq_ignore_ascii_case("gpg"))
 }
 
-/// The content of an encrypted file. The agent may ask for a passphrase, in a window or on the terminal that
-/// `GPG_TTY` names.
-pub fn decrypt(path: &Path, context: &Context<'_>) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+fn decrypt(path: &Path, context: &Context<'_>) -> Result<Zeroizing<Vec<u8>>, SecretError> {
     let shown = file::shown(path);
     let argv = ["gpg", "-q", "--batch", "--decrypt"].map(OsString::from).into_iter().chain([path.into()]);
     let by_hand = format!("see what it says: gpg -q --batch --decrypt {}", file::word(path));

@@ -124,10 +124,12 @@ fn within<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::Decrypted;
     use super::*;
 
     fn waited(timeout: Duration, cancelled: bool) -> SecretError {
-        let context = Context { prompt: false, timeout, note: &|_| (), cancelled: &|| cancelled };
+        let decrypted = &Decrypted::default();
+        let context = Context { prompt: false, timeout, decrypted, note: &|_| (), cancelled: &|| cancelled };
         let (hold, held) = channel::<()>();
         let act = move |_| {
             // Until the sender is gone.

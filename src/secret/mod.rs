@@ -11,6 +11,7 @@ pub mod netrc;
 mod origin;
 mod search;
 
+pub use gpg::Decrypted;
 pub use origin::Origin;
 
 use crate::mail::{Login, Secret};
@@ -68,6 +69,8 @@ pub struct Context<'a> {
     pub prompt: bool,
     /// How long a program may take; one that may have to ask somebody has four times as long.
     pub timeout: Duration,
+    /// What gpg has made of files so far.
+    pub decrypted: &'a Decrypted,
     /// Takes what is odd but does not hinder.
     pub note: &'a dyn Fn(String),
     /// Whether the user wants to stop; asked while a command runs.

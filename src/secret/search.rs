@@ -1,8 +1,8 @@
 //! Looks a login up in netrc files: those in clear first, so that gpg is started only where they have nothing.
 
 use super::{Context, Found, Origin, SecretError, Spec, file, gpg, netrc};
+use gpg::Content;
 use std::path::{Path, PathBuf};
-use zeroize::Zeroizing;
 
 /// Looked into one after the other where neither the config nor `$NETRC` names one.
 const FILES: [&str; 4] = [".netrc", ".authinfo", ".netrc.gpg", ".authinfo.gpg"];
@@ -44,12 +44,12 @@ pub fn netrc(spec: &Spec, context: &Context<'_>, looked: &mut Vec<String>) -> Re
     Ok(None)
 }
 
-fn read(path: &Path, context: &Context<'_>) -> Result<Option<Zeroizing<Vec<u8>>>, SecretError> {
+fn read(path: &Path, context: &Context<'_>) -> Result<Option<Content>, SecretError> {
     match gpg::is_encrypted(path) {
         // Missing or not is all that matters: who may read it matters not.
         true if !path.exists() => Ok(None),
-        true => gpg::decrypt(path, context).map(Some),
-        false => file::read_private(path),
+        true => context.decrypted.content(path, context).map(Some),
+        false => Ok(file::read_private(path)?.map(Content::new)),
     }
 }
 
