@@ -98,7 +98,7 @@ fn what_gpg_fails_at_is_one_clear_line_with_a_hint() {
         (
             "echo 'gpg: decryption failed: No secret key' >&2; exit 2",
             "No secret key",
-            "a key that is not in this keyring",
+            "its passphrase was not given, or none of the keys",
         ),
         (
             "echo 'gpg: public key decryption failed: Operation cancelled' >&2; \
@@ -154,8 +154,8 @@ fn gpg_is_asked_once_for_all_accounts() {
     }
 }
 
-/// Makes a key without a passphrase and encrypts to it.
-fn encrypted(home: &Home, name: &str, text: &str) {
+/// Makes a key with this passphrase, if there is none yet, and encrypts to it.
+fn encrypted(home: &Home, name: &str, text: &str, passphrase: &str) {
     home.write("clear", text, 0o600);
     let gpg = |args: &[&str]| {
         let mut command = Command::new("gpg");
@@ -167,7 +167,9 @@ fn encrypted(home: &Home, name: &str, text: &str) {
     if !keys.exists() {
         std::fs::create_dir(&keys).expect("a directory for keys");
         std::fs::set_permissions(&keys, std::fs::Permissions::from_mode(0o700)).expect("close it");
-        gpg(&["--passphrase", "", "--quick-gen-key", "me@example.org", "future-default", "default", "never"]);
+        home.write(".gnupg/gpg-agent.conf", "pinentry-program /usr/bin/pinentry-curses\n", 0o600);
+        let key = ["--quick-gen-key", "me@example.org", "future-default", "default", "never"];
+        gpg(&[&["--pinentry-mode", "loopback", "--passphrase", passphrase], &key[..]].concat());
     }
     gpg(&["-r", "me@example.org", "-o", &home.path().join(name).display().to_string(), "-e", "clear"]);
     std::fs::remove_file(home.path().join("clear")).expect("remove the clear text");
@@ -176,13 +178,48 @@ fn encrypted(home: &Home, name: &str, text: &str) {
 /// Ends the agent that gpg has started for a home.
 struct Agent<'a>(&'a Home);
 
-impl Drop for Agent<'_> {
-    fn drop(&mut self) {
+impl Agent<'_> {
+    fn end(&self) {
         let mut command = Command::new("gpgconf");
         self.0.surround(&mut command);
         // Without one there is nothing to end.
         let _ = command.args(["--kill", "all"]).output();
     }
+}
+
+impl Drop for Agent<'_> {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+#[test]
+fn a_passphrase_is_asked_for_on_the_terminal() {
+    let (server, home) = (Dovecot::start(), Home::new());
+    let agent = Agent(&home);
+    home.config(&account("main", server.port, "user = \"alice\""));
+    encrypted(&home, ".netrc.gpg", &entry("alice", "secret-alice"), "open sesame");
+    // It knows the passphrase of what it has made.
+    agent.end();
+    let program = env!("CARGO_BIN_EXE_mailsync");
+    let sync = |keys: &[&str]| {
+        let command = format!("export GPG_TTY=$(tty); '{program}' -vv sync; echo ended with $?; read line");
+        let terminal = Tmux::start(&home, &command);
+        terminal.wait_for("Passphrase");
+        terminal.keys(keys);
+        let screen = terminal.wait_for("ended with ");
+        terminal.enter_and_end();
+        screen
+    };
+    let screen = sync(&["Tab", "Tab", "Enter"]);
+    assert!(screen.contains("ended with 4"), "{screen}");
+    assert!(screen.contains("~/.netrc.gpg can't be decrypted: "), "{screen}");
+    assert!(screen.contains("passphrase was not given"), "{screen}");
+    let screen = sync(&["open sesame", "Enter"]);
+    assert!(screen.contains("ended with 0"), "{screen}");
+    assert!(!screen.contains("sesame") && !screen.contains("secret-alice"), "{screen}");
+    // Now the agent knows it, and no terminal is needed.
+    home.mailsync(&["sync"]).exits(0).done();
 }
 
 #[test]
@@ -231,7 +268,7 @@ fn a_command_that_hangs_or_fails_costs_only_its_account() {
 fn every_source(home: &Home, server: &Dovecot, keyring: &Keyring, password: &str) -> Vec<(String, String)> {
     home.write("file.password", &format!("{password}\n"), 0o600);
     home.write("clear.netrc", &format!("\n{}", entry("alice", password)), 0o600);
-    encrypted(home, "secret.gpg", &entry("alice", password));
+    encrypted(home, "secret.gpg", &entry("alice", password), "");
     let command = home.write("say", &format!("#!/bin/sh\necho '{password}'; echo '{password}' >&2\n"), 0o700);
     let sources = [
         ("inline", format!("password = \"{password}\"")),
@@ -396,6 +433,7 @@ fn what_is_typed_is_stored_once_the_server_took_it() {
         terminal.keys(&[answer, "Enter"]);
         let screen = terminal.wait_for("ended with ");
         assert!(!screen.contains(password), "{screen}");
+        terminal.enter_and_end();
         screen
     };
     assert!(sync("not-hers", "y").contains("ended with 4"));
@@ -427,6 +465,13 @@ fn one_way_to_a_password_is_named() {
     home.mailsync(&["info"]).exits(2).says("`keyring` needs `host`").done();
     one_account(&home, "user = \"me\", keyring = false, password_env = \"X\"");
     home.mailsync_with(&["password", "get", "main"], &[("X", "y")], "").exits(0).says("y\n").done();
+    home.config(
+        "[account.main]\nremote = { host = \"h\", user = \"u\", password = \"there\" }\n\
+         local = { type = \"imap\", host = \"i\", user = \"v\", password = \"here\" }\n",
+    );
+    assert_eq!(home.mailsync(&["password", "get", "main"]).exits(0).stdout, "there\n");
+    assert_eq!(home.mailsync(&["password", "get", "--local", "main"]).exits(0).stdout, "here\n");
+    one_account(&home, "user = \"me\"");
     home.mailsync(&["password", "get", "mian"]).exits(2).says("hint: did you mean `main`?").done();
     home.mailsync(&["password", "get", "main", "--local"])
         .exits(2)

@@ -46,8 +46,8 @@ pub fn into_store(action: &str, error: SecretError) -> StoreError {
 pub struct Lookup {
     account: String,
     spec: Spec,
-    /// Whether the line is a program's, which may have logged in already.
-    tunnel: bool,
+    /// Whether it may be that nobody wants a password: a tunnel may have logged in already.
+    needs_none: bool,
     decrypted: Arc<Decrypted>,
     stop: Stop,
     notes: Notes,
@@ -61,7 +61,7 @@ impl Lookup {
         Lookup {
             account: account.to_owned(),
             spec: spec(imap),
-            tunnel: imap.command.is_some(),
+            needs_none: imap.command.is_some(),
             decrypted,
             stop,
             notes,
@@ -72,7 +72,7 @@ impl Lookup {
 
     /// Whether a prompt may come of it.
     pub fn may_ask(&self) -> bool {
-        matches!(self.spec.source, Source::Unsaid | Source::Keyring) && !self.tunnel
+        matches!(self.spec.source, Source::Unsaid | Source::Keyring) && !self.needs_none
     }
 
     pub fn found(&self) -> &Result<Found, SecretError> {
@@ -129,8 +129,7 @@ impl Lookup {
     fn origin(&self) -> Option<Origin> {
         match self.found.get() {
             Some(Ok(found)) => Some(found.origin.clone()),
-            // The program may have logged in by itself.
-            None if self.tunnel && matches!(self.spec.source, Source::Unsaid) => None,
+            None if self.needs_none && matches!(self.spec.source, Source::Unsaid) => None,
             _ => Some(self.spec.origin()),
         }
     }

@@ -34,10 +34,11 @@ pub enum Ran {
     Lost(std::io::Error),
 }
 
-/// Runs a program without a shell, a terminal or input, and gives the first line that it prints.
-pub fn first_line(argv: &[String], context: &Context<'_>) -> Result<Secret, SecretError> {
+/// Runs a program without a shell, a terminal or input, and gives the first line that it prints. `key` is what the
+/// config calls it.
+pub fn first_line(key: &str, argv: &[String], context: &Context<'_>) -> Result<Secret, SecretError> {
     let name = argv.first().map(String::as_str).unwrap_or_default();
-    let fail = |what: String| SecretError::new(format!("password_command: {what}"));
+    let fail = |what: String| SecretError::new(format!("{key}: {what}"));
     match run(argv.iter().map(OsString::from), context.timeout, MAX_OUTPUT, context.cancelled) {
         Ran::Done { status, output, .. } if status.success() => {
             file::line_of(&output).map_err(|why| fail(format!("the output of {name} {why}")))
@@ -48,7 +49,7 @@ pub fn first_line(argv: &[String], context: &Context<'_>) -> Result<Secret, Secr
         }
         Ran::NotStarted(err) => Err(fail(format!("run {name}: {err}"))),
         Ran::TimedOut(timeout) => Err(SecretError::with(
-            format!("password_command: {name} gave no answer within {} s and was stopped", timeout.as_secs()),
+            format!("{key}: {name} gave no answer within {} s and was stopped", timeout.as_secs()),
             "it runs without a terminal: whatever it asks for must come from an agent or a window",
         )),
         Ran::Cancelled => Err(SecretError::Cancelled),
@@ -154,7 +155,11 @@ mod tests {
     fn asked(argv: &[&str], timeout: Duration, cancelled: &dyn Fn() -> bool) -> Result<Secret, SecretError> {
         let argv: Vec<String> = argv.iter().map(|word| (*word).to_owned()).collect();
         let decrypted = &Decrypted::default();
-        first_line(&argv, &Context { prompt: false, timeout, decrypted, note: &|note| panic!("{note}"), cancelled })
+        first_line(
+            "password_command",
+            &argv,
+            &Context { prompt: false, timeout, decrypted, note: &|note| panic!("{note}"), cancelled },
+        )
     }
 
     fn sh(script: &str, timeout: Duration) -> Result<Secret, SecretError> {

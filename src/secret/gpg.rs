@@ -33,7 +33,8 @@ impl Decrypted {
 /// What gpg complains of (in English; in other languages the general hint must do), and what helps.
 const HINTS: [(&str, &str); 5] = [
     ("cancel", "the passphrase was not given: run it again and answer the question"),
-    ("no secret key", "the file is encrypted to a key that is not in this keyring: encrypt it to one that is"),
+    // Older versions of gpg say this of a question that was dismissed, too.
+    ("no secret key", "its passphrase was not given, or none of the keys that open it is here"),
     ("inappropriate ioctl", "the agent can't ask here: export GPG_TTY=$(tty), or have the passphrase cached"),
     ("no pinentry", "the agent can't ask for the passphrase: install a pinentry"),
     ("no valid openpgp data", "the file is not encrypted: give it a name without .gpg, and mode 600"),

@@ -114,7 +114,7 @@ impl std::error::Error for SecretError {}
 pub fn resolve(spec: &Spec, context: &Context<'_>) -> Result<Found, SecretError> {
     let password = match &spec.source {
         Source::Given(password) => password.clone(),
-        Source::Command(argv) => command::first_line(argv, context)?,
+        Source::Command(argv) => command::first_line("password_command", argv, context)?,
         Source::File(path) => file::first_line(path)?,
         Source::Env(name) => from_environment(name)?,
         Source::Keyring => return from_keyring_or_prompt(spec, context),

@@ -3,6 +3,7 @@
 
 use super::lexer::{Lexer, Warning};
 use crate::mail::{Login, Secret};
+use zeroize::Zeroizing;
 
 /// One `machine` or `default`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +37,8 @@ pub enum Found {
 /// The words of an entry that the crate understands, encoded.
 struct Canonical {
     line: usize,
-    text: String,
+    /// Overwritten when it is dropped.
+    text: Zeroizing<String>,
     usable: bool,
 }
 
@@ -56,7 +58,7 @@ pub fn parse(bytes: &[u8]) -> (Vec<Entry>, Vec<Warning>) {
         let keyword = if word.quoted { "" } else { word.text.as_str() };
         match keyword {
             "default" => {
-                entries.push(Canonical { line: word.line, text: "default".to_owned(), usable: true });
+                entries.push(Canonical::new(word.line, "default".to_owned()));
                 open = true;
             }
             "macdef" => {
@@ -72,7 +74,7 @@ pub fn parse(bytes: &[u8]) -> (Vec<Entry>, Vec<Warning>) {
                 match entries.last_mut().filter(|_| open) {
                     _ if keyword == "machine" => {
                         let text = format!("machine {}", encode(&value.text));
-                        entries.push(Canonical { line: word.line, text, usable: true });
+                        entries.push(Canonical::new(word.line, text));
                         open = true;
                     }
                     Some(entry) => entry.add(keyword, &value.text),
@@ -88,6 +90,10 @@ pub fn parse(bytes: &[u8]) -> (Vec<Entry>, Vec<Warning>) {
 }
 
 impl Canonical {
+    fn new(line: usize, text: String) -> Canonical {
+        Canonical { line, text: Zeroizing::new(text), usable: true }
+    }
+
     fn add(&mut self, keyword: &str, value: &str) {
         let (keyword, value) = match keyword {
             "user" => ("login", encode(value)),
@@ -116,7 +122,7 @@ impl Canonical {
             line: self.line,
             host,
             login: Some(machine.login).filter(|login| !login.is_empty()).map(|login| decode(&login)),
-            password: machine.password.map(|password| Secret::new(decode(&password))),
+            password: machine.password.map(|password| Secret::new(decode(&Zeroizing::new(password)))),
             port: machine.port,
         })
     }

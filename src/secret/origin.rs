@@ -8,8 +8,11 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     Config,
-    /// A program, by its name.
-    Command(String),
+    /// A program, by its name and that of its key in the config.
+    Command {
+        key: &'static str,
+        program: String,
+    },
     File(PathBuf),
     /// A variable, by its name.
     Env(String),
@@ -33,11 +36,15 @@ impl Origin {
         match source {
             Source::Unsaid => Origin::Unsaid,
             Source::Given(_) => Origin::Config,
-            Source::Command(argv) => Origin::Command(argv.first().cloned().unwrap_or_default()),
+            Source::Command(argv) => Origin::command("password_command", argv),
             Source::File(path) => Origin::File(path.clone()),
             Source::Env(name) => Origin::Env(name.clone()),
             Source::Keyring => Origin::Keyring,
         }
+    }
+
+    fn command(key: &'static str, argv: &[String]) -> Origin {
+        Origin::Command { key, program: argv.first().cloned().unwrap_or_default() }
     }
 }
 
@@ -52,7 +59,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Origin::Config => f.write_str("the config"),
-            Origin::Command(program) => write!(f, "password_command {}", file::shown(Path::new(program))),
+            Origin::Command { key, program } => write!(f, "{key} {}", file::shown(Path::new(program))),
             Origin::File(path) => write!(f, "password_file {}", file::shown(path)),
             Origin::Env(name) => write!(f, "the environment's {name}"),
             Origin::Keyring => f.write_str("the keyring"),
