@@ -198,6 +198,23 @@ fn wrong_types_and_values_are_told_where_they_stand() {
             "host = \"h\"\npassword = \"x\"",
             "config.toml:3:1: `user` may be left out only where the password comes from netrc",
         ),
+        ("host = \"h\"\ntls_min_version = 1.2", "config.toml:5:19: `tls_min_version` must be a text, not a fraction"),
+        (
+            "host = \"h\"\naddress_family = \"4\"",
+            "config.toml:5:18: `address_family` must be \"any\" or \"ipv4\" or \"ipv6\"",
+        ),
+        (
+            "host = \"h\"\nclient_key = \"k\"",
+            "config.toml:5:14: `client_key` belongs to a `client_cert`, and there is none",
+        ),
+        (
+            "host = \"localhost\"\ntls = \"none\"\nclient_cert = \"c\"",
+            "config.toml:6:15: `client_cert` has a meaning with TLS only",
+        ),
+        (
+            "command = [\"c\"]\nproxy = \"http://h\"",
+            "config.toml:5:9: `proxy` has no meaning with `command`: the program makes the connection",
+        ),
         ("type = \"pop3\"", "config.toml:4:8: `type` of `remote` must be \"imap\""),
         ("host = \"h\"\nca_file = \"~joe/ca\"", "config.toml:5:11: only `~/` is expanded, not another user's home"),
         (
@@ -279,13 +296,20 @@ fn two_accounts_never_share_a_maildir() {
 #[test]
 fn a_password_in_a_file_that_others_can_read_is_refused() {
     let text = remote("host = \"h\"\nuser = \"u\"\npassword = \"sesame\"");
-    let told = told(load_with(&text, 0o640, &[]));
+    let told = self::told(load_with(&text, 0o640, &[]));
     assert_eq!(told[0], "config.toml:3:1: holds a password, and group or others can read the file");
     assert!(told[1].starts_with("hint: chmod 600 /") && told[1].ends_with("/config.toml"), "{told:?}");
     assert!(!told.concat().contains("sesame"));
     let config = load_with(&text, 0o600, &[]).expect("a private file");
     assert!(!format!("{config:?}").contains("sesame"));
     assert!(load_with(MINIMAL, 0o644, &[]).is_ok());
+    for line in ["proxy = \"http://me:sesame@h\"", "client_cert = \"c\"\nclient_cert_password = \"sesame\""] {
+        let text = remote(&format!("host = \"h\"\n{line}"));
+        let told = self::told(load_with(&text, 0o644, &[]));
+        assert!(told[0].contains("group or others can read the file") && !told.concat().contains("sesame"), "{told:?}");
+        assert!(!format!("{:?}", load_with(&text, 0o600, &[]).expect("a private file")).contains("sesame"));
+    }
+    assert!(load_with(&remote("host = \"h\"\nproxy = \"http://h\""), 0o644, &[]).is_ok());
 }
 
 #[test]

@@ -276,7 +276,12 @@ impl Account {
 
 /// Complains where the file holds a password although others can read it.
 pub fn refuse_open_passwords(reader: &mut Reader, config: &Config, file: &str) {
-    let inline = |imap: &&Imap| matches!(imap.password, Password::Inline(_));
+    let inline = |imap: &&Imap| {
+        let client = imap.client.as_ref().is_some_and(|client| client.password.is_some());
+        // `scheme://USER:PASSWORD@HOST`
+        let proxy = imap.proxy.as_ref().is_some_and(|url| url.value.expose().contains('@'));
+        matches!(imap.password, Password::Inline(_)) || client || proxy
+    };
     if let Some(imap) = config.accounts.iter().flat_map(Account::servers).find(inline) {
         let what = "holds a password, and group or others can read the file";
         reader.problems.push(Problem::new(imap.at.clone(), what).with_hint(format!("chmod 600 {}", quoted(file))));

@@ -20,7 +20,7 @@ pub use error::{ConfigError, Problem};
 pub use folders::{Filter, FolderDeletion, Folders, Rename};
 pub use mutt::{Dialect, Mutt, PathForm, Sort};
 pub use nearest::nearest;
-pub use server::{Compress, Imap, Password, Tls};
+pub use server::{ClientCert, Compress, Family, Imap, Password, Tls, TlsVersion};
 pub use tree::{At, Located};
 
 use directories::BaseDirs;

@@ -20,6 +20,11 @@ pub struct Imap {
     pub allow_plaintext: bool,
     pub ca_file: Option<Located<PathBuf>>,
     pub pins: Vec<Located<String>>,
+    pub tls_min_version: TlsVersion,
+    pub client: Option<ClientCert>,
+    /// The URL of a proxy, which may hold a password.
+    pub proxy: Option<Located<Secret>>,
+    pub family: Family,
     /// Connections at most; 1 or more.
     pub connections: usize,
     /// How long an answer may take.
@@ -44,6 +49,36 @@ pub enum Tls {
     Implicit,
     StartTls,
     None,
+}
+
+/// The oldest version of TLS that will do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsVersion {
+    V1_0,
+    V1_1,
+    #[default]
+    V1_2,
+    V1_3,
+}
+
+/// What is shown to a server that asks who we are.
+#[derive(Clone, Debug)]
+pub struct ClientCert {
+    /// PEM or PKCS#12.
+    pub file: PathBuf,
+    /// The key, where it is not in the same file.
+    pub key: Option<PathBuf>,
+    /// Of a PKCS#12 file.
+    pub password: Option<Secret>,
+}
+
+/// Which addresses of a host are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Family {
+    #[default]
+    Any,
+    V4,
+    V6,
 }
 
 /// Whether what passes between both is compressed (RFC 4978).
@@ -74,6 +109,9 @@ impl Imap {
     }
 }
 
+/// What has no meaning without TLS.
+const TLS_KEYS: [&str; 6] = ["pin", "ca_file", "tls_min_version", "client_cert", "client_key", "client_cert_password"];
+
 pub fn read(reader: &mut Reader, node: &Node) -> Option<Imap> {
     let section = Section::new(reader, &keys::IMAP, node)?;
     let command = section.argv(reader, "command");
@@ -85,9 +123,15 @@ pub fn read(reader: &mut Reader, node: &Node) -> Option<Imap> {
     if let (true, false, Some(node)) = (tunnel, tls == Tls::None, section.get("tls")) {
         reader.complain(&node.at, "`tls` has no meaning with `command`: the program protects the line, or not");
     }
-    for key in ["pin", "ca_file"].into_iter().filter(|_| tls == Tls::None && !tunnel) {
+    for key in TLS_KEYS.into_iter().filter(|_| tls == Tls::None && !tunnel) {
         if let Some(node) = section.get(key) {
             reader.complain(&node.at, format!("`{key}` has a meaning with TLS only"));
+        }
+    }
+    for key in ["proxy", "address_family"].into_iter().filter(|_| tunnel) {
+        if let Some(node) = section.get(key) {
+            reader
+                .complain(&node.at, format!("`{key}` has no meaning with `command`: the program makes the connection"));
         }
     }
     let host = host(reader, &section, tunnel)?;
@@ -113,6 +157,10 @@ pub fn read(reader: &mut Reader, node: &Node) -> Option<Imap> {
         allow_plaintext,
         ca_file: section.path(reader, "ca_file"),
         pins: section.texts(reader, "pin"),
+        tls_min_version: section.choice(reader, "tls_min_version", &VERSIONS).unwrap_or_default(),
+        client: client(reader, &section),
+        proxy: section.word(reader, "proxy").map(|url| Located { value: Secret::new(url.value), at: url.at }),
+        family: section.choice(reader, "address_family", &FAMILIES).unwrap_or_default(),
         connections: section.number(reader, "connections", 1..=32).unwrap_or(2),
         timeout: Duration::from_secs(section.number(reader, "timeout", 1..=3600).unwrap_or(60) as u64),
         auth: mechanisms(reader, &section),
@@ -124,6 +172,22 @@ pub fn read(reader: &mut Reader, node: &Node) -> Option<Imap> {
         pipeline: section.number(reader, "pipeline", 1..=1000),
         compress: section.choice(reader, "compress", &compress).unwrap_or_default(),
     })
+}
+
+const VERSIONS: [(&str, TlsVersion); 4] =
+    [("1.0", TlsVersion::V1_0), ("1.1", TlsVersion::V1_1), ("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
+const FAMILIES: [(&str, Family); 3] = [("any", Family::Any), ("ipv4", Family::V4), ("ipv6", Family::V6)];
+
+fn client(reader: &mut Reader, section: &Section<'_>) -> Option<ClientCert> {
+    let file = section.path(reader, "client_cert").map(|path| path.value);
+    let key = section.path(reader, "client_key").map(|path| path.value);
+    let password = section.word(reader, "client_cert_password").map(|text| Secret::new(text.value));
+    for name in ["client_key", "client_cert_password"].into_iter().filter(|_| section.get("client_cert").is_none()) {
+        if let Some(node) = section.get(name) {
+            reader.complain(&node.at, format!("`{name}` belongs to a `client_cert`, and there is none"));
+        }
+    }
+    Some(ClientCert { file: file?, key, password })
 }
 
 fn host(reader: &mut Reader, section: &Section<'_>, tunnel: bool) -> Option<String> {

@@ -7,6 +7,7 @@ pub mod date;
 pub mod dovecot;
 pub mod faulty;
 pub mod flights;
+pub mod gateway;
 pub mod home;
 pub mod imap;
 pub mod maildir;

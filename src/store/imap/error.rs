@@ -103,8 +103,8 @@ fn net_meaning(error: &NetError) -> (Reach, Kind, Option<String>) {
     let hint = error.hint().map(str::to_owned);
     match error {
         NetError::Stopped => (Reach::Account, Kind::Stopped, None),
-        NetError::Tls { .. } => (Reach::Account, Kind::Tls, hint),
-        NetError::Resolve { .. } | NetError::Connect { .. } | NetError::Tunnel { .. } => {
+        NetError::Tls { .. } | NetError::Untrusted { .. } => (Reach::Account, Kind::Tls, hint),
+        NetError::Resolve { .. } | NetError::Connect { .. } | NetError::Proxy { .. } | NetError::Tunnel { .. } => {
             (Reach::Account, Kind::Network, hint)
         }
         NetError::LongLine(_) => (Reach::Connection, Kind::Protocol, hint),
