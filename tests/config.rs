@@ -211,6 +211,48 @@ fn wrong_types_and_values_are_told_where_they_stand() {
             "host = \"h\"\npassword = \"x\"",
             "config.toml:3:1: `user` may be left out only where the password comes from netrc",
         ),
+        ("host = \"h\"\ntls_min_version = 1.2", "config.toml:5:19: `tls_min_version` must be a text, not a fraction"),
+        (
+            "host = \"h\"\naddress_family = \"4\"",
+            "config.toml:5:18: `address_family` must be \"any\" or \"ipv4\" or \"ipv6\"",
+        ),
+        (
+            "host = \"h\"\nclient_key = \"k\"",
+            "config.toml:5:14: `client_key` belongs to a `client_cert`, and there is none",
+        ),
+        (
+            "host = \"localhost\"\ntls = \"none\"\nclient_cert = \"c\"",
+            "config.toml:6:15: `client_cert` has a meaning with TLS only",
+        ),
+        (
+            "command = [\"c\"]\nproxy = \"http://h\"",
+            "config.toml:5:9: `proxy` has no meaning with `command`: the program makes the connection",
+        ),
+        (
+            "host = \"h\"\nuser = \"u\"\noauth2 = { provider = \"mail\", client_id = \"i\" }",
+            "config.toml:6:23: no such provider: \"mail\"",
+        ),
+        (
+            "host = \"h\"\nuser = \"u\"\noauth2 = { provider = \"gmail\" }",
+            "config.toml:6:10: `oauth2` needs `client_id`",
+        ),
+        (
+            "host = \"h\"\nuser = \"u\"\n\
+             oauth2 = { provider = { auth_url = \"https://x/a\", token_url = \"http://x/t\" }, client_id = \"i\" }",
+            "config.toml:6:63: `token_url` must begin with https://",
+        ),
+        (
+            "host = \"h\"\nuser = \"u\"\noauth2 = { provider = \"gmail\", client_id = \"i\" }\npassword_file = \"p\"",
+            "config.toml:7:17: `password_file` beside `oauth2`: one of them only",
+        ),
+        (
+            "host = \"h\"\nuser = \"u\"\noauth2 = { provider = \"gmail\", client_id = \"i\" }\nauth = \"plain\"",
+            "config.toml:7:8: `oauth2` gives a token, and `auth` names nothing that takes one",
+        ),
+        (
+            "host = \"h\"\noauth2 = { provider = \"gmail\", client_id = \"i\" }",
+            "config.toml:3:1: `user` may be left out only where the password comes from netrc",
+        ),
         ("type = \"pop3\"", "config.toml:4:8: `type` of `remote` must be \"imap\""),
         ("host = \"h\"\nca_file = \"~joe/ca\"", "config.toml:5:11: only `~/` is expanded, not another user's home"),
         (
@@ -303,13 +345,20 @@ fn two_accounts_never_share_a_maildir() {
 #[test]
 fn a_password_in_a_file_that_others_can_read_is_refused() {
     let text = remote("host = \"h\"\nuser = \"u\"\npassword = \"sesame\"");
-    let told = told(load_with(&text, 0o640, &[]));
+    let told = self::told(load_with(&text, 0o640, &[]));
     assert_eq!(told[0], "config.toml:3:1: holds a password, and group or others can read the file");
     assert!(told[1].starts_with("hint: chmod 600 /") && told[1].ends_with("/config.toml"), "{told:?}");
     assert!(!told.concat().contains("sesame"));
     let config = load_with(&text, 0o600, &[]).expect("a private file");
     assert!(!format!("{config:?}").contains("sesame"));
     assert!(load_with(MINIMAL, 0o644, &[]).is_ok());
+    for line in ["proxy = \"http://me:sesame@h\"", "client_cert = \"c\"\nclient_cert_password = \"sesame\""] {
+        let text = remote(&format!("host = \"h\"\n{line}"));
+        let told = self::told(load_with(&text, 0o644, &[]));
+        assert!(told[0].contains("group or others can read the file") && !told.concat().contains("sesame"), "{told:?}");
+        assert!(!format!("{:?}", load_with(&text, 0o600, &[]).expect("a private file")).contains("sesame"));
+    }
+    assert!(load_with(&remote("host = \"h\"\nproxy = \"http://h\""), 0o644, &[]).is_ok());
 }
 
 #[test]

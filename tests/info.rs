@@ -67,6 +67,7 @@ fn healthy() -> Survey {
         account: "main".to_owned(),
         places: Sides::new("~/Mail".to_owned(), "imap.example.org".to_owned()),
         facts: Sides::new(Ok(local), Ok(server())),
+        passwords: Sides::new(None, Some("~/.netrc line 3".to_owned())),
         fates: Sides::default(),
         folders,
         problems: Vec::new(),
@@ -107,6 +108,7 @@ fn every_folder_is_shown_in_both_directions() {
           uses  IDLE CONDSTORE QRESYNC UIDPLUS MOVE LITERAL+ MULTIAPPEND
                 LIST-STATUS SPECIAL-USE NAMESPACE ENABLE SASL-IR
           lacks COMPRESS=DEFLATE
+          password from ~/.netrc line 3
   local   Maildir, nested directories
 
   on the server       here           role   sub        server  local
@@ -203,6 +205,7 @@ fn the_json_form_is_stable() {
         "place": "imap.example.org",
         "software": "Dovecot",
         "transport": "TLSv1.3",
+        "password_from": "~/.netrc line 3",
         "delimiter": "/",
         "namespace": "",
         "capabilities": [
@@ -218,6 +221,7 @@ fn the_json_form_is_stable() {
         "place": "~/Mail",
         "software": null,
         "transport": null,
+        "password_from": null,
         "delimiter": null,
         "namespace": null,
         "capabilities": [],

@@ -3,7 +3,7 @@
 mod support;
 
 use mailsync::mail::{Login, Secret};
-use mailsync::secret::{Context, SecretError, Source, Spec, resolve};
+use mailsync::secret::{Context, Decrypted, SecretError, Source, Spec, TIMEOUT, resolve};
 use std::cell::RefCell;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -19,16 +19,27 @@ fn spec(home: &Home, user: Option<&str>, source: Source) -> Spec {
     }
 }
 
-/// The login, or what is said and hinted at; and the notes.
-fn found(spec: &Spec) -> (Result<Login, (String, String)>, Vec<String>) {
+/// A cause and a hint.
+type Failure = (String, String);
+
+/// The login and where it came from, or what is said and hinted at; and the notes.
+fn traced(spec: &Spec) -> (Result<(Login, String), Failure>, Vec<String>) {
     let notes = RefCell::new(Vec::new());
     let note = |text| notes.borrow_mut().push(text);
-    let context = Context { prompt: false, note: &note, cancelled: &|| false };
-    let login = resolve(spec, &context).map_err(|err| match err {
+    let decrypted = &Decrypted::default();
+    let context =
+        Context { refused: false, prompt: false, timeout: TIMEOUT, decrypted, note: &note, cancelled: &|| false };
+    let found = resolve(spec, &context).map(|found| (found.login, found.origin.to_string()));
+    let found = found.map_err(|err| match err {
         SecretError::Cancelled => panic!("nobody cancelled"),
         SecretError::Failed { cause, hint } => (cause, hint.unwrap_or_default()),
     });
-    (login, notes.into_inner())
+    (found, notes.into_inner())
+}
+
+fn found(spec: &Spec) -> (Result<Login, Failure>, Vec<String>) {
+    let (found, notes) = traced(spec);
+    (found.map(|(login, _)| login), notes)
 }
 
 fn login(user: &str, password: &str) -> Login {
@@ -41,13 +52,14 @@ fn what_the_config_says_comes_before_netrc() {
     home.write("netrc", "machine imap.example.org login me password netrc\n", 0o600);
     let file = home.write("password", "file\nnot this\n", 0o600);
     let command = ["sh", "-c", "echo command"].map(str::to_owned).to_vec();
-    for (source, password) in [
-        (Source::Given(Secret::new("config")), "config"),
-        (Source::Command(command), "command"),
-        (Source::File(file), "file"),
-        (Source::Unsaid, "netrc"),
+    let shown = |name: &str| home.path().join(name).display().to_string();
+    for (source, password, origin) in [
+        (Source::Given(Secret::new("config")), "config", "the config".to_owned()),
+        (Source::Command(command), "command", "password_command sh".to_owned()),
+        (Source::File(file), "file", format!("password_file {}", shown("password"))),
+        (Source::Unsaid, "netrc", format!("{} line 1", shown("netrc"))),
     ] {
-        assert_eq!(found(&spec(&home, Some("me"), source)).0, Ok(login("me", password)));
+        assert_eq!(traced(&spec(&home, Some("me"), source)).0, Ok((login("me", password), origin)));
     }
 }
 
@@ -86,7 +98,7 @@ fn a_missing_password_says_where_it_was_looked_for_and_what_to_write_where() {
     let (cause, hint) = found(&spec(&home, Some("me@example.org"), Source::Unsaid)).0.expect_err("no file");
     let start = format!(
         "no password for me@example.org on imap.example.org; looked in: the config (no password, password_command, \
-         password_file), {} (no such file), ",
+         password_file, password_env or keyring), {} (no such file), ",
         netrc.display()
     );
     assert!(cause.starts_with(&start), "{cause}");

@@ -10,7 +10,7 @@ mod file;
 use libfuzzer_sys::fuzz_target;
 use mailsync::secret::lexer::{Lexer, quote};
 use mailsync::secret::netrc::{Entry, find, parse};
-use mailsync::secret::{Context, SecretError, Source, Spec, resolve};
+use mailsync::secret::{Context, Decrypted, SecretError, Source, Spec, TIMEOUT, resolve};
 use std::cell::RefCell;
 
 const MARK: &str = "pw!";
@@ -83,9 +83,11 @@ fn resolved(file: &[u8], user: Option<&str>, hide: &impl Fn(&str)) {
     };
     let notes = RefCell::new(Vec::new());
     let note = |text| notes.borrow_mut().push(text);
-    let context = Context { prompt: false, note: &note, cancelled: &|| false };
+    let decrypted = &Decrypted::default();
+    let context =
+        Context { refused: false, prompt: false, timeout: TIMEOUT, decrypted, note: &note, cancelled: &|| false };
     match resolve(&spec, &context) {
-        Ok(login) => hide(&format!("{login:?}")),
+        Ok(found) => hide(&format!("{found:?} {}", found.origin)),
         Err(error) => {
             hide(&format!("{error} {error:?}"));
             let SecretError::Failed { hint, .. } = error else { panic!("nobody cancelled") };

@@ -46,6 +46,10 @@ pub enum Command {
     Undelete(UndeleteArgs),
     /// Verify what is remembered against both sides, message by message; changes neither
     Check(CheckArgs),
+    /// Store a password in the keyring, write to standard output the one that is used, or forget it
+    Password(PasswordArgs),
+    /// Get OAuth2 tokens: somebody logs in with a browser, or on another device
+    Login(LoginArgs),
     /// Write mutt's `mailboxes` commands, from what the last sync learned
     MuttMailboxes(MuttCommand),
     /// Write completions for a shell
@@ -113,6 +117,22 @@ pub struct ProblemsArgs {
 }
 
 #[derive(Clone, Debug, Args)]
+pub struct LoginArgs {
+    /// The account
+    #[arg(value_name = "ACCOUNT")]
+    pub account: String,
+    /// Log in on another device: for machines without a browser
+    #[arg(long)]
+    pub device: bool,
+    /// For the account's local side, where that is an IMAP server too
+    #[arg(long)]
+    pub local: bool,
+    /// Set a key of the config for this run
+    #[arg(short = 'o', long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+#[derive(Clone, Debug, Args)]
 pub struct UndeleteArgs {
     /// Accounts [default: all that are enabled], and IDs from the list of what to put back
     #[arg(value_name = "ACCOUNT|ID")]
@@ -160,6 +180,38 @@ pub struct CheckArgs {
 }
 
 #[derive(Clone, Debug, Args)]
+pub struct PasswordArgs {
+    #[command(subcommand)]
+    pub action: PasswordAction,
+    /// The server on the local side, of an account that has one there
+    #[arg(long, global = true)]
+    pub local: bool,
+    /// Set a key of the config for this run
+    #[arg(short = 'o', long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// What is done about the password of an account.
+#[derive(Clone, Debug, Subcommand)]
+pub enum PasswordAction {
+    /// Ask for it, or read a line of standard input where that is no terminal, and store it in the keyring
+    Set {
+        #[arg(value_name = "ACCOUNT")]
+        account: String,
+    },
+    /// Find it where a sync would, and write it to standard output
+    Get {
+        #[arg(value_name = "ACCOUNT")]
+        account: String,
+    },
+    /// Remove it from the keyring
+    Forget {
+        #[arg(value_name = "ACCOUNT")]
+        account: String,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
 pub struct MuttCommand {
     #[command(flatten)]
     pub mutt: MuttArgs,
@@ -180,7 +232,8 @@ pub enum Topic {
 /// Turns `--info` into the command `info`.
 pub fn info_as_command(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut words: Vec<OsString> = words.into_iter().collect();
-    let commands = ["sync", "info", "problems", "undelete", "check", "mutt-mailboxes", "completions", "help", "--"];
+    let commands =
+        ["sync", "info", "problems", "undelete", "check", "password", "mutt-mailboxes", "completions", "help", "--"];
     let end = words.iter().position(|word| commands.iter().any(|command| word == command)).unwrap_or(words.len());
     if let Some(flag) = words[..end].iter().position(|word| word == "--info") {
         words[flag] = "info".into();

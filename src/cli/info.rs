@@ -71,6 +71,9 @@ pub fn render(surveys: &[Survey], out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{title}: {} <-> {}", plain(&survey.places.remote), plain(&survey.places.local))?;
         for side in [Side::Remote, Side::Local] {
             store(out, side, &survey.facts[side])?;
+            if let Some(from) = &survey.passwords[side] {
+                writeln!(out, "          password from {}", plain(from))?;
+            }
             if let Fate::MovedTo { name, .. } = &survey.fates[side] {
                 writeln!(out, "          deletions go to {}", clean(&name.to_string()))?;
             }

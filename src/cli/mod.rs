@@ -6,7 +6,10 @@ mod end;
 mod heap;
 pub mod info;
 mod log;
+mod login;
+mod lookup;
 pub mod mutt;
+mod password;
 pub mod problems;
 pub mod quote;
 mod setup;
@@ -77,6 +80,8 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
             let config = load(cli, &args.set)?;
             check::run(&Setup::new(&config, log, Stop::from_flag(flag.clone())), args, cli.verbose > 0, &flag)
         }
+        Command::Password(args) => password::run(&load(cli, &args.set)?, args, &flag),
+        Command::Login(args) => login::run(&load(cli, &args.set)?, args, &flag),
         Command::MuttMailboxes(args) => mutt::run(&load(cli, &args.set)?, &args.mutt),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -4,18 +4,19 @@
 use super::args::Topic;
 use super::end::UsageError;
 use super::log::Log;
+use super::lookup::{Lookup, Sourced};
 use super::signals::Asking;
 use super::stores;
 use crate::config::{self, Config, ConfigError, Located, Problem, nearest};
 use crate::fault::{self, patience};
-use crate::mail::{FolderName, Login, Side, Sides};
+use crate::mail::{FolderName, Side, Sides};
 use crate::net::Stop;
-use crate::secret::{self, SecretError};
+use crate::secret::{Decrypted, SecretError};
+use crate::store::Opener;
 use crate::store::maildir::Bin;
-use crate::store::{Kind, Opener, Reach, StoreError};
 use crate::sync::rules::{Filter, Pattern, Rename, Rules};
 use crate::sync::{AT_ONCE, Account, Disposal, Limits, Policy};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Takes what is odd about an account but does not hinder: its name, and what.
@@ -39,11 +40,12 @@ pub struct Setup<'a> {
     pub log: Arc<Log>,
     stop: Stop,
     logins: Mutex<Vec<Arc<Lookup>>>,
+    decrypted: Arc<Decrypted>,
 }
 
 impl<'a> Setup<'a> {
     pub fn new(config: &'a Config, log: Arc<Log>, stop: Stop) -> Setup<'a> {
-        Setup { config, log, stop, logins: Mutex::new(Vec::new()) }
+        Setup { config, log, stop, logins: Mutex::new(Vec::new()), decrypted: Arc::default() }
     }
 
     /// The accounts called `names`, disabled ones too; all that are enabled where there are no names.
@@ -106,95 +108,24 @@ impl<'a> Setup<'a> {
     }
 
     fn imap(&self, account: &config::Account, imap: &config::Imap, read_only: bool, notes: &Notes) -> Box<dyn Opener> {
-        let lookup = Arc::new(Lookup::new(&account.name, imap, self.stop.clone(), notes.clone()));
+        let lookup =
+            Arc::new(Lookup::new(&account.name, imap, self.decrypted.clone(), self.stop.clone(), notes.clone()));
         self.logins.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(lookup.clone());
-        stores::imap(&account.name, imap, read_only, lookup, &self.stop, &self.log)
+        let opener = stores::imap(&account.name, imap, read_only, lookup.clone(), &self.stop, &self.log);
+        Box::new(Sourced::new(opener, lookup))
     }
 
     /// Looks now for the passwords that may need a question, while nothing else writes to the terminal.
     pub fn ask_beforehand(&self) {
         let logins = self.logins.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let _asking = Asking::begin();
-        for lookup in logins.iter().filter(|lookup| lookup.may_ask) {
+        for lookup in logins.iter().filter(|lookup| lookup.may_ask()) {
             // A failure is kept, and told by the account that it hinders; Ctrl-C ends all of it.
             if matches!(lookup.found(), Err(SecretError::Cancelled)) {
                 self.stop.set();
                 return;
             }
         }
-    }
-}
-
-/// A login, looked for once.
-pub struct Lookup {
-    account: String,
-    spec: secret::Spec,
-    /// Whether a prompt may come of it: nothing in the config says where the password is.
-    may_ask: bool,
-    stop: Stop,
-    notes: Notes,
-    found: OnceLock<Result<Login, SecretError>>,
-    /// Held while a token is asked for: programs that refresh tokens don't like to be run twice at a time.
-    asking: Mutex<()>,
-}
-
-impl Lookup {
-    fn new(account: &str, imap: &config::Imap, stop: Stop, notes: Notes) -> Lookup {
-        let source = match &imap.password {
-            config::Password::Unsaid => secret::Source::Unsaid,
-            config::Password::Inline(password) => secret::Source::Given(password.clone()),
-            config::Password::Command(argv) => secret::Source::Command(argv.clone()),
-            config::Password::Token(argv) => secret::Source::Token(argv.clone()),
-            config::Password::File(path) => secret::Source::File(path.clone()),
-        };
-        // A tunnel may have logged in already, and a certificate needs no password.
-        let needs_none =
-            imap.command.is_some() || (imap.auth.iter().all(|name| name == "EXTERNAL") && !imap.auth.is_empty());
-        let may_ask = matches!(source, secret::Source::Unsaid) && !needs_none;
-        let spec = secret::Spec {
-            host: imap.host.clone(),
-            port: imap.port,
-            user: imap.user.clone(),
-            source,
-            netrc: imap.netrc.clone(),
-        };
-        Lookup {
-            account: account.to_owned(),
-            spec,
-            may_ask,
-            stop,
-            notes,
-            found: OnceLock::new(),
-            asking: Mutex::default(),
-        }
-    }
-
-    fn found(&self) -> &Result<Login, SecretError> {
-        self.found.get_or_init(|| self.look())
-    }
-
-    fn look(&self) -> Result<Login, SecretError> {
-        let note = |text| (self.notes)(&self.account, text);
-        let context = secret::Context { prompt: true, note: &note, cancelled: &|| self.stop.is_set() };
-        secret::resolve(&self.spec, &context)
-    }
-
-    /// The login, as a store wants it. A token is asked for each time: the last one may have expired.
-    pub fn login(&self) -> Result<Login, StoreError> {
-        let found = match self.spec.source {
-            secret::Source::Token(_) => {
-                let _alone = self.asking.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                self.look()
-            }
-            _ => self.found().clone(),
-        };
-        found.map_err(|err| match err {
-            SecretError::Cancelled => StoreError::stopped(),
-            SecretError::Failed { cause, hint } => {
-                let error = StoreError::new(Reach::Account, Kind::Auth, "log in", cause);
-                hint.into_iter().fold(error, StoreError::with_hint)
-            }
-        })
     }
 }
 

@@ -2,9 +2,9 @@
 
 use super::args::Topic;
 use super::log::Log;
-use super::setup::Lookup;
+use super::lookup::Lookup;
 use crate::config::{self, Problem};
-use crate::net::{Pin, Stop, TlsMode, TlsSettings};
+use crate::net::{ClientCertificate, Family, Pin, Proxy, Route, Stop, TlsMode, TlsSettings, TlsVersion};
 use crate::store::Opener;
 use crate::store::imap::{Compress, ImapOpener, ImapSettings};
 use crate::store::maildir::{Bin, Layout, MaildirOpener, MaildirSettings};
@@ -41,6 +41,11 @@ pub fn check(account: &config::Account, problems: &mut Vec<Problem>) {
             problems.push(Problem::new(pin.at.clone(), what));
         }
     }
+    for url in account.servers().filter_map(|server| server.proxy.as_ref()) {
+        if let Err(what) = Proxy::parse(url.value.expose()) {
+            problems.push(Problem::new(url.at.clone(), what));
+        }
+    }
 }
 
 /// A server; one that is `read_only` is never sent a command that changes anything on it.
@@ -63,6 +68,26 @@ pub fn imap(
         // All of them are pins: `check` has seen them.
         pins: imap.pins.iter().filter_map(|pin| Pin::parse(&pin.value).ok()).collect(),
         server_name: imap.host.clone(),
+        min_version: match imap.tls_min_version {
+            config::TlsVersion::V1_0 => TlsVersion::V1_0,
+            config::TlsVersion::V1_1 => TlsVersion::V1_1,
+            config::TlsVersion::V1_2 => TlsVersion::V1_2,
+            config::TlsVersion::V1_3 => TlsVersion::V1_3,
+        },
+        client: imap.client.clone().map(|config::ClientCert { file, key, password }| ClientCertificate {
+            file,
+            key,
+            password,
+        }),
+    };
+    let route = Route {
+        family: match imap.family {
+            config::Family::Any => Family::Any,
+            config::Family::V4 => Family::V4,
+            config::Family::V6 => Family::V6,
+        },
+        // It is a proxy: `check` has seen it.
+        proxy: imap.proxy.as_ref().and_then(|url| Proxy::parse(url.value.expose()).ok()),
     };
     // A tunnel without a host is called by its program.
     let tunnel = imap.command.as_ref().and_then(|command| command.first());
@@ -71,13 +96,14 @@ pub fn imap(
     let settings = ImapSettings {
         port: imap.port,
         tls,
+        route,
         allow_plaintext: imap.allow_plaintext,
         command: imap.command.clone(),
         timeout: imap.timeout,
         disable_capabilities: imap.disable_capabilities.clone(),
         auth: imap.auth.clone(),
         authzid: imap.authzid.clone(),
-        token: matches!(imap.password, config::Password::Token(_)),
+        token: matches!(imap.password, config::Password::Token(_) | config::Password::OAuth2(_)),
         send_id: imap.send_id,
         pipeline: imap.pipeline.unwrap_or(usual.pipeline),
         compress: match imap.compress {

@@ -257,6 +257,25 @@ fn separator(reader: &mut Reader, section: &Section<'_>) -> Option<char> {
 }
 
 impl Account {
+    /// The same, with a place for the tokens of its servers.
+    pub(super) fn keeping_tokens(mut self, state_dir: &Path) -> Account {
+        let name = self.name.clone();
+        let remote = Some(&mut self.remote);
+        let local = match &mut self.local {
+            Local::Imap(imap) => Some(&mut **imap),
+            Local::Maildir(_) => None,
+        };
+        for imap in remote.into_iter().chain(local) {
+            let user = imap.user.clone().unwrap_or_default();
+            if let Password::OAuth2(oauth2) = &mut imap.password {
+                let file = format!("{name}.{user}@{}.json", imap.host).replace('/', "_");
+                oauth2.file = state_dir.join("tokens").join(file);
+                oauth2.account = name.clone();
+            }
+        }
+        self
+    }
+
     /// Its IMAP servers.
     pub fn servers(&self) -> impl Iterator<Item = &Imap> {
         let local = match &self.local {
@@ -276,7 +295,12 @@ impl Account {
 
 /// Complains where the file holds a password although others can read it.
 pub fn refuse_open_passwords(reader: &mut Reader, config: &Config, file: &str) {
-    let inline = |imap: &&Imap| matches!(imap.password, Password::Inline(_));
+    let inline = |imap: &&Imap| {
+        let client = imap.client.as_ref().is_some_and(|client| client.password.is_some());
+        // `scheme://USER:PASSWORD@HOST`
+        let proxy = imap.proxy.as_ref().is_some_and(|url| url.value.expose().contains('@'));
+        matches!(imap.password, Password::Inline(_)) || client || proxy
+    };
     if let Some(imap) = config.accounts.iter().flat_map(Account::servers).find(inline) {
         let what = "holds a password, and group or others can read the file";
         reader.problems.push(Problem::new(imap.at.clone(), what).with_hint(format!("chmod 600 {}", quoted(file))));

@@ -39,6 +39,12 @@ pub const IMAP: Table = Table {
         "allow_plaintext",
         "ca_file",
         "pin",
+        "tls_min_version",
+        "client_cert",
+        "client_key",
+        "client_cert_password",
+        "proxy",
+        "address_family",
         "connections",
         "timeout",
         "auth",
@@ -46,7 +52,10 @@ pub const IMAP: Table = Table {
         "password",
         "password_command",
         "token_command",
+        "oauth2",
         "password_file",
+        "password_env",
+        "keyring",
         "netrc",
         "command",
         "disable_capabilities",
@@ -55,6 +64,11 @@ pub const IMAP: Table = Table {
         "compress",
     ],
 };
+
+pub const OAUTH2: Table = Table { name: "`oauth2`", keys: &["provider", "client_id", "client_secret"] };
+
+pub const PROVIDER: Table =
+    Table { name: "`provider` of `oauth2`", keys: &["auth_url", "token_url", "device_url", "scope"] };
 
 pub const MAILDIR: Table =
     Table { name: "a Maildir side", keys: &["type", "path", "layout", "separator", "info_separator"] };
@@ -89,8 +103,20 @@ pub const MUTT: Table = Table {
 };
 
 /// All tables but those whose keys the user names.
-pub const ALL: [&Table; 10] =
-    [&ROOT, &GENERAL, &ACCOUNT, &IMAP, &MAILDIR, &FOLDERS, &RENAME, &RENAME_BACK, &FOLDER_MODE, &MUTT];
+pub const ALL: [&Table; 12] = [
+    &ROOT,
+    &GENERAL,
+    &ACCOUNT,
+    &IMAP,
+    &OAUTH2,
+    &PROVIDER,
+    &MAILDIR,
+    &FOLDERS,
+    &RENAME,
+    &RENAME_BACK,
+    &FOLDER_MODE,
+    &MUTT,
+];
 
 /// The tables in which `key` may stand, in words.
 pub fn homes(key: &str) -> Option<String> {

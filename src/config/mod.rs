@@ -10,6 +10,7 @@ mod folders;
 pub mod keys;
 mod mutt;
 mod nearest;
+mod oauth;
 mod reader;
 mod server;
 mod tree;
@@ -20,7 +21,8 @@ pub use error::{ConfigError, Problem};
 pub use folders::{Filter, FolderDeletion, Folders, Rename};
 pub use mutt::{Dialect, Mutt, PathForm, Sort};
 pub use nearest::nearest;
-pub use server::{Compress, Imap, MECHANISMS, Password, Tls};
+pub use oauth::{OAuth2, PROVIDERS, Provider};
+pub use server::{ClientCert, Compress, Family, Imap, MECHANISMS, Password, Tls, TlsVersion};
 pub use tree::{At, Located};
 
 use directories::BaseDirs;
@@ -176,6 +178,10 @@ fn whole(reader: &mut Reader, root: &Node, file: &Path, dirs: Option<&BaseDirs>)
     };
     let accounts = account::read_all(reader, section.get("account"), &section.at, above);
     let mutt = mutt::read(reader, section.get("mutt"), &accounts);
+    let accounts = match &general {
+        Some(general) => accounts.into_iter().map(|account| account.keeping_tokens(&general.state_dir)).collect(),
+        None => accounts,
+    };
     Some(Config { file: file.to_owned(), general: general?, accounts, mutt: mutt? })
 }
 

@@ -1,6 +1,7 @@
 //! An IMAP side: which server, and how to get in.
 
 use super::keys;
+use super::oauth::{self, OAuth2};
 use super::reader::{Reader, Section};
 use super::tree::{At, Located, Node};
 use crate::mail::Secret;
@@ -20,6 +21,11 @@ pub struct Imap {
     pub allow_plaintext: bool,
     pub ca_file: Option<Located<PathBuf>>,
     pub pins: Vec<Located<String>>,
+    pub tls_min_version: TlsVersion,
+    pub client: Option<ClientCert>,
+    /// The URL of a proxy, which may hold a password.
+    pub proxy: Option<Located<Secret>>,
+    pub family: Family,
     /// Connections at most; 1 or more.
     pub connections: usize,
     /// How long an answer may take.
@@ -48,6 +54,36 @@ pub enum Tls {
     None,
 }
 
+/// The oldest version of TLS that will do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsVersion {
+    V1_0,
+    V1_1,
+    #[default]
+    V1_2,
+    V1_3,
+}
+
+/// What is shown to a server that asks who we are.
+#[derive(Clone, Debug)]
+pub struct ClientCert {
+    /// PEM or PKCS#12.
+    pub file: PathBuf,
+    /// The key, where it is not in the same file.
+    pub key: Option<PathBuf>,
+    /// Of a PKCS#12 file.
+    pub password: Option<Secret>,
+}
+
+/// Which addresses of a host are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Family {
+    #[default]
+    Any,
+    V4,
+    V6,
+}
+
 /// Whether what passes between both is compressed (RFC 4978).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compress {
@@ -67,7 +103,13 @@ pub enum Password {
     Command(Vec<String>),
     /// A program that prints an access token, which takes the place of a password.
     Token(Vec<String>),
+    /// Tokens that `mailsync login` gets.
+    OAuth2(Box<OAuth2>),
     File(PathBuf),
+    /// A variable of the environment, by its name.
+    Env(String),
+    /// The Secret Service, then a prompt.
+    Keyring,
 }
 
 /// What may be named in `auth`.
@@ -92,6 +134,9 @@ impl Imap {
     }
 }
 
+/// What has no meaning without TLS.
+const TLS_KEYS: [&str; 6] = ["pin", "ca_file", "tls_min_version", "client_cert", "client_key", "client_cert_password"];
+
 pub fn read(reader: &mut Reader, node: &Node) -> Option<Imap> {
     let section = Section::new(reader, &keys::IMAP, node)?;
     let command = section.argv(reader, "command");
@@ -103,9 +148,15 @@ pub fn read(reader: &mut Reader, node: &Node) -> Option<Imap> {
     if let (true, false, Some(node)) = (tunnel, tls == Tls::None, section.get("tls")) {
         reader.complain(&node.at, "`tls` has no meaning with `command`: the program protects the line, or not");
     }
-    for key in ["pin", "ca_file"].into_iter().filter(|_| tls == Tls::None && !tunnel) {
+    for key in TLS_KEYS.into_iter().filter(|_| tls == Tls::None && !tunnel) {
         if let Some(node) = section.get(key) {
             reader.complain(&node.at, format!("`{key}` has a meaning with TLS only"));
+        }
+    }
+    for key in ["proxy", "address_family"].into_iter().filter(|_| tunnel) {
+        if let Some(node) = section.get(key) {
+            reader
+                .complain(&node.at, format!("`{key}` has no meaning with `command`: the program makes the connection"));
         }
     }
     let host = host(reader, &section, tunnel)?;
@@ -131,6 +182,10 @@ pub fn read(reader: &mut Reader, node: &Node) -> Option<Imap> {
         allow_plaintext,
         ca_file: section.path(reader, "ca_file"),
         pins: section.texts(reader, "pin"),
+        tls_min_version: section.choice(reader, "tls_min_version", &VERSIONS).unwrap_or_default(),
+        client: client(reader, &section),
+        proxy: section.word(reader, "proxy").map(|url| Located { value: Secret::new(url.value), at: url.at }),
+        family: section.choice(reader, "address_family", &FAMILIES).unwrap_or_default(),
         connections: section.number(reader, "connections", 1..=32).unwrap_or(2),
         timeout: Duration::from_secs(section.number(reader, "timeout", 1..=3600).unwrap_or(60) as u64),
         auth: mechanisms(reader, &section),
@@ -143,6 +198,22 @@ pub fn read(reader: &mut Reader, node: &Node) -> Option<Imap> {
         pipeline: section.number(reader, "pipeline", 1..=1000),
         compress: section.choice(reader, "compress", &compress).unwrap_or_default(),
     })
+}
+
+const VERSIONS: [(&str, TlsVersion); 4] =
+    [("1.0", TlsVersion::V1_0), ("1.1", TlsVersion::V1_1), ("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
+const FAMILIES: [(&str, Family); 3] = [("any", Family::Any), ("ipv4", Family::V4), ("ipv6", Family::V6)];
+
+fn client(reader: &mut Reader, section: &Section<'_>) -> Option<ClientCert> {
+    let file = section.path(reader, "client_cert").map(|path| path.value);
+    let key = section.path(reader, "client_key").map(|path| path.value);
+    let password = section.word(reader, "client_cert_password").map(|text| Secret::new(text.value));
+    for name in ["client_key", "client_cert_password"].into_iter().filter(|_| section.get("client_cert").is_none()) {
+        if let Some(node) = section.get(name) {
+            reader.complain(&node.at, format!("`{name}` belongs to a `client_cert`, and there is none"));
+        }
+    }
+    Some(ClientCert { file: file?, key, password })
 }
 
 fn host(reader: &mut Reader, section: &Section<'_>, tunnel: bool) -> Option<String> {
@@ -183,11 +254,11 @@ fn mechanisms(reader: &mut Reader, section: &Section<'_>) -> Vec<String> {
         mechanisms.push(name);
     }
     let by_token = |name: &String| ["OAUTHBEARER", "XOAUTH2"].contains(&name.as_str());
-    if let (true, Some(node)) = (section.get("token_command").is_some(), section.get("auth"))
-        && !mechanisms.iter().any(by_token)
-    {
-        let hint = "name xoauth2 or oauthbearer in `auth`, or leave it out";
-        reader.complain_with(&node.at, "`token_command` gives a token, and `auth` names nothing that takes one", hint);
+    for key in ["token_command", "oauth2"].into_iter().filter(|key| section.get(key).is_some()) {
+        if let Some(node) = section.get("auth").filter(|_| !mechanisms.iter().any(by_token)) {
+            let what = format!("`{key}` gives a token, and `auth` names nothing that takes one");
+            reader.complain_with(&node.at, what, "name xoauth2 or oauthbearer in `auth`, or leave it out");
+        }
     }
     mechanisms
 }
@@ -201,8 +272,11 @@ fn authzid(reader: &mut Reader, section: &Section<'_>) -> Option<String> {
 }
 
 fn password(reader: &mut Reader, section: &Section<'_>) -> Password {
-    const WAYS: [&str; 4] = ["password", "password_command", "token_command", "password_file"];
-    let given: Vec<&str> = WAYS.into_iter().filter(|key| section.get(key).is_some()).collect();
+    const WAYS: [&str; 7] =
+        ["password", "password_command", "token_command", "oauth2", "password_file", "password_env", "keyring"];
+    let keyring = section.flag(reader, "keyring").unwrap_or(false);
+    let said = |key: &&str| if *key == "keyring" { keyring } else { section.get(key).is_some() };
+    let given: Vec<&str> = WAYS.into_iter().filter(said).collect();
     if let [first, second, ..] = given[..] {
         let at = section.get(second).map_or(&section.at, |node| &node.at);
         reader.complain(at, format!("`{second}` beside `{first}`: one of them only"));
@@ -210,9 +284,35 @@ fn password(reader: &mut Reader, section: &Section<'_>) -> Password {
     let way = match given.first().copied() {
         Some("password") => section.word(reader, "password").map(|text| Password::Inline(Secret::new(text.value))),
         Some("password_command") => section.argv(reader, "password_command").map(Password::Command),
+        Some("oauth2") => {
+            section.get("oauth2").and_then(|node| oauth::read(reader, node)).map(|o| Password::OAuth2(Box::new(o)))
+        }
         Some("token_command") => section.argv(reader, "token_command").map(Password::Token),
+        Some("password_env") => variable(reader, section).map(Password::Env),
+        Some("keyring") => keyring_of(reader, section),
         Some(_) => section.path(reader, "password_file").map(|path| Password::File(path.value)),
         None => None,
     };
     way.unwrap_or(Password::Unsaid)
+}
+
+fn variable(reader: &mut Reader, section: &Section<'_>) -> Option<String> {
+    let name = section.word(reader, "password_env")?;
+    if name.value.chars().any(|c| !c.is_ascii_alphanumeric() && c != '_') {
+        reader.complain(&name.at, "`password_env` must be the name of a variable: letters, digits and `_`");
+        return None;
+    }
+    Some(name.value)
+}
+
+fn keyring_of(reader: &mut Reader, section: &Section<'_>) -> Option<Password> {
+    let at = section.get("keyring").map_or(&section.at, |node| &node.at);
+    if !cfg!(feature = "keyring") {
+        let hint = "use password_command with secret-tool: mailsync-config(5) shows how";
+        reader.complain_with(at, "this mailsync was built without the keyring", hint);
+    }
+    if section.get("host").is_none() {
+        reader.complain(at, "`keyring` needs `host`: passwords are found there by host and user");
+    }
+    Some(Password::Keyring)
 }

@@ -1,5 +1,6 @@
 //! Making a TCP connection: names, addresses of both families side by side (Happy Eyeballs, RFC 8305), deadlines.
 
+use super::route::Family;
 use super::transport::SLICE;
 use super::{NetError, Stop};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -23,8 +24,14 @@ const USER_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Connects to the first address of `host` that answers. The socket is non-blocking. `timeout` counts for looking up
 /// the name, and again for each address.
-pub(super) fn connect(host: &str, port: u16, timeout: Duration, stop: &Stop) -> Result<TcpStream, NetError> {
-    let addresses = alternate(resolve(host, port, timeout, stop)?);
+pub(super) fn connect(
+    host: &str,
+    port: u16,
+    family: Family,
+    timeout: Duration,
+    stop: &Stop,
+) -> Result<TcpStream, NetError> {
+    let addresses = alternate(addresses(host, port, family, timeout, stop)?);
     match Race::new(&addresses, timeout).run(stop)? {
         Ok(stream) => Ok(stream),
         Err(failures) => {
@@ -44,6 +51,22 @@ fn bare(host: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
+/// The addresses of `host` that may be used, at least one.
+pub(super) fn addresses(
+    host: &str,
+    port: u16,
+    family: Family,
+    timeout: Duration,
+    stop: &Stop,
+) -> Result<Vec<SocketAddr>, NetError> {
+    let mut found = resolve(host, port, timeout, stop)?;
+    found.retain(|address| family.has(address));
+    match found.is_empty() {
+        true => Err(NetError::Resolve { host: host.to_owned(), cause: format!("it has no {}", family.kind()) }),
+        false => Ok(found),
+    }
+}
+
 /// The system's resolver can't be interrupted: it gets a thread, which is left behind where it takes too long.
 fn resolve(host: &str, port: u16, timeout: Duration, stop: &Stop) -> Result<Vec<SocketAddr>, NetError> {
     let failed = |cause: String| NetError::Resolve { host: host.to_owned(), cause };
@@ -58,7 +81,6 @@ fn resolve(host: &str, port: u16, timeout: Duration, stop: &Stop) -> Result<Vec<
     let deadline = Instant::now() + timeout;
     loop {
         match answer.recv_timeout(SLICE) {
-            Ok(Ok(addresses)) if addresses.is_empty() => return Err(failed("it has none".into())),
             Ok(Ok(addresses)) => return Ok(addresses),
             Ok(Err(error)) => return Err(failed(error.to_string())),
             Err(RecvTimeoutError::Disconnected) => return Err(failed("the resolver failed".into())),
@@ -332,13 +354,27 @@ mod tests {
 
     #[test]
     fn failures_name_the_host() {
-        let error = connect("no-such-host.invalid", 143, Duration::from_secs(20), &Stop::new()).expect_err("no host");
+        let error = connect("no-such-host.invalid", 143, Family::Any, Duration::from_secs(20), &Stop::new())
+            .expect_err("no host");
         assert!(matches!(error, NetError::Resolve { .. }) && error.to_string().contains("no-such-host.invalid"));
         let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
-        let error = connect("127.0.0.1", port, Duration::from_secs(5), &Stop::new()).expect_err("nobody there");
+        let error =
+            connect("127.0.0.1", port, Family::Any, Duration::from_secs(5), &Stop::new()).expect_err("nobody there");
         let told = format!("can't connect to 127.0.0.1 port {port}: Connection refused");
         assert!(error.to_string().starts_with(&told), "{error}");
-        let error = connect("localhost", port, Duration::from_secs(5), &Stop::new()).expect_err("nobody there");
+        let error =
+            connect("localhost", port, Family::Any, Duration::from_secs(5), &Stop::new()).expect_err("nobody there");
         assert!(error.to_string().contains("127.0.0.1: Connection refused"), "{error}");
+    }
+
+    #[test]
+    fn addresses_of_the_other_family_are_not_used() {
+        let connect = |host: &str, family| connect(host, 9, family, LONG, &Stop::new()).map(drop);
+        for (host, family, kind) in [("127.0.0.1", Family::V6, "IPv6"), ("[::1]", Family::V4, "IPv4")] {
+            let error = connect(host, family).expect_err("no such address");
+            assert!(error.to_string().ends_with(&format!("it has no {kind} address")), "{error}");
+        }
+        let error = connect("localhost", Family::V4).expect_err("nobody there");
+        assert!(!error.to_string().contains("::1"), "{error}");
     }
 }

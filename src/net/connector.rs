@@ -4,10 +4,10 @@
 //! hashed (`openssl rehash`). To load the bundle that holds all of them costs more than a whole run without changes.
 
 use super::NetError;
-use super::tls::refused;
+use super::identity::ClientCertificate;
+use super::tls::{TlsVersion, refused};
 use crate::environment;
-use native_tls::{Certificate, TlsConnector, TlsConnectorBuilder};
-use std::collections::HashMap;
+use native_tls::{Certificate, Protocol, TlsConnector, TlsConnectorBuilder};
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,8 @@ use std::time::SystemTime;
 /// Whether a certificate was refused for want of an authority that the directories do not have.
 static WANTS_BUNDLE: AtomicBool = AtomicBool::new(false);
 
-static CONNECTORS: Mutex<Option<HashMap<Trust, TlsConnector>>> = Mutex::new(None);
+/// Few: most accounts depend on the same.
+static CONNECTORS: Mutex<Vec<(Key, TlsConnector)>> = Mutex::new(Vec::new());
 
 /// The file that holds all authorities, if there is one, where the library was told to use the directories alone.
 static BUNDLE: OnceLock<Option<PathBuf>> = OnceLock::new();
@@ -58,7 +59,24 @@ pub(super) fn not_trusted(why: &str) {
 }
 
 /// What a connector depends on.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Needs {
+    pub(super) trust: Trust,
+    pub(super) min_version: TlsVersion,
+    pub(super) client: Option<ClientCertificate>,
+}
+
+/// The same, to find it again: the client's certificate by its files, as they were at these times.
+type Key = (Trust, TlsVersion, Option<(ClientCertificate, [Option<SystemTime>; 2])>);
+
+impl Needs {
+    fn key(&self) -> Key {
+        let client = self.client.as_ref().map(|client| (client.clone(), client.changed()));
+        (self.trust.clone(), self.min_version, client)
+    }
+}
+
+/// Whom a connector trusts.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Trust {
     /// The system's hashed directories alone.
     Directories,
@@ -115,8 +133,8 @@ fn is_hash_name(name: &str) -> bool {
 pub(super) struct Preparation(JoinHandle<Result<TlsConnector, NetError>>);
 
 impl Preparation {
-    pub(super) fn begin(trust: Trust) -> Result<Preparation, NetError> {
-        let build = move || connector(trust);
+    pub(super) fn begin(needs: Needs) -> Result<Preparation, NetError> {
+        let build = move || connector(&needs);
         thread::Builder::new().name("tls".into()).spawn(build).map(Preparation).map_err(NetError::Io)
     }
 
@@ -126,15 +144,24 @@ impl Preparation {
 }
 
 /// Builds a connector, or takes the one that this process built before.
-fn connector(trust: Trust) -> Result<TlsConnector, NetError> {
+fn connector(needs: &Needs) -> Result<TlsConnector, NetError> {
     // Held while building: who needs the same one waits for it rather than build another.
     let mut cache = CONNECTORS.lock().unwrap_or_else(PoisonError::into_inner);
-    let cache = cache.get_or_insert_default();
-    if let Some(connector) = cache.get(&trust) {
+    let key = needs.key();
+    if let Some((_, connector)) = cache.iter().find(|(made, _)| *made == key) {
         return Ok(connector.clone());
     }
     let mut builder = TlsConnector::builder();
-    match &trust {
+    builder.min_protocol_version(Some(match needs.min_version {
+        TlsVersion::V1_0 => Protocol::Tlsv10,
+        TlsVersion::V1_1 => Protocol::Tlsv11,
+        TlsVersion::V1_2 => Protocol::Tlsv12,
+        TlsVersion::V1_3 => Protocol::Tlsv13,
+    }));
+    if let Some(client) = &needs.client {
+        builder.identity(client.load()?);
+    }
+    match &needs.trust {
         Trust::Directories => {}
         Trust::System => add_bundle(&mut builder),
         Trust::File(path, _) => {
@@ -150,7 +177,7 @@ fn connector(trust: Trust) -> Result<TlsConnector, NetError> {
         }
     }
     let connector = builder.build().map_err(|error| refused(format!("TLS can't be set up: {error}"), None))?;
-    cache.insert(trust, connector.clone());
+    cache.push((key, connector.clone()));
     Ok(connector)
 }
 

@@ -1,10 +1,14 @@
 //! Lines to servers: sockets, TLS, deadlines, and the signal to stop.
 
+mod certificate;
 mod connect;
 mod connector;
 mod deflate;
+mod identity;
 mod input;
 mod meter;
+mod proxy;
+mod route;
 mod stream;
 pub mod tls;
 pub mod transport;
@@ -14,8 +18,11 @@ mod wirelog;
 mod tests;
 
 pub use connector::{look_authorities_up, trusts_bundle};
+pub use identity::ClientCertificate;
+pub use proxy::Proxy;
+pub use route::{Family, Route};
 pub use stream::wait_for_tunnels;
-pub use tls::{Pin, TlsMode, TlsSettings};
+pub use tls::{Pin, Subject, TlsMode, TlsSettings, TlsVersion};
 pub use transport::{Transport, Waited};
 pub use wirelog::{Mask, NOT_SHOWN, WireLog};
 
@@ -79,18 +86,48 @@ pub enum NetError {
         cause: String,
         hint: Option<String>,
     },
+    /// The server's certificate is not trusted, and what can be done about it.
+    Untrusted {
+        cause: String,
+        hint: String,
+    },
+    /// The proxy, by its address, does not let us through.
+    Proxy {
+        proxy: String,
+        cause: String,
+        hint: &'static str,
+    },
     /// The user asked to stop.
     Stopped,
 }
+
+/// What to do where a server asks who we are.
+const WANTS_CLIENT: &str = "the server wants a certificate of yours: see client_cert";
 
 impl NetError {
     /// The one thing to do about it, if there is one.
     pub fn hint(&self) -> Option<&str> {
         match self {
             NetError::Tls { hint, .. } => hint.as_deref(),
+            NetError::Untrusted { hint, .. } => Some(hint),
+            NetError::Proxy { hint, .. } => Some(hint),
+            // With TLS 1.3 the server says so after the handshake, in answer to nothing.
+            NetError::Io(error) if error.to_string().contains("certificate required") => Some(WANTS_CLIENT),
             NetError::Resolve { .. } => Some("check the spelling of host, and the network"),
             NetError::Connect { .. } => Some("check host, port and the network"),
             _ => None,
+        }
+    }
+}
+
+impl NetError {
+    /// Adds what the certificate that is not trusted says of itself, if another look at it succeeded.
+    pub fn showing_if(self, shown: Result<String, NetError>) -> NetError {
+        match (self, shown) {
+            (NetError::Untrusted { cause, hint }, Ok(shown)) => {
+                NetError::Untrusted { cause: format!("{cause}; it is {shown}"), hint }
+            }
+            (error, _) => error,
         }
     }
 }
@@ -105,7 +142,8 @@ impl fmt::Display for NetError {
             NetError::Closed => f.write_str("the server closed the connection"),
             NetError::Timeout(time) => write!(f, "no answer for {} seconds", time.as_secs_f32().round()),
             NetError::LongLine(max) => write!(f, "the server sent a line of more than {max} bytes"),
-            NetError::Tls { cause, .. } => f.write_str(cause),
+            NetError::Tls { cause, .. } | NetError::Untrusted { cause, .. } => f.write_str(cause),
+            NetError::Proxy { proxy, cause, .. } => write!(f, "the proxy {proxy}: {cause}"),
             NetError::Stopped => f.write_str("interrupted"),
         }
     }

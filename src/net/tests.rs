@@ -1,5 +1,7 @@
 //! The transport against real sockets: peers in threads, certificates made on the spot.
 
+mod certificates;
+
 use super::transport::Waited;
 use super::*;
 use native_tls::{Identity, TlsAcceptor};
@@ -18,6 +20,14 @@ fn plain() -> TlsSettings {
     TlsSettings { mode: TlsMode::None, server_name: "localhost".into(), ..TlsSettings::default() }
 }
 
+/// Runs `peer` with each connection that it gets, up to this many; the port.
+fn serve_each(count: usize, peer: impl Fn(TcpStream) + Send + 'static) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let port = listener.local_addr().expect("address").port();
+    thread::spawn(move || (0..count).for_each(|_| peer(listener.accept().expect("accept").0)));
+    port
+}
+
 /// Runs `peer` with the one connection that it gets; the port.
 fn serve(peer: impl FnOnce(TcpStream) + Send + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
@@ -27,7 +37,12 @@ fn serve(peer: impl FnOnce(TcpStream) + Send + 'static) -> u16 {
 }
 
 fn dial(port: u16, tls: &TlsSettings) -> Result<Transport, NetError> {
-    Transport::connect_within("127.0.0.1", port, tls, &Stop::new(), SHORT)
+    Transport::connect_by(&Route::default(), ("127.0.0.1", port), tls, &Stop::new(), SHORT)
+}
+
+/// A fingerprint that nothing has.
+fn no_pin(kind: &str, bytes: usize) -> Pin {
+    Pin::parse(&format!("{kind}:{}", "07".repeat(bytes))).expect("a pin")
 }
 
 fn line(transport: &mut Transport) -> Result<String, NetError> {
@@ -74,10 +89,10 @@ impl Certificate {
         TlsAcceptor::new(identity).expect("an acceptor")
     }
 
-    /// A server that greets over TLS and echoes lines.
+    /// A server that greets over TLS and echoes lines. Whoever does not trust it comes again to look at its certificate.
     fn serve(&self) -> u16 {
         let acceptor = self.acceptor();
-        serve(move |stream| {
+        serve_each(2, move |stream| {
             if let Ok(mut tls) = acceptor.accept(stream) {
                 tls.write_all(b"* OK hello\r\n").expect("greets");
                 let mut lines = BufReader::new(tls);
@@ -94,8 +109,8 @@ impl Certificate {
         TlsSettings {
             mode: TlsMode::Implicit,
             ca_file: Some(self.file()),
-            pins: vec![],
             server_name: "localhost".into(),
+            ..TlsSettings::default()
         }
     }
 }
@@ -103,6 +118,7 @@ impl Certificate {
 fn tls_error(result: Result<Transport, NetError>) -> (String, String) {
     match result.map(|_| ()) {
         Err(NetError::Tls { cause, hint }) => (cause, hint.unwrap_or_default()),
+        Err(NetError::Untrusted { cause, hint }) => (cause, hint),
         other => panic!("{other:?}"),
     }
 }
@@ -112,7 +128,7 @@ fn a_self_signed_certificate_is_trusted_as_ca_file_or_by_pin() {
     let certificate = Certificate::new();
     let pinned = |pin: Pin, host: &str| TlsSettings {
         ca_file: None,
-        pins: vec![Pin::Sha1([0; 20]), pin],
+        pins: vec![no_pin("sha1", 20), pin],
         server_name: host.into(),
         ..certificate.settings()
     };
@@ -136,7 +152,7 @@ fn a_wrong_pin_shows_the_fingerprint_that_was_seen() {
     let certificate = Certificate::new();
     let seen = certificate.fingerprint("-sha256").to_string();
     for ca_file in [None, Some(certificate.file())] {
-        let settings = TlsSettings { ca_file, pins: vec![Pin::Sha256([7; 32])], ..certificate.settings() };
+        let settings = TlsSettings { ca_file, pins: vec![no_pin("sha256", 32)], ..certificate.settings() };
         let (cause, hint) = tls_error(dial(certificate.serve(), &settings));
         assert!(cause.contains(&seen), "{cause}");
         assert_eq!(hint, format!("if this is really your server: pin = [\"{seen}\"]"));
@@ -210,8 +226,14 @@ fn a_silent_peer_ends_the_wait_in_time() {
     assert!(begin.elapsed() < Duration::from_secs(3));
 
     let port = serve(|mut stream| while stream.read(&mut [0; 1000]).is_ok_and(|count| count > 0) {});
-    let handshake = TlsSettings { mode: TlsMode::Implicit, pins: vec![Pin::Sha1([0; 20])], ..plain() };
-    let result = Transport::connect_within("127.0.0.1", port, &handshake, &Stop::new(), Duration::from_millis(500));
+    let handshake = TlsSettings { mode: TlsMode::Implicit, pins: vec![no_pin("sha1", 20)], ..plain() };
+    let result = Transport::connect_by(
+        &Route::default(),
+        ("127.0.0.1", port),
+        &handshake,
+        &Stop::new(),
+        Duration::from_millis(500),
+    );
     assert!(matches!(result.map(|_| ()), Err(NetError::Timeout(_))));
 }
 

@@ -1,9 +1,12 @@
 //! TLS: which certificates are trusted, and how a refusal is explained.
 
-use super::NetError;
-use super::connector::{Preparation, Trust, not_trusted};
+use super::certificate::{Shown, public_key};
+use super::connector::{Needs, Preparation, Trust, not_trusted};
+use super::identity::ClientCertificate;
+use super::{NetError, WANTS_CLIENT};
 use sha1::Sha1;
-use sha2::{Digest, Sha256};
+use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -19,61 +22,123 @@ pub enum TlsMode {
     None,
 }
 
-/// The fingerprint of a certificate that is trusted: of the whole certificate in DER.
+/// What a fingerprint is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// The whole certificate in DER.
+    Certificate,
+    /// Its public key (SubjectPublicKeyInfo in DER), which a new certificate may keep.
+    Key,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Hash {
+    Sha1,
+    Sha224,
+    Sha256,
+    Sha384,
+    Sha512,
+}
+
+/// Their names, and how many bytes they have.
+const HASHES: [(&str, Hash, usize); 5] = [
+    ("sha1", Hash::Sha1, 20),
+    ("sha224", Hash::Sha224, 28),
+    ("sha256", Hash::Sha256, 32),
+    ("sha384", Hash::Sha384, 48),
+    ("sha512", Hash::Sha512, 64),
+];
+
+impl Hash {
+    fn of(self, bytes: &[u8]) -> Vec<u8> {
+        match self {
+            Hash::Sha1 => Sha1::digest(bytes).to_vec(),
+            Hash::Sha224 => Sha224::digest(bytes).to_vec(),
+            Hash::Sha256 => Sha256::digest(bytes).to_vec(),
+            Hash::Sha384 => Sha384::digest(bytes).to_vec(),
+            Hash::Sha512 => Sha512::digest(bytes).to_vec(),
+        }
+    }
+}
+
+/// The fingerprint of a certificate that is trusted, or of its key.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub enum Pin {
-    Sha1([u8; 20]),
-    Sha256([u8; 32]),
+pub struct Pin {
+    of: Subject,
+    hash: Hash,
+    digest: Vec<u8>,
 }
 
 impl Pin {
-    /// Reads `sha256:HEX`, `sha1:HEX`, or hexadecimal digits alone, of which the number tells; colons, blanks and
-    /// case do not matter. The error says what is wrong.
+    /// Reads `sha256:HEX`, `spki-sha256:HEX` for a public key, the same with sha1, sha224, sha384 and sha512, or
+    /// hexadecimal digits alone, of which the number tells; colons, blanks and case do not matter. The error says what
+    /// is wrong.
     pub fn parse(text: &str) -> Result<Pin, String> {
         let lower = text.trim().to_ascii_lowercase();
+        let known = "use sha256 or sha1, sha224, sha384, sha512; spki-sha256 and so on for a public key";
         let (kind, digits) = match lower.split_once(':') {
-            Some((kind @ ("sha256" | "sha1" | "sha-256" | "sha-1"), digits)) => (Some(kind.replace('-', "")), digits),
-            Some((kind, _)) if !kind.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
-                return Err(format!("pin {text:?}: {kind:?} is not known; use sha256 or sha1"));
+            Some((kind, _)) if !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+                (None, lower.as_str())
             }
-            _ => (None, lower.as_str()),
+            Some((kind, digits)) => (Some(kind), digits),
+            None => (None, lower.as_str()),
         };
+        let (of, name) = match kind.map(|kind| (kind, kind.strip_prefix("spki-"))) {
+            Some((_, Some(name))) => (Subject::Key, Some(name.replacen("sha-", "sha", 1))),
+            Some((name, None)) => (Subject::Certificate, Some(name.replacen("sha-", "sha", 1))),
+            None => (Subject::Certificate, None),
+        };
+        if let (Some(kind), Some(name)) = (kind, &name)
+            && !HASHES.iter().any(|(known, ..)| name == known)
+        {
+            return Err(format!("pin {text:?}: {kind:?} is not known; {known}"));
+        }
         let digits: Vec<u8> = digits.bytes().filter(|byte| !matches!(byte, b':' | b' ')).collect();
         let value = |digit: u8| char::from(digit).to_digit(16).map(|value| value as u8);
         let bytes: Option<Vec<u8>> =
             digits.chunks(2).map(|pair| Some(value(pair[0])? << 4 | value(*pair.get(1)?)?)).collect();
-        let bytes = bytes.ok_or_else(|| format!("pin {text:?}: these are not pairs of hexadecimal digits"))?;
-        match (kind.as_deref(), <[u8; 32]>::try_from(bytes.as_slice()), <[u8; 20]>::try_from(bytes.as_slice())) {
-            (Some("sha256") | None, Ok(hash), _) => Ok(Pin::Sha256(hash)),
-            (Some("sha1") | None, _, Ok(hash)) => Ok(Pin::Sha1(hash)),
-            (Some("sha256"), ..) => Err(format!("pin {text:?}: sha256 has 64 digits, not {}", digits.len())),
-            (Some(_), ..) => Err(format!("pin {text:?}: sha1 has 40 digits, not {}", digits.len())),
-            (None, ..) => Err(format!("pin {text:?}: sha256 has 64 digits and sha1 has 40, not {}", digits.len())),
+        let digest = bytes.ok_or_else(|| format!("pin {text:?}: these are not pairs of hexadecimal digits"))?;
+        let fits = |(known, _, bytes): &&(&str, Hash, usize)| match &name {
+            Some(name) => name == known,
+            None => digest.len() == *bytes,
+        };
+        let count = digits.len();
+        match HASHES.iter().find(fits) {
+            Some((_, hash, length)) if digest.len() == *length => Ok(Pin { of, hash: *hash, digest }),
+            Some((name, _, length)) => Err(format!("pin {text:?}: {name} has {} digits, not {count}", 2 * length)),
+            None => Err(format!("pin {text:?}: sha256 has 64 digits and sha1 has 40, not {count}")),
         }
     }
 
-    /// The pin that a certificate in DER needs.
-    pub fn of(der: &[u8]) -> Pin {
-        Pin::Sha256(Sha256::digest(der).into())
+    /// The pin that a certificate in DER needs, by SHA-256; `None` where its key can't be read.
+    pub fn of(subject: Subject, der: &[u8]) -> Option<Pin> {
+        let digest = Hash::Sha256.of(&subject.of(der)?);
+        Some(Pin { of: subject, hash: Hash::Sha256, digest })
     }
 
-    /// Whether this is the certificate's fingerprint.
+    /// Whether this is the certificate's fingerprint, or its key's.
     pub fn fits(&self, der: &[u8]) -> bool {
+        self.of.of(der).is_some_and(|bytes| self.hash.of(&bytes) == self.digest)
+    }
+}
+
+impl Subject {
+    fn of(self, der: &[u8]) -> Option<Cow<'_, [u8]>> {
         match self {
-            Pin::Sha1(hash) => hash.as_slice() == Sha1::digest(der).as_slice(),
-            Pin::Sha256(hash) => hash.as_slice() == Sha256::digest(der).as_slice(),
+            Subject::Certificate => Some(Cow::Borrowed(der)),
+            Subject::Key => public_key(der).map(Cow::Owned),
         }
     }
 }
 
 impl fmt::Display for Pin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, bytes) = match self {
-            Pin::Sha1(hash) => ("sha1", hash.as_slice()),
-            Pin::Sha256(hash) => ("sha256", hash.as_slice()),
-        };
+        if self.of == Subject::Key {
+            f.write_str("spki-")?;
+        }
+        let name = HASHES.iter().find(|(_, hash, _)| *hash == self.hash).map_or("", |(name, ..)| name);
         write!(f, "{name}:")?;
-        bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.digest.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -81,6 +146,18 @@ impl fmt::Debug for Pin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+/// The oldest version of TLS that will do. What the TLS library itself allows may be less.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TlsVersion {
+    V1_0,
+    V1_1,
+    /// RFC 5246; what is older is deprecated (RFC 8996).
+    #[default]
+    V1_2,
+    /// RFC 8446.
+    V1_3,
 }
 
 /// What a server's certificate is held against.
@@ -94,16 +171,28 @@ pub struct TlsSettings {
     pub pins: Vec<Pin>,
     /// The name that the certificate must be for: the host.
     pub server_name: String,
+    pub min_version: TlsVersion,
+    /// What is shown to a server that asks who we are.
+    pub client: Option<ClientCertificate>,
 }
 
 impl TlsSettings {
     /// Starts to build what checks the certificate, so that it is ready when the TCP connection is.
     pub(super) fn prepare(&self) -> Result<Preparation, NetError> {
-        Preparation::begin(match &self.ca_file {
+        self.prepare_with(match &self.ca_file {
             Some(path) => Trust::file(path.clone()),
             None if self.pins.is_empty() => Trust::system(),
             None => Trust::Pins,
         })
+    }
+
+    /// The same for a look at a certificate that is not trusted.
+    pub(super) fn prepare_to_look(&self) -> Result<Preparation, NetError> {
+        self.prepare_with(Trust::Pins)
+    }
+
+    fn prepare_with(&self, trust: Trust) -> Result<Preparation, NetError> {
+        Preparation::begin(Needs { trust, min_version: self.min_version, client: self.client.clone() })
     }
 
     /// Compares the certificate with the pins.
@@ -117,8 +206,15 @@ impl TlsSettings {
         if self.pins.is_empty() || self.pins.iter().any(|pin| pin.fits(der)) {
             return Ok(());
         }
-        let seen = Pin::of(der);
-        let cause = format!("the certificate of {} has none of the pinned fingerprints, but {seen}", self.server_name);
+        // Shown in the form of those that were expected.
+        let subject =
+            if self.pins.iter().all(|pin| pin.of == Subject::Key) { Subject::Key } else { Subject::Certificate };
+        let seen = Pin::of(subject, der).map_or_else(|| "nothing that can be read".to_owned(), |pin| pin.to_string());
+        let host = &self.server_name;
+        let mut cause = format!("the certificate of {host} has none of the pinned fingerprints, but {seen}");
+        if let Some(shown) = Shown::read(der) {
+            cause += &format!(" (it is {shown})");
+        }
         Err(refused(cause, Some(format!("if this is really your server: pin = [\"{seen}\"]"))))
     }
 
@@ -129,16 +225,26 @@ impl TlsSettings {
         if reason.contains("certificate verify failed") {
             let why = reason.rsplit_once('(').map_or(reason.as_str(), |(_, why)| why.trim_end_matches(')'));
             not_trusted(why);
-            let hint = match why.to_ascii_lowercase().contains("mismatch") {
-                true => format!("use the name that the certificate is for as host, or pin it: {}", self.how_to_pin()),
-                false => format!("name the CA's certificate with ca_file, or pin the server's: {}", self.how_to_pin()),
-            };
-            return refused(format!("the certificate of {host} is not trusted: {why}"), Some(hint));
+            let (kind, advice) = distrust(why);
+            let cause = format!("the certificate of {host} is not trusted: {why}{kind}");
+            return NetError::Untrusted { cause, hint: format!("{advice} pin it: {}", self.how_to_pin()) };
         }
-        let hint = reason.contains("wrong version number").then(|| match self.mode {
-            TlsMode::StartTls => "the server broke off STARTTLS".to_owned(),
-            _ => "this port does not speak TLS: try port 993, or tls = \"starttls\"".to_owned(),
-        });
+        let asks = ["certificate required", "bad certificate", "certificate unknown", "unknown ca"];
+        let hint = if reason.contains("wrong version number") {
+            Some(match self.mode {
+                TlsMode::StartTls => "the server broke off STARTTLS".to_owned(),
+                _ => "this port does not speak TLS: try port 993, or tls = \"starttls\"".to_owned(),
+            })
+        } else if reason.contains("unsupported protocol") || reason.contains("protocol version") {
+            Some("the server speaks no version of TLS that is allowed: see tls_min_version".to_owned())
+        } else if asks.iter().any(|ask| reason.contains(ask)) {
+            Some(match self.client {
+                None => WANTS_CLIENT.to_owned(),
+                Some(_) => "the server does not take client_cert: ask its administrator which one it takes".to_owned(),
+            })
+        } else {
+            None
+        };
         refused(format!("TLS with {host} failed: {reason}"), hint)
     }
 
@@ -151,6 +257,22 @@ impl TlsSettings {
             "pin = [\"sha256:...\"], see \
              `openssl s_client -connect {to} </dev/null | openssl x509 -noout -fingerprint -sha256`"
         )
+    }
+}
+
+/// What the library's words mean, where they don't say it plainly, and what can be done; that goes on with how to pin.
+fn distrust(why: &str) -> (&'static str, &'static str) {
+    let lower = why.to_ascii_lowercase();
+    if lower.contains("mismatch") {
+        (" (it is for another name)", "use a name that the certificate is for as host, or")
+    } else if lower.contains("expired") {
+        ("", "the server's administrator has to renew it; check the clock of this machine, or")
+    } else if lower.contains("not yet valid") {
+        ("", "check the clock of this machine, or")
+    } else if lower.contains("revoked") {
+        ("", "do not use this server before its administrator has replaced it; or, knowing that,")
+    } else {
+        (" (its authority is unknown)", "name the CA's certificate with ca_file, or")
     }
 }
 
@@ -179,6 +301,12 @@ mod tests {
         for text in [sha1.to_owned(), format!("sha1:{sha1}")] {
             assert_eq!(Pin::parse(&text).map(|pin| pin.to_string()), Ok(format!("sha1:{sha1}")), "{text}");
         }
+        for (name, digits) in [("sha224", 56), ("sha384", 96), ("sha512", 128)] {
+            let hex = "a1".repeat(digits / 2);
+            assert_eq!(Pin::parse(&hex).map(|pin| pin.to_string()), Ok(format!("{name}:{hex}")));
+            let key = format!("spki-{name}:{hex}");
+            assert_eq!(Pin::parse(&key.to_uppercase()).map(|pin| pin.to_string()), Ok(key));
+        }
     }
 
     #[test]
@@ -188,6 +316,8 @@ mod tests {
             ("sha256:00", "64 digits, not 2"),
             ("sha1:00", "40 digits, not 2"),
             ("md5:00", "use sha256 or sha1"),
+            ("spki-md5:00", "use sha256 or sha1"),
+            ("spki-sha512:00", "128 digits, not 2"),
             ("0", "pairs"),
             ("sha1:0g", "pairs"),
             ("é", "pairs"),
@@ -199,9 +329,11 @@ mod tests {
 
     #[test]
     fn a_pin_fits_its_certificate_alone() {
-        let pin = Pin::of(b"certificate");
+        let pin = Pin::of(Subject::Certificate, b"certificate").expect("a pin");
         assert!(pin.fits(b"certificate") && !pin.fits(b"another"));
-        let sha1 = Pin::Sha1(Sha1::digest(b"certificate").into());
-        assert!(sha1.fits(b"certificate") && !sha1.fits(b"another"));
+        let sha1 = Pin::parse("sha1:7a3fd2bcdd3f7dd4c7f2e8f6b5bd1c4e6d9bf1e7").expect("a pin");
+        assert!(!sha1.fits(b"certificate"));
+        // What is no certificate has no key.
+        assert!(Pin::of(Subject::Key, b"certificate").is_none());
     }
 }

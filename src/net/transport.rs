@@ -15,7 +15,7 @@ use crate::fault::point;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::io::{self, Write};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 /// How long a wait goes on before it looks whether it should stop.
@@ -399,6 +399,11 @@ fn broken(error: io::Error) -> NetError {
 }
 
 /// Waits for at most `time`; which of them are ready.
+/// Waits until something can be done with a socket, or for so long.
+pub(super) fn poll_one(socket: &impl AsFd, until: PollFlags, time: Duration) -> Result<(), NetError> {
+    wait(&[(socket.as_fd(), until)], time).map(drop)
+}
+
 fn wait(fds: &[(BorrowedFd<'_>, PollFlags)], time: Duration) -> Result<Vec<bool>, NetError> {
     let mut polled: Vec<PollFd<'_>> = fds.iter().map(|(fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
     let time = Timespec { tv_sec: 0, tv_nsec: i64::from(time.min(SLICE).subsec_nanos()) };

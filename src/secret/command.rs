@@ -1,17 +1,16 @@
-//! A program that prints a password.
+//! A program that prints a password, or a file that holds some.
 
-use super::SecretError;
 use super::file;
+use super::{Context, SecretError};
 use crate::environment;
 use crate::mail::Secret;
+use std::ffi::OsString;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
-
-/// How long a program may take.
-pub const TIMEOUT: Duration = Duration::from_secs(30);
+use zeroize::{Zeroize, Zeroizing};
 
 /// How long output may lag behind the end of the program. What it left running may hold the pipes open for ever.
 const GRACE: Duration = Duration::from_millis(500);
@@ -19,52 +18,74 @@ const GRACE: Duration = Duration::from_millis(500);
 /// No password and no complaint is longer, in bytes.
 const MAX_OUTPUT: u64 = 64 << 10;
 
-/// Runs a program without a shell, a terminal or input, and gives the first line that it prints.
-///
-/// `key` is what the config calls it. It has a session and so a process group of its own; all of that is killed when the time is over.
-pub fn first_line(
-    key: &str,
-    argv: &[String],
-    timeout: Duration,
-    cancelled: &dyn Fn() -> bool,
-) -> Result<Secret, SecretError> {
-    let name = argv.first().map(String::as_str).unwrap_or_default();
-    let mut child = spawn(argv).map_err(|err| SecretError::new(format!("{key}: run {name}: {err}")))?;
-    let output = child.stdout.take().map(drain);
-    let complaints = child.stderr.take().map(drain);
-    let deadline = Instant::now() + timeout;
-    let status = loop {
-        match child.try_wait() {
-            Ok(Some(status)) => break status,
-            Ok(None) if cancelled() => {
-                kill(&mut child);
-                return Err(SecretError::Cancelled);
-            }
-            Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(5)),
-            Ok(None) => {
-                kill(&mut child);
-                return Err(SecretError::with(
-                    format!("{key}: {name} gave no answer within {} s and was stopped", timeout.as_secs()),
-                    "it runs without a terminal: whatever it asks for must come from an agent or a window",
-                ));
-            }
-            Err(err) => {
-                kill(&mut child);
-                return Err(SecretError::new(format!("{key}: wait for {name}: {err}")));
-            }
-        }
-    };
-    let output = collect(output);
-    if !status.success() {
-        let complaint = last_line(&collect(complaints)).map_or(String::new(), |line| format!(": {line}"));
-        return Err(SecretError::new(format!("{key}: {name} failed ({status}){complaint}")));
-    }
-    file::line_of(&output).map_err(|why| SecretError::new(format!("{key}: the output of {name} {why}")))
+/// What came of a program.
+pub enum Ran {
+    Done {
+        status: ExitStatus,
+        output: Zeroizing<Vec<u8>>,
+        complaints: Zeroizing<Vec<u8>>,
+    },
+    NotStarted(std::io::Error),
+    /// It was stopped after this time.
+    TimedOut(Duration),
+    /// The user wants to stop.
+    Cancelled,
+    /// The system does not say what became of it.
+    Lost(std::io::Error),
 }
 
-fn spawn(argv: &[String]) -> std::io::Result<Child> {
-    let mut command = Command::new(argv.first().map(String::as_str).unwrap_or_default());
-    command.args(argv.get(1..).unwrap_or_default());
+/// Runs a program without a shell, a terminal or input, and gives the first line that it prints. `key` is what the
+/// config calls it.
+pub fn first_line(key: &str, argv: &[String], context: &Context<'_>) -> Result<Secret, SecretError> {
+    let name = argv.first().map(String::as_str).unwrap_or_default();
+    let fail = |what: String| SecretError::new(format!("{key}: {what}"));
+    match run(argv.iter().map(OsString::from), context.timeout, MAX_OUTPUT, context.cancelled) {
+        Ran::Done { status, output, .. } if status.success() => {
+            file::line_of(&output).map_err(|why| fail(format!("the output of {name} {why}")))
+        }
+        Ran::Done { status, complaints, .. } => {
+            let complaint = last_line(&complaints).map_or(String::new(), |line| format!(": {line}"));
+            Err(fail(format!("{name} failed ({status}){complaint}")))
+        }
+        Ran::NotStarted(err) => Err(fail(format!("run {name}: {err}"))),
+        Ran::TimedOut(timeout) => Err(SecretError::with(
+            format!("{key}: {name} gave no answer within {} s and was stopped", timeout.as_secs()),
+            "it runs without a terminal: whatever it asks for must come from an agent or a window",
+        )),
+        Ran::Cancelled => Err(SecretError::Cancelled),
+        Ran::Lost(err) => Err(fail(format!("wait for {name}: {err}"))),
+    }
+}
+
+/// Runs a program to its end, and takes up to `most` bytes of what it prints.
+///
+/// It has a session and so a process group of its own; all of that is killed when the time is over.
+pub fn run(argv: impl Iterator<Item = OsString>, timeout: Duration, most: u64, cancelled: &dyn Fn() -> bool) -> Ran {
+    let mut child = match spawn(argv) {
+        Ok(child) => child,
+        Err(err) => return Ran::NotStarted(err),
+    };
+    let output = child.stdout.take().map(|pipe| drain(pipe, most));
+    let complaints = child.stderr.take().map(|pipe| drain(pipe, MAX_OUTPUT));
+    let deadline = Instant::now() + timeout;
+    let failed = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => {
+                return Ran::Done { status, output: collect(output), complaints: collect(complaints) };
+            }
+            Ok(None) if cancelled() => break Ran::Cancelled,
+            Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(5)),
+            Ok(None) => break Ran::TimedOut(timeout),
+            Err(err) => break Ran::Lost(err),
+        }
+    };
+    kill(&mut child);
+    failed
+}
+
+fn spawn(mut argv: impl Iterator<Item = OsString>) -> std::io::Result<Child> {
+    let mut command = Command::new(argv.next().unwrap_or_default());
+    command.args(argv);
     environment::restore(&mut command);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // SAFETY: setsid is async-signal-safe and touches no memory of this process.
@@ -82,46 +103,67 @@ fn kill(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// Reads all of a pipe in a thread, so that the program is never held up by it.
-fn drain(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+/// Reads all of a pipe in a thread, so that the program is never held up by it, and keeps up to `most` bytes.
+fn drain(mut pipe: impl Read + Send + 'static, most: u64) -> Receiver<Zeroizing<Vec<u8>>> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
         let mut kept = 0;
         let mut buffer = [0; 4096];
         while let Ok(length @ 1..) = pipe.read(&mut buffer) {
-            if kept < MAX_OUTPUT && sender.send(buffer[..length].to_vec()).is_err() {
-                return;
+            if kept < most && sender.send(Zeroizing::new(buffer[..length].to_vec())).is_err() {
+                break;
             }
             kept += length as u64;
         }
+        buffer.zeroize();
     });
     receiver
 }
 
-fn collect(receiver: Option<Receiver<Vec<u8>>>) -> Vec<u8> {
+fn collect(receiver: Option<Receiver<Zeroizing<Vec<u8>>>>) -> Zeroizing<Vec<u8>> {
     let deadline = Instant::now() + GRACE;
-    let mut bytes = Vec::new();
+    let mut chunks = Vec::new();
     while let Some(receiver) = &receiver
         && let Ok(chunk) = receiver.recv_timeout(deadline.saturating_duration_since(Instant::now()))
     {
-        bytes.extend_from_slice(&chunk);
+        chunks.push(chunk);
     }
+    // Of the right size from the start: what grows leaves copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(chunks.iter().map(|chunk| chunk.len()).sum()));
+    chunks.iter().for_each(|chunk| bytes.extend_from_slice(chunk));
     bytes
 }
 
 /// The last line that says something, made fit for a message.
-fn last_line(bytes: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(bytes);
-    let line = text.lines().rev().find(|line| !line.trim().is_empty())?;
+pub fn last_line(complaints: &[u8]) -> Option<String> {
+    line_with(complaints, "")
+}
+
+/// The last line that says this, whatever the case of its letters, made fit for a message.
+pub fn line_with(complaints: &[u8], text: &str) -> Option<String> {
+    let all = String::from_utf8_lossy(complaints);
+    let says = |line: &&str| !line.trim().is_empty() && line.to_lowercase().contains(text);
+    let line = all.lines().rev().find(says)?;
     Some(line.trim().chars().filter(|c| !c.is_control()).take(200).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Decrypted, TIMEOUT};
     use super::*;
 
+    fn asked(argv: &[&str], timeout: Duration, cancelled: &dyn Fn() -> bool) -> Result<Secret, SecretError> {
+        let argv: Vec<String> = argv.iter().map(|word| (*word).to_owned()).collect();
+        let decrypted = &Decrypted::default();
+        first_line(
+            "password_command",
+            &argv,
+            &Context { refused: false, prompt: false, timeout, decrypted, note: &|note| panic!("{note}"), cancelled },
+        )
+    }
+
     fn sh(script: &str, timeout: Duration) -> Result<Secret, SecretError> {
-        first_line("password_command", &["sh".to_owned(), "-c".to_owned(), script.to_owned()], timeout, &|| false)
+        asked(&["sh", "-c", script], timeout, &|| false)
     }
 
     #[test]
@@ -137,8 +179,7 @@ mod tests {
         assert_eq!(err.to_string(), "password_command: sh failed (exit status: 3): no key");
         let err = sh("exit 0", TIMEOUT).expect_err("no output");
         assert_eq!(err.to_string(), "password_command: the output of sh has an empty first line");
-        let err = first_line("password_command", &["/nonexistent/pass".to_owned()], TIMEOUT, &|| false)
-            .expect_err("no program");
+        let err = asked(&["/nonexistent/pass"], TIMEOUT, &|| false).expect_err("no program");
         assert!(err.to_string().starts_with("password_command: run /nonexistent/pass: "), "{err}");
     }
 
@@ -179,7 +220,6 @@ mod tests {
 
     #[test]
     fn the_wish_to_stop_ends_the_wait() {
-        let argv = ["sleep".to_owned(), "100".to_owned()];
-        assert_eq!(first_line("password_command", &argv, TIMEOUT, &|| true), Err(SecretError::Cancelled));
+        assert_eq!(asked(&["sleep", "100"], TIMEOUT, &|| true), Err(SecretError::Cancelled));
     }
 }

@@ -6,13 +6,21 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use zeroize::Zeroizing;
 
 /// No file of passwords is larger, in bytes.
-const MAX_SIZE: u64 = 4 << 20;
+pub const MAX_SIZE: u64 = 4 << 20;
 
 /// The bytes of a file that belongs to the user, or where the user is root to root, and that nobody else can use;
 /// `None` where there is no such file.
-pub fn read_private(path: &Path) -> Result<Option<Vec<u8>>, SecretError> {
+pub fn read_private(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, SecretError> {
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY");
+    read_of(path, credentials.is_some_and(|dir| !dir.is_empty() && path.starts_with(dir)))
+}
+
+/// A credential of systemd's is root's, and the user may read it by an access list, which shows as the group's mode:
+/// nobody else gets into its directory.
+fn read_of(path: &Path, credential: bool) -> Result<Option<Zeroizing<Vec<u8>>>, SecretError> {
     let fail = |what: &str, err: std::io::Error| SecretError::new(format!("{what} {}: {err}", shown(path)));
     let file = match File::open(path) {
         Ok(file) => file,
@@ -22,24 +30,41 @@ pub fn read_private(path: &Path) -> Result<Option<Vec<u8>>, SecretError> {
     // Of the open file: what the path names may be another file by now.
     let meta = file.metadata().map_err(|err| fail("look at", err))?;
     let me = rustix::process::geteuid().as_raw();
-    if meta.uid() != me {
+    if meta.uid() != me && !(credential && meta.uid() == 0) {
         return Err(SecretError::with(
             format!("{} belongs to another user (uid {})", shown(path), meta.uid()),
             format!("chown {me} {}", word(path)),
         ));
     }
-    if meta.mode() & 0o077 != 0 {
+    if meta.mode() & if credential { 0o007 } else { 0o077 } != 0 {
         return Err(SecretError::with(
             format!("{} can be used by group or others (mode {:o})", shown(path), meta.mode() & 0o777),
             format!("chmod 600 {}", word(path)),
         ));
     }
-    let mut bytes = Vec::new();
-    file.take(MAX_SIZE + 1).read_to_end(&mut bytes).map_err(|err| fail("read", err))?;
+    let bytes = all_of(file).map_err(|err| fail("read", err))?;
     if bytes.len() as u64 > MAX_SIZE {
         return Err(SecretError::new(format!("{} is larger than 4 MB", shown(path))));
     }
     Ok(Some(bytes))
+}
+
+/// Up to a byte more than [`MAX_SIZE`] of some input.
+pub fn all_of(input: impl Read) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    let mut input = input.take(MAX_SIZE + 1);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
+    loop {
+        if bytes.len() == bytes.capacity() {
+            // What grows by itself leaves copies behind.
+            let mut larger = Zeroizing::new(Vec::with_capacity(bytes.capacity() * 4));
+            larger.extend_from_slice(&bytes);
+            bytes = larger;
+        }
+        let room = (bytes.capacity() - bytes.len()) as u64;
+        if input.by_ref().take(room).read_to_end(&mut bytes)? == 0 {
+            return Ok(bytes);
+        }
+    }
 }
 
 /// The first line of a private file.
@@ -73,7 +98,7 @@ pub fn shown(path: &Path) -> String {
 }
 
 /// The path as a word for the shell.
-fn word(path: &Path) -> String {
+pub fn word(path: &Path) -> String {
     let plain = |text: &str| text.chars().all(|c| c.is_alphanumeric() || "/._-+~".contains(c));
     let path_text = path.display().to_string();
     match plain(&path_text) {
@@ -113,6 +138,23 @@ mod tests {
         }
         let (_dir, path) = written(b"pw\n", 0o400);
         assert!(read_private(&path).is_ok());
+    }
+
+    #[test]
+    fn a_credential_may_be_readable_by_an_access_list() {
+        let (_dir, path) = written(b"pw\n", 0o440);
+        assert!(read_of(&path, true).is_ok());
+        assert!(read_of(&path, false).is_err());
+        let (_dir, path) = written(b"pw\n", 0o444);
+        assert!(read_of(&path, true).is_err());
+    }
+
+    #[test]
+    fn input_of_any_length_is_read_whole_up_to_the_limit() {
+        for length in [0, 1, 4095, 4096, 4097, 100_000] {
+            assert_eq!(all_of(std::io::repeat(7).take(length)).expect("read").len() as u64, length);
+        }
+        assert_eq!(all_of(std::io::repeat(7)).expect("read").len() as u64, MAX_SIZE + 1);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Splits a netrc file into words: quotes, escapes, comments, macros, any encoding, any line ends.
 
-/// A word and where it stands.
+use zeroize::Zeroize;
+
+/// A word and where it stands; overwritten when it is dropped, for it may be a password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token {
     pub text: String,
@@ -8,6 +10,12 @@ pub struct Token {
     pub line: usize,
     /// Whether it was written in quotes: then it is no keyword.
     pub quoted: bool,
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        self.text.zeroize();
+    }
 }
 
 /// Something odd, said without a word that could be part of a password.

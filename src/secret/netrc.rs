@@ -3,6 +3,7 @@
 
 use super::lexer::{Lexer, Warning};
 use crate::mail::{Login, Secret};
+use zeroize::Zeroizing;
 
 /// One `machine` or `default`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +25,11 @@ pub enum Found {
     NoPassword {
         line: usize,
     },
-    Login(Login),
+    /// The login, and the line in which its entry begins.
+    Login {
+        login: Login,
+        line: usize,
+    },
     /// No user was named, and these fit equally well.
     Several(Vec<String>),
 }
@@ -32,7 +37,8 @@ pub enum Found {
 /// The words of an entry that the crate understands, encoded.
 struct Canonical {
     line: usize,
-    text: String,
+    /// Overwritten when it is dropped.
+    text: Zeroizing<String>,
     usable: bool,
 }
 
@@ -52,7 +58,7 @@ pub fn parse(bytes: &[u8]) -> (Vec<Entry>, Vec<Warning>) {
         let keyword = if word.quoted { "" } else { word.text.as_str() };
         match keyword {
             "default" => {
-                entries.push(Canonical { line: word.line, text: "default".to_owned(), usable: true });
+                entries.push(Canonical::new(word.line, "default".to_owned()));
                 open = true;
             }
             "macdef" => {
@@ -68,7 +74,7 @@ pub fn parse(bytes: &[u8]) -> (Vec<Entry>, Vec<Warning>) {
                 match entries.last_mut().filter(|_| open) {
                     _ if keyword == "machine" => {
                         let text = format!("machine {}", encode(&value.text));
-                        entries.push(Canonical { line: word.line, text, usable: true });
+                        entries.push(Canonical::new(word.line, text));
                         open = true;
                     }
                     Some(entry) => entry.add(keyword, &value.text),
@@ -84,6 +90,10 @@ pub fn parse(bytes: &[u8]) -> (Vec<Entry>, Vec<Warning>) {
 }
 
 impl Canonical {
+    fn new(line: usize, text: String) -> Canonical {
+        Canonical { line, text: Zeroizing::new(text), usable: true }
+    }
+
     fn add(&mut self, keyword: &str, value: &str) {
         let (keyword, value) = match keyword {
             "user" => ("login", encode(value)),
@@ -112,7 +122,7 @@ impl Canonical {
             line: self.line,
             host,
             login: Some(machine.login).filter(|login| !login.is_empty()).map(|login| decode(&login)),
-            password: machine.password.map(|password| Secret::new(decode(&password))),
+            password: machine.password.map(|password| Secret::new(decode(&Zeroizing::new(password)))),
             port: machine.port,
         })
     }
@@ -179,7 +189,10 @@ pub fn find(entries: &[Entry], host: &str, user: Option<&str>, port: u16) -> Fou
     let with_password = |entry: &&&Entry| entry.password.is_some() && entry.host.is_some() == first.host.is_some();
     let entry = fitting.iter().find(with_password).unwrap_or(first);
     match (&entry.password, user.or(entry.login.as_deref())) {
-        (Some(password), Some(user)) => Found::Login(Login { user: user.to_owned(), password: password.clone() }),
+        (Some(password), Some(user)) => {
+            let login = Login { user: user.to_owned(), password: password.clone() };
+            Found::Login { login, line: entry.line }
+        }
         _ => Found::NoPassword { line: entry.line },
     }
 }
@@ -255,13 +268,16 @@ mod tests {
                         machine one login u password 4\n\
                         machine nologin password 5\n\
                         machine nopw login u\n\
-                        default login d password 6";
+                        default login d password 7";
 
     #[test]
     fn the_entry_that_says_most_wins_and_default_comes_last() {
         let (entries, _) = parse(FILE.as_bytes());
-        let login =
-            |user: &str, password: &str| Found::Login(Login { user: user.into(), password: Secret::new(password) });
+        // The password is the number of the line.
+        let login = |user: &str, password: &str| Found::Login {
+            login: Login { user: user.into(), password: Secret::new(password) },
+            line: password.parse().expect("a number"),
+        };
         for (host, user, port, found) in [
             ("h", Some("a"), 993, login("a", "1")),
             ("h.", Some("b"), 993, login("b", "2")),
@@ -272,10 +288,10 @@ mod tests {
             ("ONE", None, 1, login("u", "4")),
             ("one", Some("u"), 1, login("u", "4")),
             ("nologin", Some("x"), 1, login("x", "5")),
-            ("nologin", None, 1, login("d", "6")),
+            ("nologin", None, 1, login("d", "7")),
             ("nopw", None, 1, Found::NoPassword { line: 6 }),
-            ("elsewhere", None, 1, login("d", "6")),
-            ("elsewhere", Some("d"), 1, login("d", "6")),
+            ("elsewhere", None, 1, login("d", "7")),
+            ("elsewhere", Some("d"), 1, login("d", "7")),
             ("elsewhere", Some("x"), 1, Found::Nothing),
         ] {
             assert_eq!(find(&entries, host, user, port), found, "{host} {user:?} {port}");

@@ -30,6 +30,12 @@ pub trait Opener: Send + Sync {
     /// What people call the store: `imap.example.org`, `~/Mail`. No secret in it.
     fn place(&self) -> String;
 
+    /// Where the password comes from, or came from, in words: `~/.netrc line 3`. Never looks for it. `None` where the
+    /// store needs none.
+    fn password_from(&self) -> Option<String> {
+        None
+    }
+
     /// Keeps other runs, whatever state they have, from this store for as long as the lock lives; `None` where many
     /// may use it at once, as a server, or where it isn't there yet. Fails with [`Kind::Locked`] where another run
     /// has it.

@@ -39,6 +39,10 @@ impl Opener for TracedOpener {
     fn place(&self) -> String {
         self.inner.place()
     }
+
+    fn password_from(&self) -> Option<String> {
+        self.inner.password_from()
+    }
 }
 
 /// Tells an action and what came of it.

@@ -15,6 +15,8 @@ pub struct Survey {
     /// Where each store is, and what it says of itself or why it can't be asked.
     pub places: Sides<String>,
     pub facts: Sides<Result<StoreFacts, StoreError>>,
+    /// Where the password came from, in words, or is to come from where nobody had to log in.
+    pub passwords: Sides<Option<String>>,
     /// What becomes on each side of what is deleted on the other one.
     pub fates: Sides<Fate>,
     /// Every folder of either side, ordered by remote name, then local name.
@@ -48,6 +50,7 @@ pub fn survey(account: &Account, stop: &Stop) -> Survey {
         account: account.name.clone(),
         places: account.stores.as_ref().map(|opener| opener.place()),
         facts: Sides::new(Ok(StoreFacts::default()), Ok(StoreFacts::default())),
+        passwords: Sides::default(),
         fates: Sides::default(),
         folders: Vec::new(),
         problems: Vec::new(),
@@ -80,6 +83,7 @@ pub fn survey(account: &Account, stop: &Stop) -> Survey {
             Err(error) => survey.facts[side] = Err(error),
         }
     }
+    survey.passwords = account.stores.as_ref().map(|opener| opener.password_from());
     if survey.facts.local.is_err() || survey.facts.remote.is_err() {
         return survey;
     }

@@ -19,4 +19,5 @@ mod renamed;
 mod trash;
 mod two_way;
 mod views;
+mod ways;
 mod world;

@@ -248,6 +248,10 @@ fn starttls_and_tls_check_the_certificate() {
         settings.tls.mode = mode;
         let refused = ImapOpener::new(settings.clone(), Stop::new()).open().map(drop).expect_err("not trusted");
         assert_eq!((refused.kind, refused.reach), (Kind::Tls, Reach::Account), "{refused}");
+        // It is looked at once more to be shown, behind STARTTLS too.
+        let told = refused.to_string();
+        assert!(told.contains("it is for ") && told.contains("signed by CN=test-authority"), "{told}");
+        assert!(told.contains(&server.sha256.to_lowercase().replace(':', "")[6..]), "{told}");
         let mut with_ca = settings.clone();
         with_ca.tls.ca_file = Some(server.ca_file.clone());
         let mut with_pin = settings.clone();

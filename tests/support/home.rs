@@ -102,7 +102,18 @@ impl Home {
 
     /// Runs the program to its end.
     pub fn mailsync(&self, args: &[&str]) -> Output {
-        let out = self.command(args).output().expect("run mailsync");
+        self.mailsync_with(args, &[], "")
+    }
+
+    /// Runs the program to its end with more in its environment, and with this on standard input.
+    pub fn mailsync_with(&self, args: &[&str], more: &[(&str, &str)], input: &str) -> Output {
+        let mut command = self.command(args);
+        command.envs(more.iter().copied());
+        if !input.is_empty() {
+            let path = self.write("standard-input", input, 0o600);
+            command.stdin(fs::File::open(path).expect("open the input"));
+        }
+        let out = command.output().expect("run mailsync");
         Output {
             args: args.join(" "),
             code: out.status.code(),

@@ -7,9 +7,12 @@ pub mod date;
 pub mod dovecot;
 pub mod faulty;
 pub mod flights;
+pub mod gateway;
 pub mod home;
 pub mod imap;
+pub mod keyring;
 pub mod maildir;
+pub mod oauth;
 pub mod proxy;
 pub mod recorder;
 pub mod script;
@@ -22,6 +25,7 @@ pub use dovecot::Dovecot;
 pub use flights::{Flights, Seen};
 pub use home::{Home, Output};
 pub use imap::{Imap, ServerMessage};
+pub use keyring::Keyring;
 pub use maildir::{LocalMessage, Maildir};
 pub use proxy::{Cut, Passed, Proxy};
 pub use recorder::Recorder;
@@ -41,6 +45,15 @@ pub fn sha256_of_lf(bytes: &[u8]) -> String {
         }
     }
     sha256(&lf)
+}
+
+/// The S256 challenge of a PKCE verifier (RFC 7636): its SHA-256 in base64 for URLs.
+pub fn challenge(verifier: &str) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let hash = Sha256::digest(verifier.as_bytes());
+    let bit = |at: usize| hash.get(at / 8).is_some_and(|byte| byte >> (7 - at % 8) & 1 == 1);
+    let digit = |at: usize| (0..6).fold(0, |digit, more| digit << 1 | usize::from(bit(at * 6 + more)));
+    (0..43).map(|at| char::from(DIGITS[digit(at)])).collect()
 }
 
 /// SHA-256 in hex.

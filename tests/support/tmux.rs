@@ -65,6 +65,13 @@ impl Tmux {
         }
     }
 
+    /// Presses Enter, and waits for the program to end: only then another terminal may be started in the same home.
+    #[track_caller]
+    pub fn enter_and_end(self) {
+        self.keys(&["Enter"]);
+        self.wait_for_end();
+    }
+
     /// Waits up to 20 seconds for the program to end.
     #[track_caller]
     pub fn wait_for_end(&self) {

@@ -1,7 +1,7 @@
 //! What `info` tells programs.
 
-use crate::mail::Sides;
-use crate::store::{StoreError, StoreFacts};
+use crate::mail::{Side, Sides};
+use crate::store::StoreError;
 use crate::sync::survey::{Row, Survey};
 use crate::sync::trash::Fate;
 use crate::ui::harmful;
@@ -29,6 +29,8 @@ struct StoreTold<'a> {
     place: &'a str,
     software: Option<&'a str>,
     transport: Option<&'a str>,
+    /// Where the password came from; null where none is needed.
+    password_from: Option<&'a str>,
     delimiter: Option<&'a str>,
     namespace: Option<&'a str>,
     capabilities: Vec<CapabilityTold<'a>>,
@@ -98,30 +100,38 @@ pub fn write_json(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()>
 fn account_told(survey: &Survey) -> AccountTold<'_> {
     AccountTold {
         account: &survey.account,
-        remote: store_told(&survey.places.remote, &survey.facts.remote, &survey.fates.remote),
-        local: store_told(&survey.places.local, &survey.facts.local, &survey.fates.local),
+        remote: store_told(survey, Side::Remote),
+        local: store_told(survey, Side::Local),
         folders: survey.folders.iter().map(folder_told).collect(),
         problems: &survey.problems,
     }
 }
 
-fn store_told<'a>(place: &'a str, facts: &'a Result<StoreFacts, StoreError>, fate: &Fate) -> StoreTold<'a> {
+fn store_told(survey: &Survey, side: Side) -> StoreTold<'_> {
+    let facts = &survey.facts[side];
     let known = facts.as_ref().ok();
-    let told = |err: &'a StoreError| ErrorTold { action: &err.action, cause: &err.cause, hint: err.hint.as_deref() };
-    let capability = |(name, present): &'a (String, bool)| CapabilityTold { name, present: *present };
     StoreTold {
-        place,
+        place: &survey.places[side],
         software: known.and_then(|facts| facts.software.as_deref()),
         transport: known.and_then(|facts| facts.transport.as_deref()),
+        password_from: survey.passwords[side].as_deref(),
         delimiter: known.and_then(|facts| facts.delimiter.as_deref()),
         namespace: known.and_then(|facts| facts.namespace.as_deref()),
-        capabilities: known.map(|facts| facts.uses.iter().map(capability).collect()).unwrap_or_default(),
-        trash: match fate {
+        capabilities: known.map(|facts| facts.uses.iter().map(capability_told).collect()).unwrap_or_default(),
+        trash: match &survey.fates[side] {
             Fate::MovedTo { name, .. } => Some(name.text()),
             _ => None,
         },
-        error: facts.as_ref().err().map(told),
+        error: facts.as_ref().err().map(error_told),
     }
+}
+
+fn capability_told((name, present): &(String, bool)) -> CapabilityTold<'_> {
+    CapabilityTold { name, present: *present }
+}
+
+fn error_told(err: &StoreError) -> ErrorTold<'_> {
+    ErrorTold { action: &err.action, cause: &err.cause, hint: err.hint.as_deref() }
 }
 
 fn folder_told(row: &Row) -> FolderTold<'_> {

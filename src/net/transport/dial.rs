@@ -2,16 +2,18 @@
 
 use super::{SLICE, Transport, wait};
 use crate::environment;
+use crate::net::certificate::Shown;
 use crate::net::connector::Preparation;
 use crate::net::input::Input;
 use crate::net::meter::Meter;
 use crate::net::stream::{Stream, Tunnel};
 use crate::net::tls::{TlsMode, TlsSettings, refused};
 use crate::net::wirelog::Log;
-use crate::net::{NetError, Stop, connect};
-use native_tls::HandshakeError;
+use crate::net::{NetError, Route, Stop};
+use native_tls::{HandshakeError, TlsStream};
 use rustix::event::PollFlags;
 use std::io;
+use std::net::TcpStream;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -20,18 +22,20 @@ use std::time::{Duration, Instant};
 
 /// How long nothing may move, unless told otherwise.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// The same while a look is had at a certificate that is not trusted.
+const LOOK: Duration = Duration::from_secs(5);
 
 impl Transport {
     /// Connects, and makes the TLS handshake where `tls.mode` is `Implicit`. With `StartTls` the caller goes on to
     /// [`Transport::start_tls`]. The certificate is checked before a byte is sent over it.
     pub fn connect(host: &str, port: u16, tls: &TlsSettings, stop: &Stop) -> Result<Transport, NetError> {
-        Transport::connect_within(host, port, tls, stop, TIMEOUT)
+        Transport::connect_by(&Route::default(), (host, port), tls, stop, TIMEOUT)
     }
 
-    /// Like [`Transport::connect`]; `timeout` counts for each step, and for the waits to come.
-    pub fn connect_within(
-        host: &str,
-        port: u16,
+    /// Like [`Transport::connect`], by a certain way; `timeout` counts for each step, and for the waits to come.
+    pub fn connect_by(
+        route: &Route,
+        (host, port): (&str, u16),
         tls: &TlsSettings,
         stop: &Stop,
         timeout: Duration,
@@ -41,11 +45,21 @@ impl Transport {
             TlsMode::None => None,
             TlsMode::Implicit | TlsMode::StartTls => Some(tls.prepare()?),
         };
-        let stream = connect::connect(host, port, timeout, stop)?;
-        let mut line = Transport::over(Stream::Tcp(stream), stop.clone());
-        line.timeout = timeout;
+        let dial = |timeout| {
+            let stream = route.connect(host, port, timeout, stop)?;
+            let mut line = Transport::over(Stream::Tcp(stream), stop.clone());
+            line.timeout = timeout;
+            Ok(line)
+        };
+        let mut line = dial(timeout)?;
         match (tls.mode, preparation) {
-            (TlsMode::Implicit, Some(preparation)) => line.handshake(tls, preparation)?,
+            (TlsMode::Implicit, Some(preparation)) => match line.handshake(tls, preparation) {
+                Err(error @ NetError::Untrusted { .. }) => {
+                    let shown = dial(timeout.min(LOOK)).and_then(|mut line| line.shown_certificate(tls));
+                    return Err(error.showing_if(shown));
+                }
+                shaken => shaken?,
+            },
             // Built and cached by now: start_tls finds it.
             (_, Some(preparation)) => drop(preparation.finish()?),
             (_, None) => {}
@@ -106,7 +120,28 @@ impl Transport {
         self.handshake(tls, tls.prepare()?)
     }
 
+    /// What the server's certificate says of itself, whoever it is for: behind the server's OK to STARTTLS, or instead
+    /// of the handshake. Nothing is sent to the server, and the line is closed. Fails where the server shows none.
+    pub fn shown_certificate(&mut self, tls: &TlsSettings) -> Result<String, NetError> {
+        self.timeout = self.timeout.min(LOOK);
+        let stream = self.shake(tls, tls.prepare_to_look()?)?;
+        let certificate = stream.peer_certificate().map_err(|error| tls.explain(&error))?;
+        let der = certificate.and_then(|certificate| certificate.to_der().ok());
+        let shown = der.and_then(|der| Shown::read(&der));
+        shown.map(|shown| shown.to_string()).ok_or_else(|| refused("its certificate can't be read", None))
+    }
+
     fn handshake(&mut self, tls: &TlsSettings, preparation: Preparation) -> Result<(), NetError> {
+        let stream = self.shake(tls, preparation)?;
+        let certificate = stream.peer_certificate().map_err(|error| tls.explain(&error))?;
+        let der = certificate.map(|certificate| certificate.to_der()).transpose();
+        tls.check_pins(der.map_err(|error| tls.explain(&error))?.as_deref())?;
+        self.stream = Stream::Tls(Box::new(stream));
+        self.input.clear();
+        Ok(())
+    }
+
+    fn shake(&mut self, tls: &TlsSettings, preparation: Preparation) -> Result<TlsStream<TcpStream>, NetError> {
         let connector = preparation.finish()?;
         let Stream::Tcp(stream) = std::mem::replace(&mut self.stream, Stream::Gone) else {
             return Err(refused("TLS is for TCP connections that have none yet", None));
@@ -114,9 +149,9 @@ impl Transport {
         let name = tls.server_name.trim_matches(['[', ']']);
         let mut progress = connector.connect(name, stream);
         let begin = Instant::now();
-        let stream = loop {
+        loop {
             match progress {
-                Ok(stream) => break stream,
+                Ok(stream) => return Ok(stream),
                 Err(HandshakeError::Failure(error)) => return Err(tls.explain(&error)),
                 Err(HandshakeError::WouldBlock(middle)) => {
                     self.check(begin)?;
@@ -124,12 +159,6 @@ impl Transport {
                     progress = middle.handshake();
                 }
             }
-        };
-        let certificate = stream.peer_certificate().map_err(|error| tls.explain(&error))?;
-        let der = certificate.map(|certificate| certificate.to_der()).transpose();
-        tls.check_pins(der.map_err(|error| tls.explain(&error))?.as_deref())?;
-        self.stream = Stream::Tls(Box::new(stream));
-        self.input.clear();
-        Ok(())
+        }
     }
 }

@@ -108,8 +108,8 @@ fn net_meaning(error: &NetError) -> (Reach, Kind, Option<&str>) {
     let hint = error.hint();
     match error {
         NetError::Stopped => (Reach::Account, Kind::Stopped, None),
-        NetError::Tls { .. } => (Reach::Account, Kind::Tls, hint),
-        NetError::Resolve { .. } | NetError::Connect { .. } | NetError::Tunnel { .. } => {
+        NetError::Tls { .. } | NetError::Untrusted { .. } => (Reach::Account, Kind::Tls, hint),
+        NetError::Resolve { .. } | NetError::Connect { .. } | NetError::Proxy { .. } | NetError::Tunnel { .. } => {
             (Reach::Account, Kind::Network, hint)
         }
         NetError::LongLine(_) => (Reach::Connection, Kind::Protocol, hint),

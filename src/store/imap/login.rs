@@ -10,7 +10,7 @@ use super::token::{Code, Response, Status, StatusKind};
 use super::wire::{Command, Wire};
 use super::{Compress, ImapSettings};
 use crate::mail::{Login, Secret};
-use crate::net::{Stop, TlsMode, trusts_bundle};
+use crate::net::{NetError, Stop, TlsMode, trusts_bundle};
 use crate::store::{Kind, LOG_IN, Reach, StoreError};
 use std::sync::{Mutex, PoisonError};
 
@@ -93,7 +93,7 @@ impl Start<'_> {
             return Err(StoreError::new(Reach::Account, Kind::Tls, LOG_IN, cause));
         }
         if settings.command.is_none() && settings.tls.mode == TlsMode::StartTls {
-            start.starttls()?;
+            start.starttls(stop)?;
         }
         if !preauth {
             start.capabilities().map_err(|error| error.into_store(Reach::Account, LOG_IN))?;
@@ -167,7 +167,7 @@ impl Start<'_> {
     }
 
     /// STARTTLS (RFC 3501 section 6.2.1). What was known of the server before is forgotten.
-    fn starttls(&mut self) -> Result<(), StoreError> {
+    fn starttls(&mut self, stop: &Stop) -> Result<(), StoreError> {
         let caps = self.capabilities().map_err(|error| error.into_store(Reach::Account, "connect"))?;
         if !caps.has("STARTTLS") {
             let error = StoreError::new(Reach::Account, Kind::Tls, "protect the line", "the server has no STARTTLS");
@@ -178,11 +178,27 @@ impl Start<'_> {
         let settings = self.settings;
         let mut line = self.handle.line();
         let upgraded = line.transport.start_tls(&settings.tls);
-        upgraded.map_err(|error| ImapError::Net(error).into_store(Reach::Account, "protect the line"))?;
+        upgraded.map_err(|error| {
+            let error = match error {
+                NetError::Untrusted { .. } => error.showing_if(Start::shown_certificate(settings, stop)),
+                error => error,
+            };
+            ImapError::Net(error).into_store(Reach::Account, "protect the line")
+        })?;
         line.literals = Default::default();
         drop(line);
         self.caps = None;
         Ok(())
+    }
+
+    /// What the certificate says behind STARTTLS, over a line of its own.
+    fn shown_certificate(settings: &ImapSettings, stop: &Stop) -> Result<String, NetError> {
+        let broken = |_| NetError::Closed;
+        let transport = settings.dial(stop)?;
+        let mut start = Start { handle: Handle::new(Line::new(transport)), caps: None, settings };
+        start.greeting().map_err(broken)?;
+        start.wire().run_ok(&Command::new("STARTTLS"), &mut |_| {}).map_err(broken)?;
+        start.handle.line().transport.shown_certificate(&settings.tls)
     }
 
     /// Tries the mechanisms that both sides allow, best first.

@@ -30,7 +30,7 @@ mod wire;
 pub use facade::{Bodies, Handle, Line};
 
 use crate::mail::{Cursor, FolderName, Login};
-use crate::net::{Stop, TlsMode, TlsSettings, Transport, WireLog};
+use crate::net::{NetError, Route, Stop, TlsMode, TlsSettings, Transport, WireLog};
 use crate::store::{Access, Claim, Folder, FolderInfo, Kind, Opener, Reach, Store, StoreError, StoreFacts};
 use conn::{Conn, during};
 use edit::Guarded;
@@ -74,6 +74,8 @@ pub struct ImapSettings {
     pub tls: TlsSettings,
     /// Allows [`TlsMode::None`] to hosts that are not this machine.
     pub allow_plaintext: bool,
+    /// How `host` is reached.
+    pub route: Route,
     /// A command to talk to instead of `host` and `port`: program and arguments. It protects the line, or not.
     pub command: Option<Vec<String>>,
     /// How long nothing may move on the line.
@@ -110,6 +112,7 @@ impl ImapSettings {
             port: 993,
             tls,
             allow_plaintext: false,
+            route: Route::default(),
             command: None,
             timeout: Duration::from_secs(60),
             disable_capabilities: Vec::new(),
@@ -147,12 +150,18 @@ impl ImapSettings {
                 let cause = "the tunnel's command is empty";
                 return Err(StoreError::new(Reach::Account, Kind::Network, "connect", cause));
             }
-            None => Transport::connect_within(&self.host, self.port, &self.tls, stop, self.timeout),
+            None => self.dial(stop),
         };
         let mut transport = connected.map_err(|error| ImapError::Net(error).into_store(Reach::Account, "connect"))?;
         transport.set_timeout(self.timeout);
         transport.set_log(self.wire_log.clone());
         Ok(transport)
+    }
+}
+
+impl ImapSettings {
+    fn dial(&self, stop: &Stop) -> Result<Transport, NetError> {
+        Transport::connect_by(&self.route, (&self.host, self.port), &self.tls, stop, self.timeout)
     }
 }
 

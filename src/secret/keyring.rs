@@ -1,0 +1,157 @@
+//! The keyring of a desktop: the Secret Service, as GNOME Keyring, KWallet and KeePassXC have it.
+//!
+//! A password is an item with the attributes `service` ("mailsync"), `host` and `user`, so that
+//! `secret-tool lookup service mailsync host HOST user USER` finds it, and what `secret-tool store` wrote is found here.
+
+#[cfg(feature = "keyring")]
+mod service;
+
+/// What a build without the keyring says.
+#[cfg(not(feature = "keyring"))]
+mod service {
+    use super::{Entry, SecretError};
+    use crate::mail::Secret;
+
+    fn lacking<T>() -> Result<T, SecretError> {
+        let hint = "use secret-tool: mailsync-config(5) shows how";
+        Err(SecretError::with("this mailsync was built without the keyring", hint))
+    }
+
+    pub fn get(_: &Entry, _: u64) -> Result<Option<Secret>, SecretError> {
+        lacking()
+    }
+
+    pub fn set(_: &Entry, _: &Secret, _: u64) -> Result<(), SecretError> {
+        lacking()
+    }
+
+    pub fn forget(_: &Entry, _: u64) -> Result<bool, SecretError> {
+        lacking()
+    }
+}
+
+use super::{Context, HUMAN, SecretError, Spec, no_user};
+use crate::mail::Secret;
+use std::fmt;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// What all items have as their `service`.
+const SERVICE: &str = "mailsync";
+
+/// How often the wish to stop is looked at.
+const TICK: Duration = Duration::from_millis(20);
+
+/// What an item is found by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub host: String,
+    pub user: String,
+}
+
+impl Entry {
+    /// The item of a login. Fails where the config does not say whose it is.
+    pub fn new(spec: &Spec) -> Result<Entry, SecretError> {
+        if spec.host.is_empty() {
+            return Err(SecretError::with("no host is known", "set `host` in the config: the keyring goes by it"));
+        }
+        Ok(Entry { host: spec.host.clone(), user: spec.user.clone().ok_or_else(no_user)? })
+    }
+
+    fn attributes(&self) -> [(&str, &str); 3] {
+        [("service", SERVICE), ("host", &self.host), ("user", &self.user)]
+    }
+}
+
+impl fmt::Display for Entry {
+    /// As the arguments of secret-tool.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = self.attributes().map(|(name, value)| format!("{name} {value}"));
+        f.write_str(&words.join(" "))
+    }
+}
+
+/// The password, if there is one. The keyring may ask the user to unlock it.
+pub fn get(entry: &Entry, context: &Context<'_>) -> Result<Option<Secret>, SecretError> {
+    let entry = entry.clone();
+    within(context, move |seconds| service::get(&entry, seconds))
+}
+
+/// Stores a password in place of the one that was there.
+pub fn set(entry: &Entry, password: &Secret, context: &Context<'_>) -> Result<(), SecretError> {
+    let (entry, password) = (entry.clone(), password.clone());
+    within(context, move |seconds| service::set(&entry, &password, seconds))
+}
+
+/// Removes the password; whether there was one.
+pub fn forget(entry: &Entry, context: &Context<'_>) -> Result<bool, SecretError> {
+    let entry = entry.clone();
+    within(context, move |seconds| service::forget(&entry, seconds))
+}
+
+/// Does something in a thread of its own, which is left to itself when the time is over: the bus has waits that nothing
+/// ends. It is told how many seconds the user has for an answer.
+fn within<T: Send + 'static>(
+    context: &Context<'_>,
+    act: impl FnOnce(u64) -> Result<T, SecretError> + Send + 'static,
+) -> Result<T, SecretError> {
+    let patience = context.timeout * HUMAN;
+    let (sender, receiver) = channel();
+    let spawned = thread::Builder::new().name("keyring".into()).spawn(move || {
+        // Nobody is there to take it once the time was over.
+        let _ = sender.send(act(patience.as_secs().max(1)));
+    });
+    spawned.map_err(|err| SecretError::new(format!("ask the keyring: {err}")))?;
+    let deadline = Instant::now() + patience;
+    loop {
+        match receiver.recv_timeout(TICK) {
+            Ok(result) => return result,
+            Err(RecvTimeoutError::Timeout) if (context.cancelled)() => return Err(SecretError::Cancelled),
+            Err(RecvTimeoutError::Timeout) if Instant::now() < deadline => {}
+            Err(RecvTimeoutError::Timeout) => {
+                return Err(SecretError::with(
+                    format!("the keyring gave no answer within {} s", patience.as_secs()),
+                    "it may wait for its own password, in a window",
+                ));
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(SecretError::new("the conversation with the keyring broke down"));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Decrypted;
+    use super::*;
+
+    fn waited(timeout: Duration, cancelled: bool) -> SecretError {
+        let decrypted = &Decrypted::default();
+        let context =
+            Context { refused: false, prompt: false, timeout, decrypted, note: &|_| (), cancelled: &|| cancelled };
+        let (hold, held) = channel::<()>();
+        let act = move |_| {
+            // Until the sender is gone.
+            let _ = held.recv();
+            Ok(())
+        };
+        let error = within(&context, act).expect_err("it waits");
+        drop(hold);
+        error
+    }
+
+    #[test]
+    fn a_keyring_that_never_answers_holds_nobody_up() {
+        let error = waited(Duration::from_millis(50), false);
+        assert!(error.to_string().starts_with("the keyring gave no answer"), "{error}");
+        assert_eq!(waited(Duration::from_secs(30), true), SecretError::Cancelled);
+    }
+
+    #[test]
+    fn an_entry_is_shown_as_secret_tool_takes_it() {
+        let entry = Entry { host: "h".into(), user: "u".into() };
+        assert_eq!(entry.to_string(), "service mailsync host h user u");
+    }
+}

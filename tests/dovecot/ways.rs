@@ -1,0 +1,97 @@
+//! Ways to the server: proxies, families of addresses, certificates of ours.
+
+use crate::support::dovecot::Options;
+use crate::support::gateway::Gateway;
+use crate::support::*;
+use std::process::Command;
+
+fn home(host: &str, port: u16, keys: &str) -> Home {
+    let home = Home::new();
+    home.config(&format!(
+        "[account.main.remote]\nhost = \"{host}\"\nport = {port}\nuser = \"alice\"\n{keys}\n\n\
+         [account.main.local]\npath = \"~/Mail\"\n"
+    ));
+    home.netrc(&format!("machine {host} login alice password secret-alice\n"));
+    home
+}
+
+fn server(extra: String) -> Dovecot {
+    let server = Dovecot::with(Options { extra, ..Options::default() });
+    server.login("alice").append("INBOX", &crlf(&mail("hello")), &[], None);
+    server
+}
+
+#[test]
+fn a_proxy_leads_to_the_server() {
+    let server = server(String::new());
+    let ca = format!("ca_file = \"{}\"", server.ca_file.display());
+    let login = ("me:k@y", "bWU6a0B5");
+    for (scheme, name) in [("socks5h", true), ("socks5", false), ("http", true)] {
+        for (tls, port) in [("implicit", server.tls_port), ("starttls", server.port)] {
+            let gateway = Gateway::open(Some(login));
+            let proxy = format!("{ca}\ntls = \"{tls}\"\nproxy = \"{scheme}://me:k%40y@127.0.0.1:{}\"", gateway.port);
+            let home = home("localhost", port, &proxy);
+            home.mailsync(&["sync"]).exits(0).never_says("k@y").never_says("k%40y").done();
+            assert_eq!(home.maildir().messages("INBOX").len(), 1);
+            let led = gateway.led();
+            let asked = if name { format!("localhost:{port}") } else { format!("127.0.0.1:{port}") };
+            assert!(!led.is_empty() && led.iter().all(|place| *place == asked), "{led:?}");
+        }
+    }
+}
+
+#[test]
+fn a_proxy_that_refuses_is_told_with_what_to_do() {
+    let server = server(String::new());
+    let gateway = Gateway::open(Some(("me:key", "bWU6a2V5")));
+    for (url, why) in [
+        (format!("socks5h://127.0.0.1:{}", gateway.port), "it wants a login"),
+        (format!("socks5h://me:wrong@127.0.0.1:{}", gateway.port), "does not take the user and password"),
+        (format!("http://127.0.0.1:{}", gateway.port), "it wants a login"),
+        (format!("socks5h://me:key@127.0.0.1:{}", server.port), "it does not speak SOCKS5"),
+    ] {
+        let home = home("localhost", server.tls_port, &format!("proxy = \"{url}\""));
+        home.mailsync(&["sync"]).exits(1).says(why).says("check `proxy`").never_says("wrong@").done();
+    }
+    assert!(gateway.led().is_empty());
+    let home = home("localhost", 9, &format!("proxy = \"http://me:key@127.0.0.1:{}\"", gateway.port));
+    home.mailsync(&["sync"]).exits(1).says("it does not connect to localhost:9: HTTP/1.1 502 Bad Gateway").done();
+}
+
+#[test]
+fn a_family_of_addresses_is_used_alone() {
+    let server = server(String::new());
+    let ca = format!("ca_file = \"{}\"", server.ca_file.display());
+    let home_of = |family: &str| home("127.0.0.1", server.tls_port, &format!("{ca}\naddress_family = \"{family}\""));
+    home_of("ipv4").sync();
+    home_of("ipv6").mailsync(&["sync"]).exits(1).says("it has no IPv6 address").done();
+}
+
+#[test]
+fn a_server_that_wants_a_certificate_of_ours_gets_it() {
+    // The authority's files are where the server's are.
+    let extra =
+        "ssl_ca = <ca.pem\nssl_verify_client_cert = yes\nssl_require_crl = no\nauth_ssl_require_client_cert = yes\n"
+            .to_owned();
+    let server = Dovecot::with(Options { extra, ..Options::default() });
+    let dir = server.ca_file.parent().expect("a directory");
+    let openssl = |args: &str| {
+        let out = Command::new("openssl").current_dir(dir).args(args.split(' ')).output().expect("openssl");
+        assert!(out.status.success(), "openssl {args}: {}", String::from_utf8_lossy(&out.stderr));
+    };
+    openssl("req -newkey rsa:2048 -nodes -keyout alice.key -out alice.csr -subj /CN=alice");
+    openssl("x509 -req -in alice.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -out alice.pem");
+    openssl("pkcs12 -export -inkey alice.key -in alice.pem -out alice.p12 -passout pass:sesame");
+    let ca = format!("ca_file = \"{}\"", server.ca_file.display());
+    let shown = dir.display();
+    for keys in [
+        format!("client_cert = \"{shown}/alice.pem\"\nclient_key = \"{shown}/alice.key\""),
+        format!("client_cert = \"{shown}/alice.p12\"\nclient_cert_password = \"sesame\""),
+    ] {
+        for (tls, port) in [("implicit", server.tls_port), ("starttls", server.port)] {
+            home("localhost", port, &format!("{ca}\ntls = \"{tls}\"\n{keys}")).sync();
+        }
+    }
+    let none = home("localhost", server.tls_port, &ca);
+    none.mailsync(&["sync"]).exits(4).done();
+}
