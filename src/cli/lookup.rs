@@ -8,7 +8,7 @@ use crate::net::Stop;
 use crate::secret::keyring::{self, Entry};
 use crate::secret::oauth::{Client, Provider};
 use crate::secret::{self, Context, Decrypted, Found, Origin, SecretError, Source, Spec};
-use crate::store::{Kind, Lock, Opener, Reach, Store, StoreError};
+use crate::store::{Kind, LOG_IN, Lock, Opener, Reach, Store, StoreError};
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -145,7 +145,7 @@ impl Lookup {
     /// The login, as a store wants it.
     pub fn login(&self) -> Result<Login, StoreError> {
         let found = if self.is_token() { self.fresh(false) } else { self.found().clone() };
-        found.map(|found| found.login).map_err(|error| into_store("log in", error))
+        found.map(|found| found.login).map_err(|error| into_store(LOG_IN, error))
     }
 
     /// The server took it: now it may be stored, if the user wanted that.
@@ -178,10 +178,11 @@ impl Lookup {
         *self.token.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gets another token in place of one that was refused: it may have been withdrawn, or have ended early. `false`
-    /// where there is none.
-    fn renew(&self) -> bool {
-        matches!(self.spec.source, Source::OAuth2(_)) && self.has_token() && self.fresh(true).is_ok()
+    /// Gets another token in place of one that was refused: it may have been withdrawn, or have ended early. `None` where
+    /// nothing can be renewed.
+    fn renew(&self) -> Option<Result<(), SecretError>> {
+        let renewable = matches!(self.spec.source, Source::OAuth2(_)) && self.has_token();
+        renewable.then(|| self.fresh(true).map(drop))
     }
 
     fn origin(&self) -> Option<Origin> {
@@ -218,7 +219,11 @@ impl Sourced {
 impl Opener for Sourced {
     fn open(&self) -> Result<Box<dyn Store>, StoreError> {
         let store = match self.inner.open() {
-            Err(error) if error.kind == Kind::Auth && self.lookup.renew() => self.inner.open(),
+            Err(error) if error.kind == Kind::Auth => match self.lookup.renew() {
+                None => Err(error),
+                Some(Ok(())) => self.inner.open(),
+                Some(Err(why)) => return Err(into_store(LOG_IN, why)),
+            },
             opened => opened,
         };
         let store = store.map_err(|error| self.lookup.explain(error))?;
