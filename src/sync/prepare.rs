@@ -155,7 +155,10 @@ impl Run<'_> {
             counts.folders_created[side] = 1;
             self.add_counts(&counts);
         }
-        let seen = Sides::from_fn(|side| info(side).filter(|_| missing.is_none()).and_then(|info| info.cursor.clone()));
+        // Of a folder that is made now or again, the other side is looked at whatever its list says; where nothing is known
+        // of it, what the list says is the question that is asked along with its opening.
+        let told = |side: Side| missing.is_none() || (missing != Some(side) && keep.is_none());
+        let seen = Sides::from_fn(|side| info(side).filter(|_| told(side)).and_then(|info| info.cursor.clone()));
         let listed = Sides::from_fn(|side| info(side).and_then(|info| info.messages));
         let wires = wires.map(Option::unwrap_or_default);
         let objects = Sides::from_fn(|side| info(side).and_then(|info| info.object.clone()));

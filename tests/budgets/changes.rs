@@ -66,7 +66,9 @@ fn twenty_folders_come_down_side_by_side() {
         (0..10).for_each(|message| scene.append(number, &format!("{message} of {number}")));
     }
     let seen = scene.run();
-    assert!(seen.round_trips() <= 12, "{:?}", seen.commands());
+    // No mailbox is opened without the question that follows: once to look, once to fetch.
+    assert_eq!(seen.count("SELECT"), 2 * 20, "{:?}", seen.commands());
+    assert!(seen.round_trips() <= 11, "{:?}", seen.commands());
 }
 
 /// How many commands were unanswered at most in one run that logs what is said.
