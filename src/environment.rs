@@ -1,5 +1,5 @@
 //! The environment that this process was given, and what was changed in it for the libraries that we use: programs that
-//! we run get it as it was.
+//! we run get it as it was, but for what was meant for this process alone.
 
 use std::env;
 use std::ffi::OsString;
@@ -8,6 +8,10 @@ use std::sync::OnceLock;
 
 /// What the variables were that were changed.
 static BEFORE: OnceLock<Vec<(&'static str, Option<OsString>)>> = OnceLock::new();
+
+/// How a service manager is reached, and what it handed over: a program that we run could speak in our name.
+const OURS: [&str; 7] =
+    ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_FDNAMES", "LISTEN_FDS", "LISTEN_PID", "LISTEN_PIDFDID"];
 
 /// Sets variables, once in the life of the process; whether that was done.
 ///
@@ -26,12 +30,33 @@ pub unsafe fn set(variables: &[(&'static str, OsString)]) -> bool {
     first
 }
 
-/// Gives a program that is to be run the environment that we were given.
+/// Gives a program that is to be run the environment that we were given, without what concerns nobody but us.
 pub fn restore(command: &mut Command) {
+    for name in OURS {
+        command.env_remove(name);
+    }
     for (name, value) in BEFORE.get().into_iter().flatten() {
         match value {
             Some(value) => command.env(name, value),
             None => command.env_remove(name),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_do_not_learn_where_the_service_manager_listens() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "env | grep -E '^(NOTIFY|WATCHDOG|LISTEN)_' | sort"]);
+        for name in OURS {
+            command.env(name, "1");
+        }
+        let shown = |command: &mut Command| command.output().expect("run sh").stdout;
+        assert_eq!(shown(&mut command).split(|byte| *byte == b'\n').count(), OURS.len() + 1);
+        restore(&mut command);
+        assert_eq!(String::from_utf8_lossy(&shown(&mut command)), "");
     }
 }

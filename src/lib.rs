@@ -23,3 +23,4 @@ pub mod state;
 pub mod store;
 pub mod sync;
 pub mod ui;
+pub mod watch;

@@ -41,6 +41,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("sync/settle", &["sync", "mail", "store", "state"]),
     ("sync/slices", &["sync", "mail", "store", "state"]),
     ("ui", &["ui", "sync::event", "sync::plan", "mail"]),
+    ("watch", &["watch"]),
     ("cli", &["cli", "ui", "config", "secret", "sync", "store", "state", "net", "mail", "fault"]),
     ("main", &["cli"]),
     ("lib", &[]),
@@ -232,6 +233,19 @@ fn only_cli_and_ui_print() {
     let elsewhere: Vec<&String> =
         printing.iter().filter(|name| !name.starts_with("cli/") && !name.starts_with("ui/")).collect();
     assert!(elsewhere.is_empty(), "{elsewhere:?}");
+}
+
+/// What a library, or the service manager, was told by the environment is no affair of theirs.
+#[test]
+fn programs_that_are_run_get_the_environment_as_it_was() {
+    let running = with(r"\.(spawn|output|status)\(\)");
+    let mut wrong = with(r"\bprocess::(Command|\{[^}]*\b(Child|Command))\b");
+    assert!(wrong.len() > 2, "{wrong:?}");
+    let restoring = with(r"\benvironment::restore\(");
+    // What tests ask for by a point of fault is theirs.
+    let tests = |name: &str| name == "fault" || name.contains("/tests/");
+    wrong.retain(|name| running.contains(name) && !restoring.contains(name) && !tests(name));
+    assert!(wrong.is_empty(), "{wrong:?}");
 }
 
 #[test]
