@@ -94,6 +94,10 @@ fn told(event: &Event) -> (&str, String) {
         Event::FolderRenamed { account, from, to, on } => (account, format!("{from}: renamed to {to} on {on}")),
         Event::FolderDeleted { account, folder, on } => (account, format!("{folder}: deleted on {on}")),
         Event::FolderDone { account, folder, counts } => (account, format!("{folder}: done: {}", done(counts))),
+        Event::Messages { account, folder, on, deed, messages } => {
+            (account, format!("{}: {} {deed:?} on {on}", folder.names.remote, messages.len()))
+        }
+        Event::Hook { account, hook, cause, .. } => (account, format!("hook {hook}: {cause}")),
         Event::AccountDone { account, outcome, counts } => (account, format!("ended: {outcome:?}; {}", done(counts))),
     }
 }

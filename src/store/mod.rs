@@ -17,6 +17,7 @@ pub use sys::most_files;
 
 use crate::mail::{Appeared, Changes, Cursor, FlagDelta, FlagSpace, Flags, FolderName, Identity, Key, Noted, Role};
 use std::fmt;
+use std::path::PathBuf;
 
 /// Makes connections to one store.
 pub trait Opener: Send + Sync {
@@ -377,6 +378,17 @@ pub trait Folder: Send {
 
     /// What tells the messages apart. Keys that are gone are left out of the answer.
     fn identify(&mut self, keys: &[Key], depth: Depth) -> Result<Identified, StoreError>;
+
+    /// The file that a message has which was just stored with these flags, where messages are files. Looks at nothing.
+    fn stored_as(&self, key: &Key, flags: &Flags) -> Option<PathBuf> {
+        let _ = (key, flags);
+        None
+    }
+
+    /// The files of messages in their order, where messages are files; `None` for one that is not there.
+    fn files(&mut self, keys: &[Key]) -> Result<Vec<Option<PathBuf>>, StoreError> {
+        Ok(vec![None; keys.len()])
+    }
 
     /// Delivers the messages' content in LF form. A message that is gone is left out; one that can't be read goes
     /// to [`Receive::failed`].

@@ -4,7 +4,8 @@ use super::{
     Access, Claim, Depth, Drafter, Folder, FolderInfo, Identified, Known, Lock, Mark, Opener, Outgoing, Receive, Slice,
     Store, StoreError, StoreFacts,
 };
-use crate::mail::{Changes, Cursor, FlagDelta, FlagSpace, FolderName, Key, Noted};
+use crate::mail::{Changes, Cursor, FlagDelta, FlagSpace, Flags, FolderName, Key, Noted};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Takes the lines.
@@ -268,6 +269,14 @@ impl Folder for TracedFolder<'_> {
             result,
             |found| format!("{} found, {} unreadable", found.known.len(), found.unread.len()),
         )
+    }
+
+    fn stored_as(&self, key: &Key, flags: &Flags) -> Option<PathBuf> {
+        self.inner.stored_as(key, flags)
+    }
+
+    fn files(&mut self, keys: &[Key]) -> Result<Vec<Option<PathBuf>>, StoreError> {
+        self.inner.files(keys)
     }
 
     fn fetch(&mut self, keys: &[Key], to: &mut dyn Receive) -> Result<(), StoreError> {

@@ -307,6 +307,7 @@ impl Run<'_> {
             observer: self.observer,
             stop: self.stop,
             full: &self.full,
+            each_message: self.options.each_message,
         }
     }
 

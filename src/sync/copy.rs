@@ -3,8 +3,8 @@
 //!
 //! Batches go from the one to the other, in order, and few at a time: each holds files open.
 
-use super::event::{Event, Problem};
-use super::execute::{Context, Done};
+use super::event::{Deed, Event, Problem, Touch};
+use super::execute::{Context, Done, is_unread};
 use super::pair::{Failure, Look};
 use crate::mail::{Flags, Identity, Key, Side, Sides};
 use crate::state::{Change, Intent};
@@ -370,9 +370,10 @@ impl<'a> Storing<'a> {
         sources: Vec<(usize, Identity)>,
         answers: Vec<Result<Option<Key>, StoreError>>,
     ) -> Result<(), Failure> {
-        let Task { look, to, copies, .. } = self.task;
+        let Task { look, to, copies, context } = self.task;
         let (to, folder) = (*to, look.job.id);
         let (mut changes, mut bound) = (Vec::with_capacity(2 * sources.len()), 0);
+        let mut touches = Vec::new();
         let mut failure = None;
         for ((at, identity), answer) in sources.into_iter().zip(answers) {
             let source = &copies.keys[at];
@@ -381,6 +382,10 @@ impl<'a> Storing<'a> {
             match answer {
                 Ok(Some(key)) => {
                     let Given { from, put } = &copies.flags[at];
+                    if context.each_message {
+                        let file = self.target.stored_as(&key, put);
+                        touches.push(Touch { file, was: None, unread: is_unread(put) });
+                    }
                     let flags = Sides::with(to, put.clone(), from.clone());
                     let keys = Sides::with(to, key, source.clone());
                     changes.push(Change::Bind { folder, keys, flags, identity });
@@ -399,6 +404,7 @@ impl<'a> Storing<'a> {
                 }
             }
         }
+        context.tell_messages(&look.job, to, Deed::Copied, touches);
         self.confirmation = (changes, bound);
         failure.map_or(Ok(()), Err)
     }

@@ -3,6 +3,7 @@
 //! Where a move is a copy and an expunge, a run may be killed between the two. So that the next one does not copy
 //! again, the state knows from before the first copy from which key on the copies are in the trash.
 
+use super::event::{Deed, Touch};
 use super::execute::{Context, Done};
 use super::pair::{Failure, Look, Stores};
 use super::recognise::match_up;
@@ -13,6 +14,7 @@ use crate::mail::{Appeared, Cursor, Flag, FlagDelta, Flags, Identity, Key, PairI
 use crate::state::{Change, Discard, State};
 use crate::store::{Access, Depth, Folder, Kind, Mark, NothingKnown, Reach, StoreError};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Between two looks into a trash that may still be growing.
@@ -68,7 +70,9 @@ impl Deletion<'_> {
         self.spare_others(folder, &mut doomed, done)?;
         self.doom(&doomed)?;
         let keys: Vec<Key> = doomed.into_keys().collect();
+        let files = self.context.files(folder, &keys).map_err(Failure::on(self.on))?;
         let failed = folder.remove(&keys).map_err(Failure::on(self.on))?;
+        self.tell(keys.iter().zip(files), &failed);
         self.confirm(keys.len(), failed, Vec::new(), done)
     }
 
@@ -112,7 +116,18 @@ impl Deletion<'_> {
             true => vec![Change::Discarded { folder, side: on }],
             false => Vec::new(),
         };
+        self.tell(doomed.keys().map(|key| (key, None)), &failed);
         self.confirm(doomed.len(), failed, ended, done)
+    }
+
+    /// Tells which are gone, with the files that they had.
+    fn tell<'k>(&self, removed: impl Iterator<Item = (&'k Key, Option<PathBuf>)>, failed: &[(Key, StoreError)]) {
+        if self.context.each_message {
+            let stays: HashSet<&Key> = failed.iter().map(|(key, _)| key).collect();
+            let gone = removed.filter(|(key, _)| !stays.contains(key));
+            let touches = gone.map(|(_, file)| Touch { file, was: None, unread: false }).collect();
+            self.context.tell_messages(&self.look.job, self.on, Deed::Deleted, touches);
+        }
     }
 
     /// What the state knows of them, by key. A message that another pair still has is not deleted with this one.

@@ -1,9 +1,11 @@
 //! What the engine tells observers. Events own all they say, and nothing in them leads back.
 
 use super::plan::Held;
-use crate::mail::{FolderName, Side, Sides};
+use crate::mail::{FolderName, Role, Side, Sides};
 use crate::store::{Kind, StoreError};
 use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Where the engine's events go. Sending never blocks and never fails the run.
@@ -64,6 +66,15 @@ pub enum Event {
         folder: FolderName,
         counts: Counts,
     },
+    /// Messages of a folder were changed on one side: a batch of them, and only where
+    /// [`Options::each_message`](super::Options::each_message) asks for it.
+    Messages {
+        account: String,
+        folder: Arc<Place>,
+        on: Side,
+        deed: Deed,
+        messages: Vec<Touch>,
+    },
     /// Not done, on purpose.
     Held {
         account: String,
@@ -93,6 +104,46 @@ pub enum Event {
         outcome: Outcome,
         counts: Counts,
     },
+    /// A program of the user's failed that is run beside the sync: nothing of the sync did.
+    Hook {
+        account: String,
+        hook: &'static str,
+        cause: String,
+        hint: Option<String>,
+    },
+}
+
+/// A pair of folders, as both sides know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub names: Sides<FolderName>,
+    /// The stores' own names for them.
+    pub wires: Sides<Vec<u8>>,
+    pub role: Option<Role>,
+}
+
+/// What was done to messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Deed {
+    /// They came from the other side.
+    Copied,
+    /// They were moved here from another folder of the same side.
+    Arrived,
+    /// They were moved to another folder.
+    Left,
+    Flagged,
+    Deleted,
+}
+
+/// A message to which something was done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Touch {
+    /// Its file, where messages are files: the one that it has now, or had before it was deleted.
+    pub file: Option<PathBuf>,
+    /// The file that it had before, where it has another one now.
+    pub was: Option<PathBuf>,
+    /// Whether it is a copy that nobody has read yet: not `\Seen`, no draft, not marked as deleted.
+    pub unread: bool,
 }
 
 /// What was or will be done, by the side it is done on.

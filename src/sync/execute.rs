@@ -2,16 +2,18 @@
 
 use super::copy::{Copies, copy};
 use super::dispose::Deletion;
-use super::event::{Counts, Event, Observer, Problem};
+use super::event::{Counts, Deed, Event, Observer, Place, Problem, Touch};
 use super::known::KnownIn;
-use super::pair::{Failure, Look, Stores};
+use super::pair::{Failure, Job, Look, Stores};
 use super::plan::{Op, Plan, What};
 use super::recognise::find_copies;
 use super::trash::Fate;
-use crate::mail::{Appeared, FlagDelta, Flags, Identity, Key, PairId, Side, Sides};
+use crate::mail::{Appeared, Flag, FlagDelta, Flags, Identity, Key, PairId, Side, Sides};
 use crate::state::{Change, Intent, State, Waiting};
 use crate::store::{Folder, Kind, Reach, Stop, StoreError};
 use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
@@ -26,6 +28,8 @@ pub struct Context<'a> {
     pub stop: &'a Stop,
     /// Sides that have no room left: nothing is copied there any more.
     pub full: &'a Sides<AtomicBool>,
+    /// Whether the observer is told of each message.
+    pub each_message: bool,
 }
 
 impl Context<'_> {
@@ -34,6 +38,24 @@ impl Context<'_> {
         match self.stop.is_set() {
             true => Err(Failure { side: None, error: StoreError::stopped() }),
             false => Ok(()),
+        }
+    }
+
+    /// Tells what was done to messages, where anybody wants to know.
+    pub fn tell_messages(&self, job: &Job, on: Side, deed: Deed, messages: Vec<Touch>) {
+        if !self.each_message || messages.is_empty() {
+            return;
+        }
+        let place = Place { names: job.names.clone(), wires: job.wires.clone(), role: job.role };
+        let (account, folder) = (self.account.to_owned(), Arc::new(place));
+        (self.observer)(Event::Messages { account, folder, on, deed, messages });
+    }
+
+    /// The files of messages, where anybody wants to know; else as many that are not known.
+    pub fn files(&self, folder: &mut dyn Folder, keys: &[Key]) -> Result<Vec<Option<PathBuf>>, StoreError> {
+        match self.each_message {
+            true => folder.files(keys),
+            false => Ok(vec![None; keys.len()]),
         }
     }
 
@@ -248,12 +270,19 @@ fn set_flags(
             continue;
         }
         context.check_stop()?;
+        let keys: Vec<Key> = changes.iter().map(|(key, _)| key.clone()).collect();
+        let before = context.files(folders[side].as_mut(), &keys).map_err(Failure::on(side))?;
         let failed = folders[side].set_flags(&changes).map_err(Failure::on(side))?;
         done.counts.flagged[side] += changes.len() - failed.len().min(changes.len());
         for (key, error) in failed {
             done.failed_edit(look, side, &key, &error);
             refused.insert((side, key));
         }
+        let now = context.files(folders[side].as_mut(), &keys).map_err(Failure::on(side))?;
+        let flagged = keys.into_iter().zip(before.into_iter().zip(now));
+        let flagged = flagged.filter(|(key, _)| !refused.contains(&(side, key.clone())));
+        let touches = flagged.map(|(_, (was, file))| Touch { file, was, unread: false }).collect();
+        context.tell_messages(&look.job, side, Deed::Flagged, touches);
     }
     let mut changes = Vec::new();
     for FlagWork { pair, keys, set, base } in std::mem::take(&mut work.flags) {
@@ -316,7 +345,7 @@ fn settle(
     let changes = folders[to].changes(Some(&look.cursors[to]), &known).map_err(Failure::on(to))?;
     let found = find_copies(&open, &changes.appeared, folders[to].as_mut(), &mut look.identities[to])
         .map_err(Failure::on(to))?;
-    let mut confirmed = Vec::new();
+    let (mut confirmed, mut copied, mut arrived) = (Vec::new(), Vec::new(), Vec::new());
     for (intent, at) in open.into_iter().zip(found) {
         let Some(key) = at else {
             let text = "the server took it, but it is not to be seen there yet";
@@ -327,11 +356,22 @@ fn settle(
             done.unsure = true;
             continue;
         };
+        match copies.contains(&intent.source) {
+            true => copied.push(Touch { unread: is_unread(&intent.flags), ..Touch::default() }),
+            false => arrived.push(Touch::default()),
+        }
         let flags = Sides::new(intent.flags.clone(), intent.flags.clone());
         let keys = Sides::with(to, key, intent.source.clone());
         confirmed.push(Change::Bind { folder, keys, flags, identity: intent.identity });
         confirmed.push(Change::Done { folder, to, source: intent.source });
         done.counts.copied[to] += 1;
     }
+    context.tell_messages(&look.job, to, Deed::Copied, copied);
+    context.tell_messages(&look.job, to, Deed::Arrived, arrived);
     Ok(context.state.apply(&confirmed)?)
+}
+
+/// Whether a message with these flags is one that waits to be read.
+pub fn is_unread(flags: &Flags) -> bool {
+    ![Flag::Seen, Flag::Draft, Flag::Deleted].iter().any(|flag| flags.contains(flag))
 }

@@ -62,7 +62,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-pub use account::sync_with;
+pub use account::{sync_account, sync_with};
 pub use event::{Counts, Event, Observer, Outcome, Problem, Report};
 pub use slices::AT_ONCE;
 pub use trash::Disposal;
@@ -158,12 +158,24 @@ pub struct Options {
     pub only_waiting: bool,
     /// Only folders that one of these names, by their name on either side; all where empty.
     pub only: Vec<rules::Pattern>,
+    /// Tells the observer of each message that was changed.
+    pub each_message: bool,
     /// Accounts synced at the same time; 1 or more.
     pub accounts_at_once: usize,
 }
 
 /// Syncs the accounts, some of them at the same time, and tells the observer of it.
 pub fn run(accounts: Vec<Account>, options: &Options, observer: &Observer, stop: &Stop) -> Report {
+    run_each(&accounts, options.accounts_at_once, stop, &|account| sync_account(account, options, observer, stop))
+}
+
+/// Does `each` with every account, with so many of them at the same time, until it is to stop.
+pub fn run_each(
+    accounts: &[Account],
+    at_once: usize,
+    stop: &Stop,
+    each: &(dyn Fn(&Account) -> (Outcome, Counts) + Sync),
+) -> Report {
     let next = AtomicUsize::new(0);
     let results: Vec<Mutex<Option<(Outcome, Counts)>>> = accounts.iter().map(|_| Mutex::new(None)).collect();
     let worker = || {
@@ -172,13 +184,13 @@ pub fn run(accounts: Vec<Account>, options: &Options, observer: &Observer, stop:
             let Some(account) = accounts.get(at) else { break };
             let result = match stop.is_set() {
                 true => (Outcome::Interrupted, Counts::default()),
-                false => account::sync_account(account, options, observer, stop),
+                false => each(account),
             };
             *results[at].lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(result);
         }
     };
     std::thread::scope(|scope| {
-        for _ in 1..options.accounts_at_once.min(accounts.len()) {
+        for _ in 1..at_once.min(accounts.len()) {
             scope.spawn(worker);
         }
         worker();

@@ -1,7 +1,7 @@
 //! Carries moves over to the other side: a message that one side moved between folders is moved there too, and not
 //! copied and deleted.
 
-use super::event::Event;
+use super::event::{Deed, Event, Touch};
 use super::execute::{Context, Done};
 use super::moves::{Found, Trace, find_moves};
 use super::pair::{Failure, Look, Stores, count};
@@ -9,7 +9,8 @@ use super::reconcile::{Bound, Input, Now, reconcile};
 use crate::mail::{Appeared, Cursor, Flags, FolderName, Identity, Key, PairId, Role, Side, Sides};
 use crate::state::{Change, Intent};
 use crate::store::{Access, Depth, Kind, Mark, Reach};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 /// A move that one side made and the other has yet to make.
@@ -304,12 +305,18 @@ fn carry_out(
     begun.extend(moves.iter().map(|moved| Change::Doom { pair: moved.pair, side: on }));
     context.state.apply(&begun)?;
     let keys: Vec<Key> = moves.iter().map(|moved| moved.key.clone()).collect();
-    let answers = {
+    let (files, answers) = {
         let generation = Some(looks[from].cursors[on].generation);
         let into = looks[to].job.wires[on].clone();
         let source = stores[on].open(&looks[from].job.wires[on], Access::Write, generation);
-        source.and_then(|mut source| source.move_to(&keys, &into, &marks)).map_err(Failure::on(on))?
+        let moved = source.and_then(|mut source| {
+            let files = context.files(source.as_mut(), &keys)?;
+            Ok((files, source.move_to(&keys, &into, &marks)?))
+        });
+        moved.map_err(Failure::on(on))?
     };
+    let moved = answers.iter().zip(files).filter_map(|(answer, was)| Some((answer.as_ref().ok()?.clone(), was)));
+    tell(moved.collect(), looks, (from, to), on, stores, context)?;
     let mut changes = Vec::new();
     for (moved, answer) in moves.into_iter().zip(answers) {
         let done_with = Change::Done { folder: target, to: on, source: moved.arrived.key.clone() };
@@ -348,4 +355,38 @@ fn carry_out(
         }
     }
     Ok(context.state.apply(&changes)?)
+}
+
+/// Tells that messages were moved: their new keys as far as they are known, and the files that they had.
+fn tell(
+    moved: Vec<(Option<Key>, Option<PathBuf>)>,
+    looks: &[Look],
+    (from, to): (usize, usize),
+    on: Side,
+    stores: &mut Stores,
+    context: &Context<'_>,
+) -> Result<(), Failure> {
+    if !context.each_message || moved.is_empty() {
+        return Ok(());
+    }
+    let (from, to) = (&looks[from].job, &looks[to].job);
+    let left = vec![Touch::default(); moved.len()];
+    let keys: Vec<Key> = moved.iter().filter(|(_, was)| was.is_some()).filter_map(|(key, _)| key.clone()).collect();
+    let files = match keys.is_empty() {
+        true => Vec::new(),
+        false => {
+            let target = stores[on].open(&to.wires[on], Access::Read, None);
+            target.and_then(|mut target| target.files(&keys)).map_err(Failure::on(on))?
+        }
+    };
+    let mut files: HashMap<Key, PathBuf> =
+        keys.into_iter().zip(files).filter_map(|(key, file)| Some((key, file?))).collect();
+    let arrived = moved.into_iter().map(|(key, was)| {
+        let file = key.and_then(|key| files.remove(&key));
+        Touch { file, was, unread: false }
+    });
+    let arrived = arrived.collect();
+    context.tell_messages(from, on, Deed::Left, left);
+    context.tell_messages(to, on, Deed::Arrived, arrived);
+    Ok(())
 }

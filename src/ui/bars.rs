@@ -119,11 +119,12 @@ impl Face for Bars {
                 }
             }
             Event::FolderCreated { .. } | Event::FolderRenamed { .. } | Event::FolderDeleted { .. } => {}
-            Event::Planned { .. } => {}
+            Event::Planned { .. } | Event::Messages { .. } => {}
             Event::WouldDo { .. }
             | Event::Held { .. }
             | Event::Problem { .. }
             | Event::Waiting { .. }
+            | Event::Hook { .. }
             | Event::Note { .. } => self.above(lines(event)),
         }
     }

@@ -91,6 +91,9 @@ pub(super) fn lines(event: &Event) -> Vec<Line> {
             let hint = "`mailsync problems` lists them; `mailsync problems --retry` tries again at once";
             problem(&at(account, None::<&String>), &format!("{count} {messages} after errors ({next})"), Some(hint))
         }
+        Event::Hook { account, hook, cause, hint } => {
+            problem(&at(account, None::<&String>), &format!("hook {hook}: {}", plain(cause)), hint.as_deref())
+        }
         Event::Note { account, folder, text } => {
             vec![Line::Note(format!("mailsync: {}: note: {}", at(account, folder.as_ref()), plain(text)))]
         }
@@ -98,6 +101,7 @@ pub(super) fn lines(event: &Event) -> Vec<Line> {
         | Event::Listed { .. }
         | Event::Planned { .. }
         | Event::Copying { .. }
+        | Event::Messages { .. }
         | Event::AccountDone { .. } => Vec::new(),
     }
 }

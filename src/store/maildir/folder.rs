@@ -394,6 +394,19 @@ impl Folder for MaildirFolder {
         Ok(found)
     }
 
+    fn stored_as(&self, key: &Key, flags: &Flags) -> Option<PathBuf> {
+        let flags = flags.iter().filter(|flag| self.keywords.letter(flag).is_some()).collect();
+        let (sub, file) = self.place(key.name()?, &flags);
+        Some(file_path(&self.dir, sub, &file))
+    }
+
+    fn files(&mut self, keys: &[Key]) -> Result<Vec<Option<PathBuf>>, StoreError> {
+        self.find(keys)?;
+        let entries = self.index.as_ref().map(|index| &index.entries);
+        let file = |key| entries.and_then(|entries| entries.get(key)).map(|entry| entry.path(&self.dir));
+        Ok(keys.iter().map(file).collect())
+    }
+
     fn fetch(&mut self, keys: &[Key], to: &mut dyn Receive) -> Result<(), StoreError> {
         self.find(keys)?;
         for key in keys {
