@@ -2,6 +2,7 @@
 
 use super::error::Problem;
 use super::folders::{self, FolderDeletion, Folders};
+use super::hooks::{self, Hooks};
 use super::reader::{self, Reader, Section};
 use super::server::{self, Imap, Password};
 use super::tree::{At, Located, Node, Value};
@@ -25,6 +26,8 @@ pub struct Account {
     pub guard: Guard,
     /// How long the bin keeps what was deleted here; zero where there is none.
     pub retain_deleted: Duration,
+    /// What is run for it: its own hooks, and those of all accounts that it does not replace.
+    pub hooks: Hooks,
 }
 
 /// What becomes of a message on a server that was deleted on the other side.
@@ -91,7 +94,7 @@ pub enum Layout {
 }
 
 /// All accounts in the order of the file.
-pub fn read_all(reader: &mut Reader, node: Option<&Node>, root: &At, above: Defaults) -> Vec<Account> {
+pub fn read_all(reader: &mut Reader, node: Option<&Node>, root: &At, above: &Defaults) -> Vec<Account> {
     let entries = match node {
         Some(node) => reader::entries(reader, "[account]", node),
         None => Some(Default::default()),
@@ -108,7 +111,7 @@ pub fn read_all(reader: &mut Reader, node: Option<&Node>, root: &At, above: Defa
     accounts
 }
 
-fn read(reader: &mut Reader, name: &Located<String>, node: &Node, above: Defaults) -> Option<Account> {
+fn read(reader: &mut Reader, name: &Located<String>, node: &Node, above: &Defaults) -> Option<Account> {
     if let Err(what) = check_name(&name.value) {
         reader.complain_with(&name.at, what, "the state is kept in a file of that name");
     }
@@ -117,6 +120,7 @@ fn read(reader: &mut Reader, name: &Located<String>, node: &Node, above: Default
     let guard = guard(reader, &section, above.guard);
     let retain_deleted = section.duration(reader, "retain_deleted").unwrap_or(above.retain_deleted);
     let trash = trash(reader, &section);
+    let hooks = hooks::read(reader, section.get("hooks"), &above.hooks);
     let folders = folders::read(reader, section.get("folders"));
     let mode = section.choice(reader, "mode", &Mode::NAMES).unwrap_or_default();
     for key in ["remote", "local"].iter().filter(|key| section.get(key).is_none()) {
@@ -153,6 +157,7 @@ fn read(reader: &mut Reader, name: &Located<String>, node: &Node, above: Default
         trash,
         guard,
         retain_deleted,
+        hooks,
     })
 }
 

@@ -6,7 +6,7 @@ pub struct Table {
     pub keys: &'static [&'static str],
 }
 
-pub const ROOT: Table = Table { name: "the file", keys: &["general", "account", "mutt"] };
+pub const ROOT: Table = Table { name: "the file", keys: &["general", "account", "mutt", "hooks"] };
 
 pub const GENERAL: Table = Table {
     name: "[general]",
@@ -25,6 +25,7 @@ pub const ACCOUNT: Table = Table {
         "max_delete",
         "max_delete_folder",
         "retain_deleted",
+        "hooks",
     ],
 };
 
@@ -102,8 +103,13 @@ pub const MUTT: Table = Table {
     ],
 };
 
+pub const HOOKS: Table = Table {
+    name: "[hooks] or [account.NAME.hooks]",
+    keys: &["pre_sync", "post_sync", "new_mail", "error", "timeout", "subjects"],
+};
+
 /// All tables but those whose keys the user names.
-pub const ALL: [&Table; 12] = [
+pub const ALL: [&Table; 13] = [
     &ROOT,
     &GENERAL,
     &ACCOUNT,
@@ -116,6 +122,7 @@ pub const ALL: [&Table; 12] = [
     &RENAME_BACK,
     &FOLDER_MODE,
     &MUTT,
+    &HOOKS,
 ];
 
 /// The tables in which `key` may stand, in words.

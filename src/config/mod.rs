@@ -7,6 +7,7 @@ mod account;
 mod duration;
 mod error;
 mod folders;
+mod hooks;
 pub mod keys;
 mod mutt;
 mod nearest;
@@ -19,6 +20,7 @@ pub use account::{Account, Layout, Local, Maildir, Mode, Trash};
 pub use duration::parse_duration;
 pub use error::{ConfigError, Problem};
 pub use folders::{Filter, FolderDeletion, Folders, Rename};
+pub use hooks::{Command, Hooks};
 pub use mutt::{Dialect, Mutt, PathForm, Sort};
 pub use nearest::nearest;
 pub use oauth::{OAuth2, PROVIDERS, Provider};
@@ -82,11 +84,11 @@ pub struct Guard {
     pub max_delete_folder: usize,
 }
 
-/// What `[general]` says for accounts that don't say it themselves.
-#[derive(Clone, Copy)]
+/// What `[general]` and `[hooks]` say for accounts that don't say it themselves.
 struct Defaults {
     guard: Guard,
     retain_deleted: Duration,
+    hooks: Hooks,
 }
 
 impl Default for Guard {
@@ -175,8 +177,9 @@ fn whole(reader: &mut Reader, root: &Node, file: &Path, dirs: Option<&BaseDirs>)
     let above = Defaults {
         guard: general.as_ref().map(|general| general.guard).unwrap_or_default(),
         retain_deleted: general.as_ref().map_or(RETAIN, |general| general.retain_deleted),
+        hooks: hooks::read(reader, section.get("hooks"), &Hooks::default()),
     };
-    let accounts = account::read_all(reader, section.get("account"), &section.at, above);
+    let accounts = account::read_all(reader, section.get("account"), &section.at, &above);
     let mutt = mutt::read(reader, section.get("mutt"), &accounts);
     let accounts = match &general {
         Some(general) => accounts.into_iter().map(|account| account.keeping_tokens(&general.state_dir)).collect(),
