@@ -40,9 +40,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("sync/recognise", &["sync", "mail", "store", "state"]),
     ("sync/settle", &["sync", "mail", "store", "state"]),
     ("sync/slices", &["sync", "mail", "store", "state"]),
+    ("hook", &["hook", "sync::event", "config", "mail", "store::maildir", "environment"]),
     ("ui", &["ui", "sync::event", "sync::plan", "mail"]),
     ("watch", &["watch"]),
-    ("cli", &["cli", "ui", "config", "secret", "sync", "store", "state", "net", "mail", "fault"]),
+    ("cli", &["cli", "ui", "hook", "config", "secret", "sync", "store", "state", "net", "mail", "fault"]),
     ("main", &["cli"]),
     ("lib", &[]),
 ];

@@ -1,6 +1,7 @@
 //! The command line: what it understands, which file does what, and how a run ends. Only this module and `ui` print.
 
 pub mod args;
+mod around;
 pub mod check;
 mod end;
 mod heap;

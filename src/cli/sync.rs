@@ -1,21 +1,25 @@
 //! `mailsync sync`.
 
 use super::args::SyncArgs;
+use super::around::Around;
 use super::end::{End, UsageError, explain};
-use super::setup::{Notes, Setup, bin};
-use super::{mutt, signals};
+use super::setup::{Notes, Setup};
+use super::signals;
 use crate::config::UiChoice;
+use crate::hook::Mode;
 use crate::sync::event::Event;
 use crate::sync::rules::Pattern;
-use crate::sync::{self, Options, Outcome, Report};
+use crate::sync::{self, Options};
 use crate::ui::{Ui, UiKind};
+use std::collections::HashSet;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-/// Syncs the accounts, shows it, refreshes mutt's file and tells how it ended.
+/// Syncs the accounts with all that stands around it, shows it, and tells how it ended.
 /// With `only_waiting`, only folders in which something waits after an error.
 pub fn run(setup: &Setup<'_>, args: &SyncArgs, only_waiting: bool, flag: &Arc<AtomicBool>) -> anyhow::Result<ExitCode> {
+    let around = Around::new(setup.config);
     let options = Options {
         dry_run: args.dry_run,
         allow_delete: args.allow_delete,
@@ -23,6 +27,7 @@ pub fn run(setup: &Setup<'_>, args: &SyncArgs, only_waiting: bool, flag: &Arc<At
         retry: args.retry,
         only_waiting,
         only: args.folders.iter().map(|folder| only(folder)).collect::<Result<_, _>>()?,
+        each_message: !args.dry_run && around.wants_messages(),
         accounts_at_once: setup.config.general.max_sync_accounts,
     };
     // The face is started after the questions for passwords; what is noted before that waits.
@@ -32,14 +37,28 @@ pub fn run(setup: &Setup<'_>, args: &SyncArgs, only_waiting: bool, flag: &Arc<At
     setup.ask_beforehand();
     signals::watch(flag, quiet)?;
     let ui = Ui::new(kind, quiet);
-    let seen = setup.log.observer(ui.observer());
+    let seen = around.observer(setup.log.observer(ui.observer()));
     let observer = observer.get_or_init(|| seen).clone();
     let stop = crate::net::Stop::from_flag(flag.clone());
-    let report = sync::run(accounts, &options, &*observer, &stop);
+    let failed = Mutex::new(Vec::new());
+    let report = sync::run_each(&accounts, options.accounts_at_once, &stop, &|account| {
+        if options.dry_run {
+            return sync::sync_account(account, &options, &*observer, &stop);
+        }
+        around.before(&account.name, Mode::Full, &*observer, &stop);
+        let (outcome, counts) = sync::sync_account(account, &options, &*observer, &stop);
+        let more = around.after(&account.name, outcome, Mode::Full, &*observer, &stop);
+        failed.lock().unwrap_or_else(PoisonError::into_inner).extend(more);
+        (outcome, counts)
+    });
     ui.finish(&report);
-    let refreshed = if options.dry_run { None } else { refresh_mutt(setup, &report) };
-    let swept = if options.dry_run { None } else { sweep_bins(setup, &report) };
-    Ok(refreshed.into_iter().chain(swept).fold(End::from(&report), End::max).into())
+    let mut failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // Each account has the same file written for mutt.
+    let mut told = HashSet::new();
+    failed.retain(|error| told.insert(format!("{error:#}")));
+    let end = failed.iter().map(explain).fold(End::from(&report), End::max);
+    // A hook may have been cut short after all was in step.
+    Ok(if stop.is_set() { end.max(End::Interrupted) } else { end }.into())
 }
 
 /// A folder that the user named.
@@ -64,32 +83,4 @@ fn face(configured: UiChoice, args: &SyncArgs) -> (UiKind, bool) {
         UiChoice::Quiet => UiKind::Quiet,
     });
     (kind, args.quiet || kind == UiKind::Quiet)
-}
-
-/// Deletes what the bins have kept for long enough; how that ended, if it failed.
-fn sweep_bins(setup: &Setup<'_>, report: &Report) -> Option<End> {
-    let mut end = None;
-    for (name, outcome, _) in &report.accounts {
-        let account = setup.config.account(name).filter(|_| matches!(outcome, Outcome::InStep | Outcome::Partial));
-        let Some((account, bin)) = account.and_then(|account| Some((account, bin(setup.config, account)?))) else {
-            continue;
-        };
-        if let Err(error) = bin.sweep(account.retain_deleted) {
-            end = end.max(Some(explain(&anyhow::Error::from(error).context(name.clone()))));
-        }
-    }
-    end
-}
-
-/// Writes the `file` of `[mutt]` anew; how that ended, if it was tried and failed. A file that is there stays as it
-/// is where no account succeeded.
-fn refresh_mutt(setup: &Setup<'_>, report: &Report) -> Option<End> {
-    let succeeded = |outcome: &Outcome| matches!(outcome, Outcome::InStep | Outcome::Partial);
-    if !report.accounts.iter().any(|(_, outcome, _)| succeeded(outcome)) {
-        return None;
-    }
-    match mutt::refresh(setup.config) {
-        Ok(_) => None,
-        Err(err) => Some(explain(&err.context("[mutt] file"))),
-    }
 }
