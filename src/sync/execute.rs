@@ -345,7 +345,7 @@ fn settle(
     let changes = folders[to].changes(Some(&look.cursors[to]), &known).map_err(Failure::on(to))?;
     let found = find_copies(&open, &changes.appeared, folders[to].as_mut(), &mut look.identities[to])
         .map_err(Failure::on(to))?;
-    let (mut confirmed, mut copied, mut arrived) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut confirmed, mut copied) = (Vec::new(), Vec::new());
     for (intent, at) in open.into_iter().zip(found) {
         let Some(key) = at else {
             let text = "the server took it, but it is not to be seen there yet";
@@ -356,9 +356,9 @@ fn settle(
             done.unsure = true;
             continue;
         };
-        match copies.contains(&intent.source) {
-            true => copied.push(Touch { unread: is_unread(&intent.flags), ..Touch::default() }),
-            false => arrived.push(Touch::default()),
+        // What was moved here was told when it was moved.
+        if copies.contains(&intent.source) {
+            copied.push(Touch { unread: is_unread(&intent.flags), ..Touch::default() });
         }
         let flags = Sides::new(intent.flags.clone(), intent.flags.clone());
         let keys = Sides::with(to, key, intent.source.clone());
@@ -367,7 +367,6 @@ fn settle(
         done.counts.copied[to] += 1;
     }
     context.tell_messages(&look.job, to, Deed::Copied, copied);
-    context.tell_messages(&look.job, to, Deed::Arrived, arrived);
     Ok(context.state.apply(&confirmed)?)
 }
 
