@@ -190,7 +190,6 @@ impl Run<'_> {
                 process
             }
         };
-        crate::environment::restore(&mut process);
         payload.surround(&mut process, hook, self.mode.name());
         for name in &self.hooks.hidden {
             process.env_remove(name);

@@ -3,6 +3,7 @@
 //! One loop does all of it, without a thread that a process could leave hanging: pipes that it left open to others are
 //! closed on our side when it has ended.
 
+use crate::environment;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -75,6 +76,7 @@ trait Pipe: Read + AsFd {}
 impl<T: Read + AsFd> Pipe for T {}
 
 fn spawn(mut command: Command) -> io::Result<(Child, Pipes)> {
+    environment::restore(&mut command);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // SAFETY: setsid is async-signal-safe and touches no memory of this process.
     unsafe {
