@@ -42,8 +42,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("sync/slices", &["sync", "mail", "store", "state"]),
     ("hook", &["hook", "sync::event", "config", "mail", "store::maildir", "environment"]),
     ("ui", &["ui", "sync::event", "sync::plan", "mail"]),
-    ("watch", &["watch"]),
-    ("cli", &["cli", "ui", "hook", "config", "secret", "sync", "store", "state", "net", "mail", "fault"]),
+    ("watch", &["watch", "sync", "store", "mail"]),
+    ("cli", &["cli", "ui", "hook", "config", "secret", "sync", "watch", "store", "state", "net", "mail", "fault"]),
     ("main", &["cli"]),
     ("lib", &[]),
 ];

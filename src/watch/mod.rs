@@ -1,4 +1,6 @@
-//! What runs for months: what it is told of the world around it, and what it tells.
+//! What runs for months: keeps accounts in step, hears of the world around it, and tells how things are.
 
+mod bell;
+pub mod desk;
 pub mod manager;
 pub mod network;
