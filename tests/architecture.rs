@@ -40,6 +40,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("sync/recognise", &["sync", "mail", "store", "state"]),
     ("sync/settle", &["sync", "mail", "store", "state"]),
     ("sync/slices", &["sync", "mail", "store", "state"]),
+    ("sync/standing", &["sync", "mail", "store", "state"]),
     ("hook", &["hook", "sync::event", "config", "mail", "store::maildir", "environment"]),
     ("ui", &["ui", "sync::event", "sync::plan", "mail"]),
     ("watch", &["watch", "sync", "store", "mail"]),

@@ -38,6 +38,8 @@ pub struct Cli {
 pub enum Command {
     /// Bring accounts in step
     Sync(SyncArgs),
+    /// Keep accounts in step for as long as it runs
+    Watch(WatchArgs),
     /// Show servers, folders and what the rules make of them; changes nothing
     Info(InfoArgs),
     /// List messages that wait after errors, or try them again
@@ -82,6 +84,22 @@ pub struct SyncArgs {
     /// Try messages again now that wait after errors
     #[arg(long)]
     pub retry: bool,
+    /// Compare every message of both sides, whatever they say of what changed
+    #[arg(long)]
+    pub full: bool,
+    /// Set a key of the config for this run
+    #[arg(short = 'o', long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct WatchArgs {
+    /// Accounts [default: all that are enabled]
+    #[arg(value_name = "ACCOUNT")]
+    pub accounts: Vec<String>,
+    /// Say nothing unless something fails
+    #[arg(short, long)]
+    pub quiet: bool,
     /// Set a key of the config for this run
     #[arg(short = 'o', long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -232,8 +250,19 @@ pub enum Topic {
 /// Turns `--info` into the command `info`.
 pub fn info_as_command(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut words: Vec<OsString> = words.into_iter().collect();
-    let commands =
-        ["sync", "info", "problems", "undelete", "check", "password", "mutt-mailboxes", "completions", "help", "--"];
+    let commands = [
+        "sync",
+        "watch",
+        "info",
+        "problems",
+        "undelete",
+        "check",
+        "password",
+        "mutt-mailboxes",
+        "completions",
+        "help",
+        "--",
+    ];
     let end = words.iter().position(|word| commands.iter().any(|command| word == command)).unwrap_or(words.len());
     if let Some(flag) = words[..end].iter().position(|word| word == "--info") {
         words[flag] = "info".into();

@@ -8,7 +8,7 @@ use crate::net::Stop;
 use crate::secret::keyring::{self, Entry};
 use crate::secret::oauth::{Client, Provider};
 use crate::secret::{self, Context, Decrypted, Found, Origin, SecretError, Source, Spec};
-use crate::store::{Kind, LOG_IN, Lock, Opener, Reach, Store, StoreError};
+use crate::store::{Ear, Kind, LOG_IN, Listen, Lock, Opener, Reach, Store, StoreError};
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -100,6 +100,11 @@ impl Lookup {
             token: Mutex::default(),
             keep: AtomicBool::new(false),
         }
+    }
+
+    /// Whose login it is.
+    pub fn account(&self) -> &str {
+        &self.account
     }
 
     /// Whether a prompt may come of it.
@@ -216,19 +221,34 @@ impl Sourced {
     }
 }
 
-impl Opener for Sourced {
-    fn open(&self) -> Result<Box<dyn Store>, StoreError> {
-        let store = match self.inner.open() {
+impl Sourced {
+    /// Does what may log in, once more with another token where one was refused.
+    fn logging_in<T>(&self, act: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let done = match act() {
             Err(error) if error.kind == Kind::Auth => match self.lookup.renew() {
                 None => Err(error),
-                Some(Ok(())) => self.inner.open(),
+                Some(Ok(())) => act(),
                 Some(Err(why)) => return Err(into_store(LOG_IN, why)),
             },
-            opened => opened,
+            done => done,
         };
-        let store = store.map_err(|error| self.lookup.explain(error))?;
+        let done = done.map_err(|error| self.lookup.explain(error))?;
         self.lookup.accepted();
-        Ok(store)
+        Ok(done)
+    }
+}
+
+impl Opener for Sourced {
+    fn open(&self) -> Result<Box<dyn Store>, StoreError> {
+        self.logging_in(|| self.inner.open())
+    }
+
+    fn keep(&self, on: bool) {
+        self.inner.keep(on);
+    }
+
+    fn listen(&self, to: &Listen) -> Result<Option<Box<dyn Ear>>, StoreError> {
+        self.logging_in(|| self.inner.listen(to))
     }
 
     fn begin(&self) {

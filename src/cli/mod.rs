@@ -13,12 +13,14 @@ pub mod mutt;
 mod password;
 pub mod problems;
 pub mod quote;
+mod repeats;
 mod setup;
 mod signals;
 mod stores;
 mod sync;
 pub mod template;
 mod undelete;
+mod watch;
 
 pub use end::End;
 
@@ -60,6 +62,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
             let config = load(cli, &args.set)?;
             sync::run(&Setup::new(&config, log, Stop::from_flag(flag.clone())), args, false, &flag)
         }
+        Command::Watch(args) => watch::run(cli, args, &log),
         Command::Info(args) => {
             let config = load(cli, &args.set)?;
             let stop = Stop::from_flag(flag.clone());
@@ -93,9 +96,13 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn load(cli: &Cli, more: &[String]) -> anyhow::Result<Config> {
+fn read(cli: &Cli, more: &[String]) -> Result<Config, config::ConfigError> {
     let set: Vec<String> = cli.set.iter().chain(more).cloned().collect();
-    let config = Config::load(cli.config.as_deref(), &set)?;
+    Config::load(cli.config.as_deref(), &set)
+}
+
+fn load(cli: &Cli, more: &[String]) -> anyhow::Result<Config> {
+    let config = read(cli, more)?;
     if config.accounts.iter().flat_map(config::Account::servers).any(|server| server.tls != config::Tls::None) {
         // SAFETY: this is the program's first thread, and nothing has been done but to read the config.
         unsafe { look_authorities_up() };

@@ -61,6 +61,11 @@ impl<'a> Setup<'a> {
         for account in &self.config.accounts {
             let rules = rules(&account.folders, &mut problems);
             stores::check(account, &mut problems);
+            for name in account.watch.idle.iter().flatten() {
+                if FolderName::parse(&name.value).is_none() {
+                    problems.push(Problem::new(name.at.clone(), format!("not a folder name: {:?}", name.value)));
+                }
+            }
             if let config::Trash::Folder(name) = &account.trash
                 && FolderName::parse(&name.value).is_none()
             {
@@ -113,6 +118,12 @@ impl<'a> Setup<'a> {
         self.logins.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(lookup.clone());
         let opener = stores::imap(&account.name, imap, read_only, lookup.clone(), &self.stop, &self.log);
         Box::new(Sourced::new(opener, lookup))
+    }
+
+    /// Whether somebody may be asked for a password of this account.
+    pub fn may_ask(&self, account: &str) -> bool {
+        let logins = self.logins.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        logins.iter().any(|lookup| lookup.account() == account && lookup.may_ask())
     }
 
     /// Looks now for the passwords that may need a question, while nothing else writes to the terminal.
@@ -184,6 +195,15 @@ fn rules(folders: &config::Folders, problems: &mut Vec<Problem>) -> Rules {
         }
     }
     rules
+}
+
+/// The folders that are listened to, by their names on the server.
+pub fn listened_to(watch: &config::Watch) -> Vec<FolderName> {
+    match &watch.idle {
+        None => vec![FolderName::inbox()],
+        // All of them are names: `Setup::accounts` has seen them.
+        Some(names) => names.iter().filter_map(|name| FolderName::parse(&name.value)).collect(),
+    }
 }
 
 /// The bin of an account, if it keeps what is deleted here.

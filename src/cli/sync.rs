@@ -26,6 +26,7 @@ pub fn run(setup: &Setup<'_>, args: &SyncArgs, only_waiting: bool, flag: &Arc<At
         restore: args.restore,
         retry: args.retry,
         only_waiting,
+        thorough: args.full,
         only: args.folders.iter().map(|folder| only(folder)).collect::<Result<_, _>>()?,
         each_message: !args.dry_run && around.wants_messages(),
         accounts_at_once: setup.config.general.max_sync_accounts,

@@ -6,6 +6,7 @@ use super::hooks::{self, Hooks};
 use super::reader::{self, Reader, Section};
 use super::server::{self, Imap, Password};
 use super::tree::{At, Located, Node, Value};
+use super::watch::{self, Watch};
 use super::{Config, Defaults, Guard, guard, keys};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -28,6 +29,7 @@ pub struct Account {
     pub retain_deleted: Duration,
     /// What is run for it: its own hooks, and those of all accounts that it does not replace.
     pub hooks: Hooks,
+    pub watch: Watch,
 }
 
 /// What becomes of a message on a server that was deleted on the other side.
@@ -121,6 +123,7 @@ fn read(reader: &mut Reader, name: &Located<String>, node: &Node, above: &Defaul
     let retain_deleted = section.duration(reader, "retain_deleted").unwrap_or(above.retain_deleted);
     let trash = trash(reader, &section);
     let hooks = hooks::read(reader, section.get("hooks"), &above.hooks);
+    let watch = watch::read(reader, section.get("watch"), &above.watch);
     let folders = folders::read(reader, section.get("folders"));
     let mode = section.choice(reader, "mode", &Mode::NAMES).unwrap_or_default();
     for key in ["remote", "local"].iter().filter(|key| section.get(key).is_none()) {
@@ -158,6 +161,7 @@ fn read(reader: &mut Reader, name: &Located<String>, node: &Node, above: &Defaul
         guard,
         retain_deleted,
         hooks,
+        watch,
     })
 }
 

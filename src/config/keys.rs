@@ -6,7 +6,7 @@ pub struct Table {
     pub keys: &'static [&'static str],
 }
 
-pub const ROOT: Table = Table { name: "the file", keys: &["general", "account", "mutt", "hooks"] };
+pub const ROOT: Table = Table { name: "the file", keys: &["general", "account", "mutt", "hooks", "watch"] };
 
 pub const GENERAL: Table = Table {
     name: "[general]",
@@ -26,8 +26,12 @@ pub const ACCOUNT: Table = Table {
         "max_delete_folder",
         "retain_deleted",
         "hooks",
+        "watch",
     ],
 };
+
+pub const WATCH: Table =
+    Table { name: "[watch] or [account.NAME.watch]", keys: &["interval", "idle", "full_every", "pause_on"] };
 
 pub const IMAP: Table = Table {
     name: "an IMAP side",

@@ -15,6 +15,7 @@ mod oauth;
 mod reader;
 mod server;
 mod tree;
+mod watch;
 
 pub use account::{Account, Layout, Local, Maildir, Mode, Trash};
 pub use duration::parse_duration;
@@ -26,6 +27,7 @@ pub use nearest::nearest;
 pub use oauth::{OAuth2, PROVIDERS, Provider};
 pub use server::{ClientCert, Compress, Family, Imap, MECHANISMS, Password, Tls, TlsVersion};
 pub use tree::{At, Located};
+pub use watch::{Pause, Watch};
 
 use directories::BaseDirs;
 use reader::{Reader, Section};
@@ -84,11 +86,12 @@ pub struct Guard {
     pub max_delete_folder: usize,
 }
 
-/// What `[general]` and `[hooks]` say for accounts that don't say it themselves.
+/// What `[general]`, `[hooks]` and `[watch]` say for accounts that don't say it themselves.
 struct Defaults {
     guard: Guard,
     retain_deleted: Duration,
     hooks: Hooks,
+    watch: Watch,
 }
 
 impl Default for Guard {
@@ -178,6 +181,7 @@ fn whole(reader: &mut Reader, root: &Node, file: &Path, dirs: Option<&BaseDirs>)
         guard: general.as_ref().map(|general| general.guard).unwrap_or_default(),
         retain_deleted: general.as_ref().map_or(RETAIN, |general| general.retain_deleted),
         hooks: hooks::read(reader, section.get("hooks"), &Hooks::default()),
+        watch: watch::read(reader, section.get("watch"), &Watch::default()),
     };
     let accounts = account::read_all(reader, section.get("account"), &section.at, &above);
     let mutt = mutt::read(reader, section.get("mutt"), &accounts);

@@ -27,6 +27,11 @@ impl Cursor {
         self.mark.is_empty()
     }
 
+    /// Whether nothing seems to have changed until `now`: as far as the store can tell at all.
+    pub fn stands_at(&self, now: &Cursor) -> bool {
+        self.generation == now.generation && self.mark == now.mark && (self.conclusive || !now.conclusive)
+    }
+
     /// Whether `now` proves that nothing changed since this cursor was taken.
     pub fn proves_unchanged(&self, now: &Cursor) -> bool {
         self.conclusive && now.conclusive && self == now

@@ -15,7 +15,7 @@ use crate::fault::point;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// How long a wait goes on before it looks whether it should stop.
@@ -270,6 +270,11 @@ impl Transport {
                 return Ok(Waited::Nothing);
             }
         }
+    }
+
+    /// Another descriptor of the line, to wait for input with others. What was taken in already does not show there.
+    pub fn descriptor(&self) -> Result<OwnedFd, NetError> {
+        self.stream.fd()?.try_clone_to_owned().map_err(NetError::Io)
     }
 
     fn interest(&self) -> PollFlags {

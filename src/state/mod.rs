@@ -149,6 +149,8 @@ pub enum Change {
     Solved { folder: FolderId, side: Side, key: Key },
     /// This side bears the mark of this turn.
     Turn { side: Side, turn: u64 },
+    /// Every message of both sides was compared, at this time in seconds since 1970.
+    Compared { at: u64 },
     /// What this side's store is to be told when it lists its folders again.
     Noted { side: Side, noted: Noted },
     /// The folder pair and all that is known of it is forgotten.
@@ -212,10 +214,19 @@ impl State {
 
     /// The turn whose mark a side bears; 0 before the first.
     pub fn turn(&self, side: Side) -> Result<u64, StateError> {
+        self.number(&turn_of(side)).map(|turn| turn.unwrap_or(0))
+    }
+
+    /// When every message of both sides was last compared, in seconds since 1970; `None` if never.
+    pub fn compared(&self) -> Result<Option<u64>, StateError> {
+        self.number(COMPARED)
+    }
+
+    fn number(&self, name: &str) -> Result<Option<u64>, StateError> {
         let connection = self.lock();
         let mut statement = connection.prepare_cached("SELECT value FROM meta WHERE name = ?")?;
-        let found: Option<String> = statement.query_row([turn_of(side)], |row| row.get(0)).optional()?;
-        Ok(found.and_then(|turn| turn.parse().ok()).unwrap_or(0))
+        let found: Option<String> = statement.query_row([name], |row| row.get(0)).optional()?;
+        Ok(found.and_then(|number| number.parse().ok()))
     }
 
     /// The same state, which tells of every change that it commits.
@@ -286,6 +297,10 @@ impl State {
                 Change::Turn { side, turn } => {
                     let sql = "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)";
                     transaction.execute(sql, [turn_of(*side), turn.to_string()])?;
+                }
+                Change::Compared { at } => {
+                    let sql = "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)";
+                    transaction.execute(sql, [COMPARED, &at.to_string()])?;
                 }
                 Change::Noted { side, noted } => listing::note(&transaction, *side, noted)?,
                 Change::ForgetFolder { folder } => {
@@ -390,6 +405,9 @@ fn name_of(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<FolderNam
     FolderName::parse(text)
         .ok_or_else(|| rusqlite::Error::InvalidColumnType(column, text.to_owned(), rusqlite::types::Type::Text))
 }
+
+/// What the time of the last comparison of all is called.
+const COMPARED: &str = "compared";
 
 /// What a side's turn is called.
 fn turn_of(side: Side) -> String {

@@ -5,6 +5,7 @@
 //! [`Draft`]: a file, never a buffer, so that memory does not grow with the size of a message.
 
 pub mod draft;
+pub mod ear;
 pub mod imap;
 pub mod maildir;
 pub mod memory;
@@ -13,6 +14,7 @@ pub mod traced;
 
 pub use crate::net::Stop;
 pub use draft::Draft;
+pub use ear::{Ear, Listen};
 pub use sys::most_files;
 
 use crate::mail::{Appeared, Changes, Cursor, FlagDelta, FlagSpace, Flags, FolderName, Identity, Key, Noted, Role};
@@ -35,6 +37,18 @@ pub trait Opener: Send + Sync {
     /// store needs none.
     fn password_from(&self) -> Option<String> {
         None
+    }
+
+    /// From now on, keeps one connection that is closed for whoever opens or listens next; or no longer, and says goodbye
+    /// on the one that is kept. For those who open again and again.
+    fn keep(&self, on: bool) {
+        let _ = on;
+    }
+
+    /// Somebody who listens to the store from [`Ear::begin`] on; `None` where nobody tells of changes.
+    fn listen(&self, to: &Listen) -> Result<Option<Box<dyn Ear>>, StoreError> {
+        let _ = to;
+        Ok(None)
     }
 
     /// Keeps other runs, whatever state they have, from this store for as long as the lock lives; `None` where many

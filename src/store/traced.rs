@@ -1,8 +1,8 @@
 //! A store that tells what it is asked to do and what came of it: for troubleshooting. Wraps any other.
 
 use super::{
-    Access, Claim, Depth, Drafter, Folder, FolderInfo, Identified, Known, Lock, Mark, Opener, Outgoing, Receive, Slice,
-    Store, StoreError, StoreFacts,
+    Access, Claim, Depth, Drafter, Ear, Folder, FolderInfo, Identified, Known, Listen, Lock, Mark, Opener, Outgoing,
+    Receive, Slice, Store, StoreError, StoreFacts,
 };
 use crate::mail::{Changes, Cursor, FlagDelta, FlagSpace, Flags, FolderName, Key, Noted};
 use std::path::PathBuf;
@@ -35,6 +35,15 @@ impl Opener for TracedOpener {
 
     fn begin(&self) {
         self.inner.begin();
+    }
+
+    fn keep(&self, on: bool) {
+        self.inner.keep(on);
+    }
+
+    fn listen(&self, to: &Listen) -> Result<Option<Box<dyn Ear>>, StoreError> {
+        let shown = |ear: &Option<Box<dyn Ear>>| ear.as_ref().map_or("nobody tells".to_owned(), |ear| ear.describe());
+        said(&self.tell, || "listen".to_owned(), self.inner.listen(to), shown)
     }
 
     fn place(&self) -> String {

@@ -92,9 +92,23 @@ impl Run<'_> {
         if let Err(failure) = self.all() {
             self.fail(None, &failure);
         }
+        if let Err(failure) = self.note_comparison() {
+            self.fail(None, &failure);
+        }
         let tally = self.tally.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let outcome = if self.stop.is_set() { Outcome::Interrupted } else { tally.worst.unwrap_or(Outcome::InStep) };
         (outcome, tally.counts)
+    }
+
+    /// Takes note of when all of the account was compared, whatever was held or failed in it by itself.
+    fn note_comparison(&self) -> Result<(), Failure> {
+        let worst = self.tally.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).worst;
+        let whole = self.options.thorough && self.options.only.is_empty() && !self.options.dry_run;
+        if !whole || self.stop.is_set() || worst.is_some_and(|worst| worst > Outcome::Partial) {
+            return Ok(());
+        }
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Ok(self.state.apply(&[Change::Compared { at: now.as_secs() }])?)
     }
 
     fn all(&self) -> Result<(), Failure> {

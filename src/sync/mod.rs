@@ -51,6 +51,7 @@ mod retitle;
 pub mod rules;
 mod settle;
 mod slices;
+mod standing;
 pub mod survey;
 pub mod trash;
 
@@ -65,6 +66,7 @@ use std::time::Duration;
 pub use account::{sync_account, sync_with};
 pub use event::{Counts, Event, Observer, Outcome, Problem, Report};
 pub use slices::AT_ONCE;
+pub use standing::{compared_at, moved_on};
 pub use trash::Disposal;
 
 /// One account, ready to be synced.
@@ -156,6 +158,8 @@ pub struct Options {
     pub retry: bool,
     /// Only folders with such messages.
     pub only_waiting: bool,
+    /// Compares every message of both sides, whatever they say of what changed.
+    pub thorough: bool,
     /// Only folders that one of these names, by their name on either side; all where empty.
     pub only: Vec<rules::Pattern>,
     /// Tells the observer of each message that was changed.

@@ -7,7 +7,7 @@ use super::folders::{Entry, FolderPlan, Status};
 use super::gone::Folders;
 use super::pair::{Failure, Job, Stores};
 use super::trash::{Fate, fate};
-use crate::mail::{FolderId, FolderName, Side, Sides};
+use crate::mail::{Cursor, FolderId, FolderName, Side, Sides};
 use crate::state::{Backlog, Change, Pair};
 use crate::store::{FolderInfo, Kind, Reach, StoreError};
 use std::collections::{HashMap, HashSet};
@@ -166,6 +166,9 @@ impl Run<'_> {
         let mut stored = keep.map(|pair| pair.cursors.clone()).unwrap_or_default();
         if let Some(side) = missing {
             stored[side] = None;
+        }
+        if self.options.thorough {
+            stored = stored.map(|cursor| cursor.map(|cursor| Cursor::start(cursor.generation)));
         }
         let policy = self.account.rules.policy(&names.remote, entry.role, &self.account.policy);
         let patience = if self.options.dry_run { Duration::ZERO } else { self.account.patience };

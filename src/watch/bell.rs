@@ -25,6 +25,11 @@ impl Bell {
         drop((&self.rope).write(&[1]));
     }
 
+    /// Another end that rings when something is written to it: for signal handlers.
+    pub fn rope(&self) -> io::Result<UnixStream> {
+        self.rope.try_clone()
+    }
+
     /// Takes note of having been woken.
     pub fn hush(&self) {
         let mut bytes = [0; 64];

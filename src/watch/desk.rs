@@ -83,6 +83,7 @@ struct Papers {
     lent: bool,
     shaken: bool,
     closed: bool,
+    promised: Option<Instant>,
     status: Status,
 }
 
@@ -172,8 +173,23 @@ impl Desk {
         change(&mut self.papers().status);
     }
 
+    /// For the keeper: within this time it will be heard of again.
+    pub(super) fn promise(&self, within: Duration) {
+        self.promise_until(Some(Instant::now() + within));
+    }
+
+    /// For the keeper: until then it will be heard of again; `None` where it waits for others alone.
+    pub(super) fn promise_until(&self, until: Option<Instant>) {
+        self.papers().promised = until;
+    }
+
+    /// Whether the keeper should have been heard of by now: it hangs.
+    pub fn is_overdue(&self) -> bool {
+        self.papers().promised.is_some_and(|promised| promised < Instant::now())
+    }
+
     /// For the keeper that goes: nobody waits for it any more.
-    pub(super) fn close(&self) {
+    pub fn close(&self) {
         let mut papers = self.papers();
         papers.closed = true;
         papers.orders.clear();

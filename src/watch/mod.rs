@@ -1,6 +1,11 @@
 //! What runs for months: keeps accounts in step, hears of the world around it, and tells how things are.
 
-mod bell;
+pub mod bell;
+pub mod clock;
 pub mod desk;
+mod ears;
+pub mod keeper;
 pub mod manager;
 pub mod network;
+mod schedule;
+pub mod wait;

@@ -4,7 +4,7 @@ use super::facade::Literals;
 use std::collections::BTreeSet;
 
 /// The capabilities that are made use of; `info` shows which of them a server has.
-pub const USED: [&str; 22] = [
+pub const USED: [&str; 24] = [
     "APPENDLIMIT",
     "BINARY",
     "COMPRESS=DEFLATE",
@@ -12,6 +12,7 @@ pub const USED: [&str; 22] = [
     "ENABLE",
     "ESEARCH",
     "ID",
+    "IDLE",
     "LIST-EXTENDED",
     "LIST-STATUS",
     "LITERAL+",
@@ -19,6 +20,7 @@ pub const USED: [&str; 22] = [
     "MOVE",
     "MULTIAPPEND",
     "NAMESPACE",
+    "NOTIFY",
     "OBJECTID",
     "QRESYNC",
     "SASL-IR",

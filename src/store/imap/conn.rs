@@ -5,7 +5,7 @@
 
 use super::caps::Caps;
 use super::error::ImapError;
-use super::facade::Handle;
+use super::facade::{Handle, Line};
 use super::login::LoggedIn;
 use super::names::{Astring, Naming};
 use super::select::{Learned, Selected};
@@ -17,6 +17,7 @@ use crate::net::Stop;
 use crate::store::{Reach, StoreError};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// How many commands select a user's mailbox in the midst of others' commands: UNSELECT and SELECT.
 const SELECTING: usize = 2;
@@ -340,6 +341,24 @@ impl Conn {
     /// How many messages the open mailbox had when something was last heard of it.
     pub fn exists(&self) -> u32 {
         self.exists
+    }
+
+    /// How long a wait may last from now on; and until now.
+    pub fn set_timeout(&self, timeout: Duration) -> Duration {
+        let transport = &mut self.shared.handle.line().transport;
+        let before = transport.timeout();
+        transport.set_timeout(timeout);
+        before
+    }
+
+    /// The line, for one who uses it alone and leaves no command unanswered; `None` where others use it.
+    pub fn line(&self) -> Option<MutexGuard<'_, Line>> {
+        self.is_last().then(|| self.shared.handle.line())
+    }
+
+    /// Nobody can use the line any more.
+    pub fn break_off(&self) {
+        self.shared.turns.break_off();
     }
 
     /// How the line is protected.

@@ -8,10 +8,12 @@ mod changes;
 mod conn;
 mod content;
 mod download;
+mod ear;
 mod edit;
 pub mod error;
 mod facade;
 mod folder;
+mod kept;
 mod list;
 mod login;
 pub mod names;
@@ -31,11 +33,15 @@ pub use facade::{Bodies, Handle, Line};
 
 use crate::mail::{Cursor, FolderName, Login};
 use crate::net::{NetError, Route, Stop, TlsMode, TlsSettings, Transport, WireLog};
-use crate::store::{Access, Claim, Folder, FolderInfo, Kind, Opener, Reach, Store, StoreError, StoreFacts};
+use crate::store::{
+    Access, Claim, Ear, Folder, FolderInfo, Kind, Listen, Opener, Reach, Store, StoreError, StoreFacts,
+};
 use conn::{Conn, during};
+use ear::ImapEar;
 use edit::Guarded;
 use error::ImapError;
 use folder::ImapFolder;
+use kept::Kept;
 use login::Arrival;
 use std::fmt;
 use std::net::IpAddr;
@@ -191,12 +197,14 @@ pub struct ImapOpener {
     known: login::Known,
     /// A connection on its way.
     begun: Mutex<Option<JoinHandle<Result<Arrival, StoreError>>>>,
+    kept: Arc<Kept>,
 }
 
 impl ImapOpener {
     pub fn new(settings: ImapSettings, stop: Stop) -> ImapOpener {
         let (guarded, known) = (Guarded::default(), login::Known::default());
-        ImapOpener { settings: Arc::new(settings), stop, guarded, known, begun: Mutex::default() }
+        let (begun, kept) = (Mutex::default(), Arc::default());
+        ImapOpener { settings: Arc::new(settings), stop, guarded, known, begun, kept }
     }
 
     fn arrive(&self) -> Result<Arrival, StoreError> {
@@ -220,16 +228,47 @@ impl ImapOpener {
             guarded: self.guarded.clone(),
             at_gmail: is_gmail(&self.settings.host),
             listed_delimiter: false,
+            kept: self.kept.clone(),
         })
+    }
+
+    /// The connection that was kept, or a new one.
+    fn kept_or_new(&self) -> Result<ImapStore, StoreError> {
+        match self.kept.take() {
+            Some(store) => Ok(store),
+            None => self.connect(),
+        }
     }
 }
 
 impl Opener for ImapOpener {
     fn open(&self) -> Result<Box<dyn Store>, StoreError> {
-        Ok(Box::new(self.connect()?))
+        Ok(Box::new(self.kept_or_new()?))
+    }
+
+    fn keep(&self, on: bool) {
+        self.kept.keep(on);
+    }
+
+    fn listen(&self, to: &Listen) -> Result<Option<Box<dyn Ear>>, StoreError> {
+        if self.kept.is_deaf() {
+            return Ok(None);
+        }
+        let mut store = if to.apart { self.connect()? } else { self.kept_or_new()? };
+        store.settle()?;
+        match ImapEar::new(store, to, self.kept.clone())? {
+            Ok(ear) => Ok(Some(Box::new(ear))),
+            Err(store) => {
+                Box::new(store).close();
+                Ok(None)
+            }
+        }
     }
 
     fn begin(&self) {
+        if self.kept.has_one() {
+            return;
+        }
         // A tunnel may log in by itself, and its command must not outlive a run that ends before it is wanted.
         if self.settings.command.is_some() {
             return;
@@ -248,6 +287,13 @@ impl Opener for ImapOpener {
     }
 }
 
+impl Drop for ImapOpener {
+    fn drop(&mut self) {
+        // It knows where it is kept, and would stay for ever.
+        self.kept.keep(false);
+    }
+}
+
 /// One connection, logged in.
 pub struct ImapStore {
     conn: Conn,
@@ -257,6 +303,8 @@ pub struct ImapStore {
     at_gmail: bool,
     /// Whether the delimiter is known for sure: from NAMESPACE, or from a LIST.
     listed_delimiter: bool,
+    /// Where the connection goes when it is closed.
+    kept: Arc<Kept>,
 }
 
 impl ImapStore {
@@ -342,6 +390,7 @@ impl Store for ImapStore {
             guarded: self.guarded.clone(),
             at_gmail: self.at_gmail,
             listed_delimiter: self.listed_delimiter,
+            kept: self.kept.clone(),
         }))
     }
 
@@ -415,7 +464,9 @@ impl Store for ImapStore {
     }
 
     fn close(self: Box<Self>) {
-        self.conn.log_out();
+        if let Some(store) = self.kept.clone().put(*self) {
+            store.conn.log_out();
+        }
     }
 }
 

@@ -53,7 +53,8 @@ pub fn window(commands: &[Command]) -> usize {
 pub struct Tag(u32);
 
 impl Tag {
-    fn is(self, text: &str) -> bool {
+    /// Whether it is written so.
+    pub fn is(self, text: &str) -> bool {
         text.strip_prefix('m').and_then(|number| number.parse().ok()) == Some(self.0)
     }
 }

@@ -5,6 +5,8 @@
 
 mod bin;
 mod deliver;
+#[cfg(target_os = "linux")]
+mod ear;
 mod error;
 mod filename;
 mod folder;
@@ -24,6 +26,8 @@ pub use bin::{Bin, Kept};
 pub use layout::{Layout, path_of, wire_for};
 
 use super::{Access, Claim, Folder, FolderInfo, Kind, Lock, Opener, Reach, Store, StoreError, StoreFacts, sys};
+#[cfg(target_os = "linux")]
+use super::{Ear, Listen};
 use crate::mail::{FolderName, Noted};
 use error::disk;
 use folder::MaildirFolder;
@@ -69,6 +73,11 @@ impl MaildirOpener {
 }
 
 impl Opener for MaildirOpener {
+    #[cfg(target_os = "linux")]
+    fn listen(&self, _: &Listen) -> Result<Option<Box<dyn Ear>>, StoreError> {
+        Ok(ear::MaildirEar::new(&self.settings).map(|ear| Box::new(ear) as Box<dyn Ear>))
+    }
+
     fn open(&self) -> Result<Box<dyn Store>, StoreError> {
         let refused = |cause: String| Err(StoreError::new(Reach::Account, Kind::Refused, "open the Maildir", cause));
         if !filename::SEPARATORS.contains(&self.settings.info_separator) {

@@ -1,0 +1,381 @@
+//! `mailsync watch`: keeps accounts in step for as long as it runs.
+//!
+//! Each account has a keeper, a thread of its own (`watch::keeper`). The main thread waits for signals, for news of the
+//! network, for jumps of the clock and for the service manager's next question, and tells the keepers.
+
+use super::args::{Cli, WatchArgs};
+use super::around::Around;
+use super::end::{End, explain};
+use super::heap;
+use super::log::Log;
+use super::repeats::Repeats;
+use super::setup::{Setup, notes_to_stderr};
+use crate::config::{self, Config};
+use crate::hook::Mode;
+use crate::net::Stop;
+use crate::sync::event::{Event, Report};
+use crate::sync::{self, Account, Counts, Observer, Options, Outcome};
+use crate::ui::{Ui, UiKind};
+use crate::watch::bell::Bell;
+use crate::watch::clock::Jumps;
+use crate::watch::desk::{Desk, Doing};
+use crate::watch::keeper::{Keeper, Terms, Why, Work};
+use crate::watch::manager::Manager;
+use crate::watch::network::{self, News};
+use crate::watch::wait::wait;
+use anyhow::Context as _;
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::{flag, low_level};
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long the end may take: after that it is forced, which costs no more than a kill at any other time.
+const LAST: Duration = Duration::from_millis(1800);
+
+/// How long is waited before a keeper that broke down is put back to work.
+const BREAKDOWN: Duration = Duration::from_secs(60);
+
+/// What signals ask for.
+struct Signals {
+    stop: Arc<AtomicBool>,
+    interrupted: Arc<AtomicBool>,
+    reload: Arc<AtomicBool>,
+    now: Arc<AtomicBool>,
+    resumed: Arc<AtomicBool>,
+    bell: Bell,
+}
+
+impl Signals {
+    fn begin() -> std::io::Result<Signals> {
+        let (stop, interrupted, reload, now, resumed) = Default::default();
+        let signals = Signals { stop, interrupted, reload, now, resumed, bell: Bell::new()? };
+        let Signals { stop, interrupted, reload, now, resumed, bell } = &signals;
+        for signal in [SIGINT, SIGTERM] {
+            // The second one ends it at once.
+            flag::register_conditional_shutdown(signal, 130, stop.clone())?;
+            flag::register(signal, stop.clone())?;
+        }
+        for (signal, flag) in [(SIGINT, interrupted), (SIGHUP, reload), (SIGUSR1, now), (SIGCONT, resumed)] {
+            flag::register(signal, flag.clone())?;
+        }
+        // Behind the flags, which are set when it rings.
+        for signal in [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGCONT] {
+            low_level::pipe::register(signal, bell.rope()?)?;
+        }
+        Ok(signals)
+    }
+}
+
+/// How a config's time is over.
+enum Over {
+    Stopped,
+    /// Another config takes its place.
+    Replaced(Box<Config>),
+}
+
+/// Runs until a signal ends it.
+pub fn run(cli: &Cli, args: &WatchArgs, log: &Arc<Log>) -> anyhow::Result<ExitCode> {
+    let mut config = super::load(cli, &args.set)?;
+    let manager = Manager::from_environment();
+    let origin = Instant::now();
+    let mut signals = None;
+    loop {
+        let watch = Watch { cli, args, log, manager: &manager, origin };
+        match watch.by(&config, &mut signals)? {
+            Over::Replaced(other) => config = *other,
+            Over::Stopped => break,
+        }
+    }
+    let interrupted = signals.is_some_and(|signals| signals.interrupted.load(Ordering::SeqCst));
+    Ok(if interrupted { End::Interrupted.into() } else { End::InStep.into() })
+}
+
+struct Watch<'a> {
+    cli: &'a Cli,
+    args: &'a WatchArgs,
+    log: &'a Arc<Log>,
+    manager: &'a Manager,
+    origin: Instant,
+}
+
+impl Watch<'_> {
+    /// Keeps the accounts of this config until it is over. Signals are listened to once no password is asked for any more.
+    fn by(&self, config: &Config, signals: &mut Option<Signals>) -> anyhow::Result<Over> {
+        // Of this config: the program goes on with the next one.
+        let over = Stop::new();
+        let setup = Setup::new(config, self.log.clone(), over.clone());
+        let accounts = setup.accounts(&self.args.accounts, &notes_to_stderr())?;
+        if signals.is_none() {
+            setup.ask_beforehand();
+            *signals = Some(Signals::begin().context("listen to signals")?);
+        }
+        let Some(signals) = signals else { unreachable!("they were begun above") };
+        let names: Vec<String> = accounts.iter().map(|account| account.name.clone()).collect();
+        let desks = names.iter().map(|name| Ok(Arc::new(Desk::new(name)?))).collect::<std::io::Result<Vec<_>>>()?;
+        let ui = Ui::new(UiKind::Basic, self.args.quiet || config.general.ui == config::UiChoice::Quiet);
+        let around = Around::new(config);
+        let repeats = Arc::new(Repeats::default());
+        let observer = around.observer(self.log.observer(repeats.observer(ui.observer())));
+        let network = Network::begin(config);
+        let work = Keep { watch: self, setup: &setup, around, observer, desks: desks.clone(), network: &network };
+        let ended = thread::scope(|scope| {
+            for (account, desk) in accounts.into_iter().zip(&desks) {
+                let terms = self.terms(config, &account.name);
+                let (work, over) = (&work, over.clone());
+                thread::Builder::new().name(format!("keep {}", account.name)).spawn_scoped(scope, move || {
+                    keep(account, &terms, desk, work, &over);
+                })?;
+            }
+            self.manager.ready();
+            let ended = self.attend(signals, &desks, &network);
+            over.set();
+            if matches!(ended, Ok(Over::Stopped)) {
+                self.manager.stopping();
+                force_the_end();
+            }
+            desks.iter().for_each(|desk| desk.bell.ring());
+            ended
+        });
+        ui.finish(&Report::default());
+        ended
+    }
+
+    fn terms(&self, config: &Config, account: &str) -> Terms {
+        let watch = config.account(account).map(|account| account.watch.clone()).unwrap_or_default();
+        let some = |time: Duration| Some(time).filter(|time| !time.is_zero());
+        Terms {
+            interval: some(watch.interval),
+            origin: self.origin,
+            folders: super::setup::listened_to(&watch),
+            full_every: some(watch.full_every),
+        }
+    }
+
+    /// What the main thread does.
+    fn attend(&self, signals: &Signals, desks: &[Arc<Desk>], network: &Network) -> anyhow::Result<Over> {
+        let mut news = News::begin();
+        let jumps = Jumps::begin();
+        let all = |tell: &dyn Fn(&Desk)| desks.iter().for_each(|desk| tell(desk));
+        let mut alive = self.manager.watchdog().map(|period| Instant::now() + period);
+        loop {
+            let told = {
+                let news = news.as_ref().map(AsFd::as_fd);
+                let jumps = jumps.as_ref().map(AsFd::as_fd);
+                let fds: Vec<_> = [Some(signals.bell.as_fd()), news, jumps].into_iter().flatten().collect();
+                wait(&fds, alive)
+            };
+            told.context("wait for signals")?;
+            signals.bell.hush();
+            let asked = |flag: &AtomicBool| flag.swap(false, Ordering::SeqCst);
+            if signals.stop.load(Ordering::SeqCst) {
+                return Ok(Over::Stopped);
+            }
+            if asked(&signals.reload)
+                && let Some(config) = self.reload()
+            {
+                return Ok(Over::Replaced(Box::new(config)));
+            }
+            if asked(&signals.now) {
+                all(&|desk| desk.order(order_for_nobody()));
+            }
+            let moved = news.as_mut().is_some_and(News::changed);
+            if moved {
+                network.look();
+            }
+            if jumps.as_ref().is_some_and(Jumps::jumped) | asked(&signals.resumed) | moved {
+                all(&|desk| desk.shake());
+            }
+            if let (Some(period), Some(at)) = (self.manager.watchdog(), alive)
+                && at <= Instant::now()
+            {
+                // Whoever hangs is started anew by not being told of.
+                if !desks.iter().any(|desk| desk.is_overdue()) {
+                    self.manager.alive();
+                }
+                alive = Some(Instant::now() + period);
+            }
+        }
+    }
+
+    /// The config as it is now; `None`, with what is wrong told, where it can't be used.
+    fn reload(&self) -> Option<Config> {
+        self.manager.reloading();
+        let read = super::read(self.cli, &self.args.set).map_err(anyhow::Error::from).and_then(|config| {
+            // What is wrong with patterns and the like is found here.
+            let setup = Setup::new(&config, self.log.clone(), Stop::new());
+            setup.accounts(&self.args.accounts, &notes_to_stderr())?;
+            drop(setup);
+            Ok(config)
+        });
+        match read {
+            Ok(config) => Some(config),
+            Err(error) => {
+                explain(&error.context("the config is not taken over; the one before goes on"));
+                self.manager.ready();
+                None
+            }
+        }
+    }
+}
+
+/// A sync of which nobody needs to hear.
+fn order_for_nobody() -> crate::watch::desk::Order {
+    let (done, _) = mpsc::channel();
+    crate::watch::desk::Order { options: Options::default(), observer: None, done }
+}
+
+/// Ends the process if it does not end by itself in time.
+fn force_the_end() {
+    let end = || {
+        thread::sleep(LAST);
+        std::process::exit(0);
+    };
+    // Without a thread it takes the time it takes.
+    drop(thread::Builder::new().name("end".into()).spawn(end));
+}
+
+/// Keeps an account, whatever happens to its keeper.
+fn keep(account: Account, terms: &Terms, desk: &Arc<Desk>, work: &Keep<'_>, stop: &Stop) {
+    let name = account.name.clone();
+    let mut next = Some(account);
+    while let Some(account) = next.take() {
+        let keeper = Keeper::new(account, terms.clone(), desk.clone(), work, stop.clone());
+        // The panic itself has been told.
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| keeper.keep())).is_err() {
+            let text = format!("its keeper broke down, and is put back to work in {} seconds", BREAKDOWN.as_secs());
+            work.note(&name, text);
+            let until = Instant::now() + BREAKDOWN;
+            while !stop.is_set() && Instant::now() < until {
+                thread::sleep(Duration::from_millis(200));
+            }
+            next = (!stop.is_set()).then(|| work.account(&name)).flatten();
+        }
+    }
+    desk.close();
+}
+
+/// What keepers need of the config.
+struct Keep<'a> {
+    watch: &'a Watch<'a>,
+    setup: &'a Setup<'a>,
+    around: Around<'a>,
+    observer: Arc<Observer>,
+    desks: Vec<Arc<Desk>>,
+    network: &'a Network,
+}
+
+impl Keep<'_> {
+    fn account(&self, name: &str) -> Option<Account> {
+        // It was made of the same config before.
+        self.setup.accounts(&[name.to_owned()], &notes_to_stderr()).ok()?.pop()
+    }
+
+    /// Tells the service manager how things are.
+    fn summarize(&self) {
+        let statuses: Vec<_> = self.desks.iter().map(|desk| (desk.account.clone(), desk.status())).collect();
+        let bad = |(_, status): &&(String, crate::watch::desk::Status)| {
+            status.synced.is_some_and(|(_, outcome)| outcome != Outcome::InStep) || status.doing == Doing::Failed
+        };
+        let troubles: Vec<String> = statuses
+            .iter()
+            .filter(bad)
+            .map(|(name, status)| {
+                format!("{name}: {}", status.trouble.as_deref().unwrap_or("something was left undone"))
+            })
+            .collect();
+        let text = match troubles.is_empty() {
+            true => {
+                format!("{} in step", statuses.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", "))
+            }
+            false => troubles.join("; "),
+        };
+        self.watch.manager.status(&text);
+    }
+}
+
+impl Work for Keep<'_> {
+    fn sync(
+        &self,
+        account: &Account,
+        why: Why,
+        options: &Options,
+        heard: Arc<Observer>,
+        stop: &Stop,
+    ) -> (Outcome, Counts) {
+        let base = self.observer.clone();
+        let observer: Arc<Observer> = Arc::new(move |event: Event| {
+            heard(event.clone());
+            base(event);
+        });
+        let options = Options { each_message: self.around.wants_messages(), ..options.clone() };
+        let mode = match why {
+            Why::Start | Why::Asked | Why::Full => Mode::Full,
+            Why::Time => Mode::Quick,
+            Why::News | Why::Echo => Mode::Idle,
+        };
+        // What the last sync did itself is told back as news: nothing is run for that, unless there is more to it.
+        if why != Why::Echo {
+            self.around.before(&account.name, mode, &*observer, stop);
+        }
+        let (outcome, counts) = sync::sync_account(account, &options, &*observer, stop);
+        if why != Why::Echo || !counts.is_empty() || outcome > Outcome::Partial {
+            let failed = self.around.after(&account.name, outcome, mode, &*observer, stop);
+            for error in &failed {
+                explain(error);
+            }
+        }
+        self.summarize();
+        heap::trim();
+        (outcome, counts)
+    }
+
+    fn renewed(&self, account: &str) -> Option<Account> {
+        let account = self.account(account)?;
+        // What somebody typed is not asked for behind his back.
+        (!self.setup.may_ask(&account.name)).then_some(account)
+    }
+
+    fn hindered(&self, account: &str) -> Option<&'static str> {
+        let pause = self.setup.config.account(account)?.watch.pause_on;
+        self.network.hindrance(pause)
+    }
+
+    fn note(&self, account: &str, text: String) {
+        (self.observer)(Event::Note { account: account.to_owned(), folder: None, text });
+    }
+}
+
+/// The network as it was when it last changed.
+struct Network {
+    state: Mutex<network::State>,
+    /// Whether any account wants to know.
+    asked: bool,
+}
+
+impl Network {
+    fn begin(config: &Config) -> Network {
+        let asked = config.accounts.iter().any(|account| account.watch.pause_on != config::Pause::default());
+        let network = Network { state: Mutex::default(), asked };
+        network.look();
+        network
+    }
+
+    fn look(&self) {
+        if self.asked {
+            *self.state.lock().unwrap_or_else(PoisonError::into_inner) = network::state();
+        }
+    }
+
+    fn hindrance(&self, pause: config::Pause) -> Option<&'static str> {
+        let state = *self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match () {
+            () if pause.offline && state.offline => Some("offline"),
+            () if pause.metered && state.metered == Some(true) => Some("metered"),
+            () => None,
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! Listening to a server: IDLE (RFC 2177), and NOTIFY (RFC 5465) where it has that.
+//!
+//! With NOTIFY one connection hears of every folder. IDLE goes with it, so that the selected folder is told in either way
+//! and the server does not take the connection for abandoned.
+
+use super::ImapStore;
+use super::conn::during;
+use super::error::ImapError;
+use super::facade::{Ignore, Line};
+use super::kept::{ALIVE, Kept};
+use super::select::{cursor, reselect};
+use super::token::{Code, MailboxStatus, Response, Status, StatusKind};
+use super::wire::{Command, Tag, write};
+use crate::fault;
+use crate::mail::FolderName;
+use crate::net::{NetError, Waited};
+use crate::store::ear::Standings;
+use crate::store::{Access, Ear, Listen, Reach, Store, StoreError};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Servers and what is on the way to them forget whom they have not heard for longer: RFC 2177 says 29 minutes, and boxes
+/// that translate addresses say 10 or less.
+const RENEW: Duration = Duration::from_secs(9 * 60);
+
+/// How long the server may take to let us idle. One that never says so may tell news all the same.
+const ADMISSION: Duration = Duration::from_secs(15);
+
+/// So many responses may come before the answer to DONE.
+const MANY: usize = 10_000;
+
+/// What is wanted of NOTIFY. `STATUS` has it say where every folder stands to begin with.
+const EVENTS: &str = " SET STATUS (selected (MessageNew (UID) MessageExpunge FlagChange)) \
+                      (personal (MessageNew MessageExpunge FlagChange MailboxName))";
+
+/// A connection that listens.
+pub struct ImapEar {
+    store: ImapStore,
+    folder: FolderName,
+    wire: Vec<u8>,
+    notify: bool,
+    idle: bool,
+    apart: bool,
+    kept: Arc<Kept>,
+    /// The IDLE that goes on.
+    idling: Option<Tag>,
+    descriptor: Option<OwnedFd>,
+    /// The time limit that the line has otherwise.
+    timeout: Option<Duration>,
+    /// What was told while nobody asked.
+    early: Vec<String>,
+}
+
+impl ImapEar {
+    /// An ear on this connection, which is given back where the server tells nothing.
+    pub fn new(mut store: ImapStore, to: &Listen, kept: Arc<Kept>) -> Result<Result<ImapEar, ImapStore>, StoreError> {
+        let has = |name: &str| store.conn.caps().has(name);
+        let idle = has("IDLE") && kept.may_idle();
+        let notify = to.all && has("NOTIFY") && kept.may_notify();
+        if !idle && !notify {
+            return Ok(Err(store));
+        }
+        let wire = store.wire_for(&to.folder)?;
+        let folder = to.folder.clone();
+        let (idling, descriptor, timeout, early) = (None, None, None, Vec::new());
+        let apart = to.apart;
+        Ok(Ok(ImapEar { store, folder, wire, notify, idle, apart, kept, idling, descriptor, timeout, early }))
+    }
+
+    /// Asks for the news of every folder.
+    fn notify(&mut self, standings: &mut Standings) -> Result<(), StoreError> {
+        let mut told = Vec::new();
+        let command = Command::new("NOTIFY").text(EVENTS);
+        let status = self.store.conn.run(&command, &mut |response| told.extend(standing(&response)));
+        let status = status.map_err(during("listen"))?;
+        if status.kind == StatusKind::Ok {
+            standings.extend(told);
+            return Ok(());
+        }
+        self.kept.without_notify();
+        self.notify = false;
+        match self.idle {
+            true => Ok(()),
+            false => Err(self.refused("NOTIFY", status)),
+        }
+    }
+
+    fn refused(&self, command: &str, status: Status) -> StoreError {
+        let error = ImapError::check(command, status).err();
+        let error = error.unwrap_or_else(|| ImapError::Protocol(format!("{command} ended at once")));
+        error.into_store(Reach::Folder, "listen")
+    }
+
+    fn line<T>(&self, act: impl FnOnce(&mut Line) -> Result<T, ImapError>) -> Result<T, StoreError> {
+        let Some(mut line) = self.store.conn.line() else {
+            return Err(
+                ImapError::Protocol("somebody else uses the line".to_owned()).into_store(Reach::Connection, "listen")
+            );
+        };
+        let done = act(&mut line);
+        drop(line);
+        done.map_err(|error| {
+            self.store.conn.break_off();
+            error.into_store(Reach::Connection, "listen")
+        })
+    }
+
+    /// Waits until the server lets us idle; what it says before is news.
+    fn idle(&mut self) -> Result<(), StoreError> {
+        let (tag, ended, heard) = self.line(|line| {
+            let tag = write(line, &Command::new("IDLE"))?;
+            line.flush()?;
+            let mut heard = Vec::new();
+            let ended = loop {
+                match line.response(&mut Ignore) {
+                    Ok(Response::Continue(_)) => break None,
+                    Ok(Response::Tagged { tag: ended, status }) if tag.is(&ended) => break Some(status),
+                    Ok(response) => heard.push(response),
+                    // It says nothing: what it has to tell may come all the same.
+                    Err(ImapError::Net(NetError::Timeout(_))) => break None,
+                    Err(error) => return Err(error),
+                }
+                if !heard.is_empty() {
+                    // It tells already. The admission that is on its way is read with the rest.
+                    break None;
+                }
+            };
+            Ok((tag, ended, heard))
+        })?;
+        if let Some(status) = ended {
+            self.kept.without_idle();
+            self.idle = false;
+            return match self.notify {
+                true => Ok(()),
+                false => Err(self.refused("IDLE", status)),
+            };
+        }
+        let news: Vec<String> = heard.iter().filter_map(|response| self.news(response)).collect();
+        self.early.extend(news);
+        self.idling = Some(tag);
+        Ok(())
+    }
+
+    /// Ends IDLE and NOTIFY, so that the connection is as any other.
+    fn done(&mut self) -> Result<(), StoreError> {
+        let timeout = self.timeout.take();
+        self.descriptor = None;
+        self.store.conn.set_timeout(ALIVE);
+        if let Some(tag) = self.idling.take() {
+            self.line(|line| {
+                line.send(b"DONE\r\n")?;
+                line.flush()?;
+                for _ in 0..MANY {
+                    if matches!(line.response(&mut Ignore)?, Response::Tagged { tag: ended, .. } if tag.is(&ended)) {
+                        return Ok(());
+                    }
+                }
+                Err(ImapError::Protocol("the server does not end IDLE".to_owned()))
+            })?;
+        }
+        if self.notify {
+            let none = Command::new("NOTIFY").text(" NONE");
+            self.store.conn.run(&none, &mut |_| {}).map_err(during("listen"))?;
+        }
+        if let Some(timeout) = timeout {
+            self.store.conn.set_timeout(timeout);
+        }
+        Ok(())
+    }
+
+    /// The folder that a response brings news of.
+    fn news(&self, response: &Response) -> Option<String> {
+        match response {
+            Response::Exists(_)
+            | Response::Recent(_)
+            | Response::Expunge(_)
+            | Response::Vanished { .. }
+            | Response::Fetch(_) => Some(self.folder.text().to_owned()),
+            // Where messages are told of by STATUS alone, this may be all that comes.
+            Response::Status(Status { code: Some(Code::HighestModSeq(_)), .. }) => Some(self.folder.text().to_owned()),
+            Response::MailboxStatus(status) => Some(self.name(&status.name, None)),
+            Response::List(listed) | Response::Lsub(listed) => Some(self.name(&listed.name, listed.delimiter)),
+            _ => None,
+        }
+    }
+
+    fn name(&self, wire: &[u8], delimiter: Option<u8>) -> String {
+        let naming = &self.store.conn.setup().naming;
+        naming.name_of(wire, delimiter.or(naming.delimiter)).name.text().to_owned()
+    }
+}
+
+/// Where a STATUS says that a folder stands, if it says all of it.
+fn standing(response: &Response) -> Option<(Vec<u8>, crate::mail::Cursor)> {
+    let Response::MailboxStatus(MailboxStatus { name, messages, uidvalidity, uidnext, highestmodseq, .. }) = response
+    else {
+        return None;
+    };
+    let whole = messages.is_some() && uidvalidity.is_some() && uidnext.is_some();
+    whole.then(|| (name.clone(), cursor(*uidvalidity, *uidnext, highestmodseq.unwrap_or(0), *messages)))
+}
+
+impl Ear for ImapEar {
+    fn describe(&self) -> String {
+        match (self.notify, self.idle) {
+            (true, _) => "NOTIFY".to_owned(),
+            _ => format!("IDLE on {}", self.folder),
+        }
+    }
+
+    fn hears_all(&self) -> bool {
+        self.notify
+    }
+
+    fn is_apart(&self) -> bool {
+        self.apart
+    }
+
+    fn begin(&mut self) -> Result<Standings, StoreError> {
+        if self.timeout.is_some() {
+            self.done()?;
+        }
+        let selected = reselect(&mut self.store.conn, &self.wire, Access::Read, None)?;
+        let mut standings = vec![(self.wire.clone(), selected.cursor())];
+        // From here on the line is not as others expect it.
+        self.timeout = Some(self.store.conn.set_timeout(ADMISSION));
+        if self.notify {
+            self.notify(&mut standings)?;
+        }
+        if self.idle {
+            self.idle()?;
+        }
+        self.descriptor = Some(self.line(|line| line.transport.descriptor().map_err(ImapError::Net))?);
+        Ok(standings)
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.descriptor.as_ref().map(AsFd::as_fd)
+    }
+
+    fn hear(&mut self) -> Result<Vec<String>, StoreError> {
+        let idling = self.idling;
+        let (responses, ended) = self.line(|line| {
+            let mut responses = Vec::new();
+            while line.has_input() || line.transport.wait_input(Duration::ZERO, None)? == Waited::Input {
+                match line.next(&mut Ignore)? {
+                    // Some end it by themselves after a while.
+                    Response::Tagged { tag, .. } if idling.is_some_and(|idling| idling.is(&tag)) => {
+                        return Ok((responses, true));
+                    }
+                    response => responses.push(response),
+                }
+                if responses.len() >= MANY {
+                    break;
+                }
+            }
+            Ok((responses, false))
+        })?;
+        if ended {
+            self.idling = None;
+            self.early.push(self.folder.text().to_owned());
+        }
+        let mut news = std::mem::take(&mut self.early);
+        news.extend(responses.iter().filter_map(|response| self.news(response)));
+        news.sort();
+        news.dedup();
+        Ok(news)
+    }
+
+    fn lasts(&self) -> Option<Duration> {
+        Some(Duration::from_secs(fault::number("MAILSYNC_RENEW", RENEW.as_secs())))
+    }
+
+    fn rest(mut self: Box<Self>) -> Option<Box<dyn Ear>> {
+        if self.apart {
+            return Some(self);
+        }
+        // A connection that does not end IDLE is of no use any more.
+        if self.done().is_ok() {
+            self.store.conn.close();
+            Box::new(self.store).close();
+        }
+        None
+    }
+}

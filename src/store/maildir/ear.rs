@@ -1,0 +1,179 @@
+//! Listening to a tree of Maildirs: inotify(7) on every folder's `cur` and `new`, and on the directories between them.
+//!
+//! Nothing is read of what came: that something changed is all that is told, and a look shows the rest.
+
+use super::error::disk;
+use super::layout::{name_of, path_of, shown_name};
+use super::tree::Tree;
+use super::{MaildirSettings, list};
+use crate::store::ear::Standings;
+use crate::store::{Ear, FolderInfo, Reach, StoreError};
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+use rustix::io::Errno;
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::CStr;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+/// Room for some hundred events, in bytes.
+const BUFFER: usize = 16 << 10;
+
+/// So many events are taken in at a time: the rest stays for the next.
+const MANY: usize = 100_000;
+
+/// What happens to messages: they come, go, and get other names.
+const MESSAGES: WatchFlags = WatchFlags::CREATE
+    .union(WatchFlags::MOVED_TO)
+    .union(WatchFlags::MOVED_FROM)
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::DELETE_SELF)
+    .union(WatchFlags::MOVE_SELF)
+    .union(WatchFlags::ONLYDIR);
+
+/// What a directory that is listened to is for.
+#[derive(Clone, Debug)]
+enum Kind {
+    /// Holds messages of the folder with this name.
+    Messages(String),
+    /// Holds directories.
+    Directories,
+}
+
+/// Listens to a tree.
+pub struct MaildirEar {
+    settings: MaildirSettings,
+    inotify: OwnedFd,
+    kinds: HashMap<i32, Kind>,
+    tree: Tree,
+    /// Directories came or went since it began: there may be others to listen to.
+    moved: bool,
+    begun: bool,
+}
+
+impl MaildirEar {
+    /// An ear, or `None` where the system gives none.
+    pub fn new(settings: &MaildirSettings) -> Option<MaildirEar> {
+        let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
+        let (settings, kinds, tree) = (settings.clone(), HashMap::new(), Tree::default());
+        Some(MaildirEar { settings, inotify, kinds, tree, moved: true, begun: false })
+    }
+
+    fn folders(&mut self) -> Result<Vec<FolderInfo>, StoreError> {
+        let (folders, tree) = list::list(&self.settings, &self.tree)?;
+        self.tree = tree;
+        Ok(folders)
+    }
+
+    /// Listens to a directory. One that is gone again is no failure: that it came and went is told by the one above it.
+    fn add(&mut self, path: &Path, kind: Kind) -> Result<(), StoreError> {
+        match inotify::add_watch(&self.inotify, path, MESSAGES) {
+            Ok(watch) => drop(self.kinds.insert(watch, kind)),
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
+            Err(Errno::NOSPC) => {
+                let cause = io::Error::other("the system has no more watches to give");
+                let error = disk(Reach::Account, "listen to", path, cause);
+                return Err(
+                    error.with_hint("raise fs.inotify.max_user_watches; until then the tree is looked at now and then")
+                );
+            }
+            Err(errno) => return Err(disk(Reach::Account, "listen to", path, errno)),
+        }
+        Ok(())
+    }
+
+    /// Listens to the folder of this wire name, and to the directories that lead to it.
+    fn add_folder(&mut self, wire: &[u8], above: &mut BTreeSet<Vec<u8>>) -> Result<(), StoreError> {
+        let dir = path_of(&self.settings.root, wire);
+        let name = name_of(self.settings.layout, wire).unwrap_or_else(|_| shown_name(wire)).text().to_owned();
+        for sub in ["cur", "new"] {
+            self.add(&dir.join(sub), Kind::Messages(name.clone()))?;
+        }
+        let ends = wire.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        for end in ends.chain([wire.len()]) {
+            if above.insert(wire[..end].to_vec()) {
+                self.add(&path_of(&self.settings.root, &wire[..end]), Kind::Directories)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What an event brings news of: a folder, or all of the tree.
+    fn news(&mut self, watch: i32, events: ReadFlags, name: Option<&CStr>) -> Option<String> {
+        if events.contains(ReadFlags::QUEUE_OVERFLOW) {
+            return Some(String::new());
+        }
+        let hidden = name.is_some_and(|name| name.to_bytes().starts_with(b"."));
+        let kind = self.kinds.get(&watch)?.clone();
+        if events.intersects(ReadFlags::IGNORED | ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF) {
+            self.kinds.remove(&watch);
+            self.moved = true;
+        }
+        match kind {
+            Kind::Messages(_) if hidden => None,
+            Kind::Messages(folder) => Some(folder),
+            // Files between the folders are nobody's mail.
+            Kind::Directories if name.is_some() && !events.contains(ReadFlags::ISDIR) => None,
+            Kind::Directories => {
+                self.moved = true;
+                Some(String::new())
+            }
+        }
+    }
+}
+
+impl Ear for MaildirEar {
+    fn describe(&self) -> String {
+        "inotify".to_owned()
+    }
+
+    fn hears_all(&self) -> bool {
+        true
+    }
+
+    fn begin(&mut self) -> Result<Standings, StoreError> {
+        if std::mem::take(&mut self.moved) {
+            let mut above = BTreeSet::from([Vec::new()]);
+            let root = self.settings.root.clone();
+            self.add(&root, Kind::Directories)?;
+            for info in self.folders()? {
+                self.add_folder(&info.wire, &mut above)?;
+            }
+        }
+        // What came before a directory was listened to shows in how it stands now.
+        let standing = |info: FolderInfo| Some((info.wire, info.cursor?));
+        let standings = self.folders()?.into_iter().filter_map(standing).collect();
+        self.begun = true;
+        Ok(standings)
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.begun.then(|| self.inotify.as_fd())
+    }
+
+    fn hear(&mut self) -> Result<Vec<String>, StoreError> {
+        let mut buffer = [MaybeUninit::uninit(); BUFFER];
+        let mut events = Vec::new();
+        let mut reader = Reader::new(self.inotify.as_fd(), &mut buffer);
+        while events.len() < MANY {
+            match reader.next() {
+                Ok(event) => events.push((event.wd(), event.events(), event.file_name().map(CStr::to_owned))),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => break,
+                Err(errno) => return Err(disk(Reach::Account, "listen to", &self.settings.root, errno)),
+            }
+        }
+        let told = events.into_iter().filter_map(|(watch, events, name)| self.news(watch, events, name.as_deref()));
+        Ok(told.collect::<BTreeSet<String>>().into_iter().collect())
+    }
+
+    fn lasts(&self) -> Option<Duration> {
+        None
+    }
+
+    fn rest(self: Box<Self>) -> Option<Box<dyn Ear>> {
+        Some(self)
+    }
+}

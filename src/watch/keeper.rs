@@ -1,0 +1,573 @@
+//! Keeps one account in step for as long as the process lives: syncs it, listens, and syncs it again.
+//!
+//! A keeper is one thread. While nothing happens it waits in one poll(2) for all that may tell of changes: the server's
+//! connection, inotify, and its desk's bell. It wakes up by itself only to look at everything (`interval`) and to keep the
+//! connection alive, which is one and the same time. The connection by which it listens is the one by which it syncs.
+//!
+//! Nothing depends on being told: what was missed is found at the next look, and a look at every message (`full_every`)
+//! finds what the server hid. What a sync itself changed is told back: such news is compared with where the sync left the
+//! folders (`sync::moved_on`), and only what moved on since is synced again.
+
+use super::desk::{Desk, Doing, Order};
+use super::ears::{Begun, Ears, Told};
+use super::schedule::{back_off, dice, on_the_beat};
+use crate::mail::{Cursor, FolderName, Side};
+use crate::store::ear::Standings;
+use crate::store::{FolderInfo, Kind, Reach, Stop, StoreError};
+use crate::sync::event::Event;
+use crate::sync::{Account, Counts, Observer, Options, Outcome, compared_at, moved_on};
+use std::collections::HashMap;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+/// A batch of changes is over when so long nothing more was told, and is not waited for longer than that: a mail program
+/// that writes a folder back, and a server on which several messages arrive.
+const LOCAL: (Duration, Duration) = (Duration::from_millis(400), Duration::from_millis(1500));
+const REMOTE: (Duration, Duration) = (Duration::from_millis(80), Duration::from_millis(500));
+
+/// How often a tree is looked at of which nobody tells.
+const SCAN: Duration = Duration::from_secs(15);
+
+/// News that comes so soon after a sync may be that sync's own doing.
+const ECHO: Duration = Duration::from_secs(3);
+
+/// A connection that must be renewed so soon after the next look is renewed by it.
+const NEAR: Duration = Duration::from_secs(60);
+
+/// So often it may happen that a look finds what NOTIFY did not tell.
+const STRIKES: u32 = 2;
+
+/// A connection that broke is made anew after so long; each time it does within the other time after twice as long.
+const AGAIN: Duration = Duration::from_millis(500);
+const LASTING: Duration = Duration::from_secs(120);
+
+/// A sync of which nothing is heard for so long hangs.
+const SILENCE: Duration = Duration::from_secs(2 * 3600);
+
+/// Why an account is synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The keeper has just begun.
+    Start,
+    /// Somebody asked for it.
+    Asked,
+    /// It is time to look, or to try again.
+    Time,
+    /// It is time to look at every message.
+    Full,
+    /// Something changed.
+    News,
+    /// Something changed that the last sync may have done itself.
+    Echo,
+}
+
+/// What keepers need of those who know the config.
+pub trait Work: Sync {
+    /// Syncs the account, with all that stands around a sync. `heard` hears of it as well.
+    fn sync(
+        &self,
+        account: &Account,
+        why: Why,
+        options: &Options,
+        heard: Arc<Observer>,
+        stop: &Stop,
+    ) -> (Outcome, Counts);
+
+    /// The account made anew, so that its password is looked for again; `None` where somebody would have to be asked.
+    fn renewed(&self, account: &str) -> Option<Account>;
+
+    /// Why the account must leave the network alone now, if it must.
+    fn hindered(&self, account: &str) -> Option<&'static str>;
+
+    /// Tells what is odd.
+    fn note(&self, account: &str, text: String);
+}
+
+/// How an account is kept.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// How often everything is looked at, on the beat that begins with `origin`; `None` for never.
+    pub interval: Option<Duration>,
+    pub origin: Instant,
+    /// What is listened to on a server that does not tell of all folders, the most important one first.
+    pub folders: Vec<FolderName>,
+    /// How often every message is looked at.
+    pub full_every: Option<Duration>,
+}
+
+/// Keeps an account.
+pub struct Keeper<'a> {
+    account: Account,
+    terms: Terms,
+    desk: Arc<Desk>,
+    work: &'a dyn Work,
+    stop: Stop,
+    ears: Ears,
+    /// What was told last of an ear that could not be had.
+    noted: Option<String>,
+    /// The server is not listened to until the next look: it does not let us.
+    mute: bool,
+    /// When it was begun to listen to the server, and how often that ended soon.
+    listening: Instant,
+    heard: bool,
+    losses: u32,
+    /// Where folders stood when a sync was begun over it.
+    answered: HashMap<(Side, String), Cursor>,
+    /// When to look next whatever is told, and why.
+    next: Option<(Instant, Why)>,
+    /// When all was last compared.
+    compared: SystemTime,
+    failures: u32,
+    /// When the last sync ended that changed something.
+    changed: Option<Instant>,
+    /// How often a look found what NOTIFY had not told.
+    strikes: u32,
+    order: Option<Order>,
+}
+
+impl<'a> Keeper<'a> {
+    pub fn new(account: Account, terms: Terms, desk: Arc<Desk>, work: &'a dyn Work, stop: Stop) -> Keeper<'a> {
+        let compared = compared_at(&account).unwrap_or(SystemTime::UNIX_EPOCH);
+        Keeper {
+            account,
+            terms,
+            desk,
+            work,
+            stop,
+            ears: Ears::default(),
+            noted: None,
+            mute: false,
+            listening: Instant::now(),
+            heard: false,
+            losses: 0,
+            answered: HashMap::new(),
+            next: None,
+            compared,
+            failures: 0,
+            changed: None,
+            strikes: 0,
+            order: None,
+        }
+    }
+
+    /// Keeps the account in step until it is to stop.
+    pub fn keep(mut self) {
+        self.keep_connections(true);
+        let mut why = match self.work.hindered(&self.account.name) {
+            Some(_) => self.attend(),
+            None => (!self.stop.is_set()).then_some(Why::Start),
+        };
+        while let Some(reason) = why {
+            self.sync(reason);
+            why = self.attend();
+        }
+        self.ears.rest();
+        self.keep_connections(false);
+    }
+
+    fn keep_connections(&self, on: bool) {
+        Side::BOTH.into_iter().for_each(|side| self.account.stores[side].keep(on));
+    }
+
+    fn sync(&mut self, why: Why) {
+        self.ears.rest();
+        (self.heard, self.mute) = (false, self.mute && matches!(why, Why::News | Why::Echo));
+        let order = self.order.take();
+        let told = !self.desk.status().pending.is_empty();
+        self.desk.say(|status| {
+            status.doing = Doing::Syncing;
+            status.pending.clear();
+            status.next = None;
+        });
+        let heard: Arc<Mutex<Heard>> = Arc::default();
+        let options = match &order {
+            Some(order) => order.options.clone(),
+            None => Options { thorough: why == Why::Full, ..Options::default() },
+        };
+        let observer = self.observer(heard.clone(), order.as_ref().and_then(|order| order.observer.clone()));
+        self.desk.promise(SILENCE);
+        let (outcome, counts) = self.work.sync(&self.account, why, &options, observer, &self.stop);
+        let heard = heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.changed = (!counts.is_empty()).then(Instant::now);
+        self.judge(why, told, &counts);
+        if options.thorough && options.only.is_empty() && outcome <= Outcome::Partial {
+            self.compared = SystemTime::now();
+        }
+        self.conclude(outcome, heard.kind);
+        self.tell_end(outcome, heard, options.only.is_empty());
+        if let Some(order) = order {
+            // Whoever asked may have gone.
+            drop(order.done.send((self.account.name.clone(), outcome, counts)));
+        }
+    }
+
+    fn tell_end(&self, outcome: Outcome, heard: Heard, whole: bool) {
+        let ended = SystemTime::now();
+        let failures = self.failures;
+        let next = self.next_time();
+        self.desk.say(|status| {
+            status.doing = if failures > 0 { Doing::Failed } else { Doing::Waiting };
+            status.synced = Some((ended, outcome));
+            if outcome == Outcome::InStep && whole {
+                status.in_step = Some(ended);
+            }
+            (status.held, status.problems, status.waiting) = (heard.held, heard.problems, heard.waiting);
+            (status.trouble, status.failures, status.next) = (heard.trouble, failures, next);
+        });
+    }
+
+    fn next_time(&self) -> Option<SystemTime> {
+        self.next.map(|(at, _)| SystemTime::now() + at.saturating_duration_since(Instant::now()))
+    }
+
+    /// Hears what the status shows, and passes all on to whoever asked for the sync.
+    fn observer(&self, heard: Arc<Mutex<Heard>>, more: Option<Arc<Observer>>) -> Arc<Observer> {
+        let desk = self.desk.clone();
+        Arc::new(move |event: Event| {
+            desk.promise(SILENCE);
+            heard.lock().unwrap_or_else(PoisonError::into_inner).hear(&event);
+            if let Some(more) = &more {
+                more(event);
+            }
+        })
+    }
+
+    /// Whether NOTIFY tells of everything: a look must not find what it did not.
+    fn judge(&mut self, why: Why, told: bool, counts: &Counts) {
+        let came = [counts.copied, counts.moved, counts.flagged, counts.deleted].iter().any(|count| count.local > 0);
+        match (why, told) {
+            (Why::News, _) => self.strikes = 0,
+            (Why::Time | Why::Full, false) if came => self.strikes += 1,
+            _ => {}
+        }
+        if self.strikes == STRIKES {
+            self.strikes += 1;
+            let text = "the server does not tell of all changes (NOTIFY): it is listened to by IDLE from now on";
+            self.work.note(&self.account.name, text.to_owned());
+        }
+    }
+
+    /// Says when to look next.
+    fn conclude(&mut self, outcome: Outcome, kind: Option<Kind>) {
+        match outcome {
+            Outcome::InStep | Outcome::Partial | Outcome::Interrupted => {
+                self.failures = 0;
+                // A clock that was set back has no say.
+                let old = |every: Duration| self.compared.elapsed().is_ok_and(|elapsed| elapsed >= every);
+                let why = if self.terms.full_every.is_some_and(old) { Why::Full } else { Why::Time };
+                let at = |interval| on_the_beat(self.terms.origin, interval, Instant::now());
+                self.next = self.terms.interval.map(|interval| (at(interval), why));
+            }
+            Outcome::Failed | Outcome::AuthFailed | Outcome::Locked => self.fail(outcome, kind),
+        }
+    }
+
+    fn fail(&mut self, outcome: Outcome, kind: Option<Kind>) {
+        self.failures = self.failures.saturating_add(1);
+        self.next = Some((Instant::now() + back_off(outcome, kind, self.failures, dice()), Why::Time));
+        if outcome == Outcome::AuthFailed
+            && let Some(account) = self.work.renewed(&self.account.name)
+        {
+            self.keep_connections(false);
+            self.account = account;
+            self.keep_connections(true);
+        }
+    }
+
+    /// Waits until there is a reason for a sync; `None` where it is to stop.
+    fn attend(&mut self) -> Option<Why> {
+        let mut hindered = false;
+        loop {
+            self.desk.bell.hush();
+            if self.stop.is_set() {
+                return None;
+            }
+            if let Some(order) = self.desk.next_order() {
+                self.order = Some(order);
+                return Some(Why::Asked);
+            }
+            if self.desk.lend() {
+                self.desk.say(|status| status.doing = Doing::Lent);
+                if let Err(error) = self.wait(None) {
+                    self.lose(&error);
+                }
+                continue;
+            }
+            if let Some(why) = self.work.hindered(&self.account.name) {
+                hindered = true;
+                self.pause(why);
+                continue;
+            }
+            if hindered || self.desk.was_shaken() {
+                // Whatever was waited for, things are different now.
+                self.failures = 0;
+                return Some(Why::Time);
+            }
+            if let Some((at, why)) = self.next
+                && at <= Instant::now()
+            {
+                return Some(why);
+            }
+            let why = self.listen().and_then(|moved| if moved { Ok(Some(self.news())) } else { self.hear() });
+            match why {
+                Ok(None) => {}
+                Ok(Some(why)) => return Some(why),
+                Err(error) => self.lose(&error),
+            }
+        }
+    }
+
+    /// News: of others, or of what the last sync did.
+    fn news(&self) -> Why {
+        match self.changed.is_some_and(|changed| changed.elapsed() < ECHO) {
+            true => Why::Echo,
+            false => Why::News,
+        }
+    }
+
+    fn pause(&mut self, why: &'static str) {
+        self.ears = Ears::default();
+        self.keep_connections(false);
+        self.keep_connections(true);
+        self.desk.say(|status| {
+            status.doing = Doing::Paused(why);
+            (status.connected, status.next) = (None, None);
+        });
+        // There is nothing to be lost but the local side's ear.
+        drop(self.wait(None));
+    }
+
+    /// The connection by which it listened is lost, or none can be made.
+    fn lose(&mut self, error: &StoreError) {
+        if error.kind == Kind::Stopped {
+            return;
+        }
+        if error.reach <= Reach::Folder {
+            self.mute = true;
+            self.note_once(format!("{} is not listened to: {error}", self.account.stores[Side::Remote].place()));
+            return;
+        }
+        if std::mem::take(&mut self.heard) {
+            // It was there a moment ago: whatever it would have told is asked for over a new connection.
+            self.losses = if self.listening.elapsed() > LASTING { 0 } else { self.losses.saturating_add(1) };
+            self.next = Some((
+                Instant::now() + AGAIN.mul_f64(2_f64.powi(self.losses.min(8).cast_signed()) + dice()),
+                Why::Time,
+            ));
+            self.failures = self.failures.max(1);
+            return;
+        }
+        let outcome = if error.failed_login() { Outcome::AuthFailed } else { Outcome::Failed };
+        self.fail(outcome, Some(error.kind));
+        let trouble = format!("{}: {error}", self.account.stores[Side::Remote].place());
+        self.desk.say(|status| status.trouble = Some(trouble));
+    }
+
+    /// Listens to both sides, if it does not yet; whether something changed since the last sync.
+    fn listen(&mut self) -> Result<bool, StoreError> {
+        let mut moved = self.listen_here()?;
+        if self.failures == 0 && !self.mute && !self.ears.listen_to(Side::Remote) {
+            moved |= self.listen_to(Side::Remote)?;
+            self.heard = self.ears.listen_to(Side::Remote);
+            self.listening = Instant::now();
+        }
+        // While it fails nothing is begun.
+        Ok(moved && self.failures == 0)
+    }
+
+    fn listen_here(&mut self) -> Result<bool, StoreError> {
+        if self.ears.listen_to(Side::Local) {
+            // What came during the sync.
+            let told = self.ears.hear()?;
+            self.take_note(&told);
+            return Ok(told.any() && (told.remote || told.tree || self.moved_here()?));
+        }
+        match self.listen_to(Side::Local) {
+            Err(error) if matches!(error.kind, Kind::Disk | Kind::Missing) => {
+                let hint = error.hint.as_ref().map(|hint| format!(": {hint}")).unwrap_or_default();
+                self.note_once(format!("{error}{hint}; it is looked at every {} seconds", SCAN.as_secs()));
+                Ok(false)
+            }
+            listening => listening,
+        }
+    }
+
+    fn note_once(&mut self, text: String) {
+        if self.noted.as_ref() != Some(&text) {
+            self.work.note(&self.account.name, text.clone());
+            self.noted = Some(text);
+        }
+    }
+
+    fn listen_to(&mut self, side: Side) -> Result<bool, StoreError> {
+        let Keeper { account, terms, work, ears, strikes, .. } = self;
+        let note = |text| work.note(&account.name, text);
+        let found = ears.add(side, account.stores[side].as_ref(), &terms.folders, *strikes < STRIKES, &note)?;
+        Ok(self.moved_among(found))
+    }
+
+    fn moved_among(&mut self, found: Vec<Begun>) -> bool {
+        found.into_iter().fold(false, |moved, begun| self.moved(begun.side, begun.standings) || begun.told || moved)
+    }
+
+    /// Whether folders stand elsewhere than the last sync left them, or was begun over.
+    fn moved(&mut self, side: Side, standings: Standings) -> bool {
+        let Ok(moved) = moved_on(&self.account, side, standings) else {
+            // Somebody else syncs it.
+            return true;
+        };
+        let mut any = false;
+        for (name, cursor) in moved {
+            let key = (side, name.text().to_owned());
+            if self.answered.get(&key) != Some(&cursor) {
+                self.desk.say(|status| status.pending.extend([key.1.clone()]));
+                self.answered.insert(key, cursor);
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// Whether the local side has more that is new than what the last sync did there.
+    fn moved_here(&mut self) -> Result<bool, StoreError> {
+        let found = match self.ears.look(Side::Local) {
+            Ok(found) => found,
+            // A sync says what is wrong with it.
+            Err(error) if matches!(error.kind, Kind::Disk | Kind::Missing) => return Ok(true),
+            Err(error) => return Err(error),
+        };
+        let moved = self.moved_among(found);
+        if !moved {
+            self.desk.say(|status| status.pending.clear());
+        }
+        Ok(moved)
+    }
+
+    /// Waits for news, or until something is to be done; the reason for a sync, if there is one.
+    fn hear(&mut self) -> Result<Option<Why>, StoreError> {
+        self.tell_how();
+        let told = self.wait(self.until())?;
+        if told.any() {
+            return self.settle(told);
+        }
+        if self.next.is_some_and(|(at, _)| at <= Instant::now()) || self.failures > 0 {
+            return Ok(None);
+        }
+        let renewed = self.ears.renew()?;
+        let moved = self.moved_among(renewed) || (!self.ears.listen_to(Side::Local) && self.has_changed());
+        Ok(moved.then_some(Why::News))
+    }
+
+    /// How it hears of changes, for the status.
+    fn tell_how(&self) {
+        let said = [Side::Remote, Side::Local].into_iter().filter_map(|side| {
+            let ways = self.ears.ways(side)?;
+            Some(format!("{}: {ways}", self.account.stores[side].place()))
+        });
+        let said = said.collect::<Vec<String>>().join("; ");
+        let (failing, listens, next) = (self.failures > 0, self.ears.listen_to(Side::Remote), self.next_time());
+        self.desk.say(|status| {
+            status.doing = match (failing, listens) {
+                (true, _) => Doing::Failed,
+                (false, true) => Doing::Listening,
+                (false, false) => Doing::Waiting,
+            };
+            status.connected = Some(said).filter(|said| !said.is_empty() && !failing);
+            status.next = next;
+        });
+    }
+
+    /// Until when nothing is to be done.
+    fn until(&self) -> Option<Instant> {
+        let next = self.next.map(|(at, _)| at);
+        if self.failures > 0 {
+            return next;
+        }
+        let renewal = self.ears.renewal().map(|renewal| match next {
+            // Looking renews it.
+            Some(next) if next >= renewal && next - renewal <= NEAR => next,
+            _ => renewal,
+        });
+        let scan = (!self.ears.listen_to(Side::Local)).then(|| Instant::now() + SCAN);
+        next.into_iter().chain(renewal).chain(scan).min()
+    }
+
+    /// Waits for the bell, the ears, or that time, and takes note of what was told.
+    fn wait(&mut self, until: Option<Instant>) -> Result<Told, StoreError> {
+        self.desk.promise_until(until.map(|until| until + NEAR));
+        let told = self.ears.wait(self.desk.bell.as_fd(), until)?;
+        self.take_note(&told);
+        Ok(told)
+    }
+
+    fn take_note(&self, told: &Told) {
+        if told.any() {
+            self.desk.say(|status| status.pending.extend(told.folders.iter().cloned()));
+        }
+    }
+
+    /// Waits until a batch of changes is over.
+    fn settle(&mut self, mut told: Told) -> Result<Option<Why>, StoreError> {
+        let begun = Instant::now();
+        loop {
+            let (quiet, most) = if told.local { LOCAL } else { REMOTE };
+            let end = begun + most;
+            let more = self.wait(Some((Instant::now() + quiet).min(end)))?;
+            let over = !more.any();
+            told.join(more);
+            // An order does not wait.
+            if over || Instant::now() >= end || self.desk.has_orders() || self.stop.is_set() {
+                break;
+            }
+        }
+        // While it fails, what is told waits for the next try.
+        if self.failures > 0 {
+            return Ok(None);
+        }
+        if told.remote {
+            return Ok(Some(Why::News));
+        }
+        Ok((told.tree || self.moved_here()?).then(|| self.news()))
+    }
+
+    /// Looks at a tree of which nobody tells.
+    fn has_changed(&mut self) -> bool {
+        let listed = self.account.stores[Side::Local].open().and_then(|mut store| store.list());
+        let standing = |info: FolderInfo| Some((info.wire, info.cursor?));
+        match listed {
+            Ok(folders) => self.moved(Side::Local, folders.into_iter().filter_map(standing).collect()),
+            // The next sync says so.
+            Err(_) => false,
+        }
+    }
+}
+
+/// What was heard of a sync, for the account's status.
+#[derive(Clone, Debug, Default)]
+struct Heard {
+    held: usize,
+    problems: usize,
+    waiting: usize,
+    trouble: Option<String>,
+    kind: Option<Kind>,
+}
+
+impl Heard {
+    fn hear(&mut self, event: &Event) {
+        match event {
+            Event::Held { folder, held, .. } => {
+                self.held += 1;
+                let place = folder.as_ref().map_or(String::new(), |folder| format!("{folder}: "));
+                self.trouble.get_or_insert_with(|| format!("{place}{held}"));
+            }
+            Event::Problem { problem, .. } => {
+                self.problems += 1;
+                self.kind.get_or_insert(problem.kind);
+                self.trouble.get_or_insert_with(|| problem.to_string());
+            }
+            Event::Waiting { count, .. } => self.waiting += count,
+            _ => {}
+        }
+    }
+}
