@@ -82,12 +82,21 @@ pub struct Lookup {
     /// Whether there was a token. Held while one is asked for: programs and providers that renew tokens don't like to be
     /// asked twice at a time.
     token: Mutex<bool>,
+    /// Whether somebody may be asked.
+    prompt: bool,
     /// Whether the user wants the keyring to have what was typed, once the server has taken it.
     keep: AtomicBool,
 }
 
 impl Lookup {
-    pub fn new(account: &str, imap: &config::Imap, decrypted: Arc<Decrypted>, stop: Stop, notes: Notes) -> Lookup {
+    pub fn new(
+        account: &str,
+        imap: &config::Imap,
+        decrypted: Arc<Decrypted>,
+        prompt: bool,
+        stop: Stop,
+        notes: Notes,
+    ) -> Lookup {
         let by_certificate = !imap.auth.is_empty() && imap.auth.iter().all(|name| name == "EXTERNAL");
         Lookup {
             account: account.to_owned(),
@@ -98,6 +107,7 @@ impl Lookup {
             notes,
             found: OnceLock::new(),
             token: Mutex::default(),
+            prompt,
             keep: AtomicBool::new(false),
         }
     }
@@ -107,9 +117,14 @@ impl Lookup {
         &self.account
     }
 
+    /// Whether somebody typed it.
+    pub fn was_typed(&self) -> bool {
+        matches!(self.found.get(), Some(Ok(Found { origin: Origin::Prompt { .. }, .. })))
+    }
+
     /// Whether a prompt may come of it.
     pub fn may_ask(&self) -> bool {
-        matches!(self.spec.source, Source::Unsaid | Source::Keyring) && !self.needs_none
+        self.prompt && matches!(self.spec.source, Source::Unsaid | Source::Keyring) && !self.needs_none
     }
 
     pub fn found(&self) -> &Result<Found, SecretError> {
@@ -139,7 +154,7 @@ impl Lookup {
         let note = |text| (self.notes)(&self.account, text);
         act(&Context {
             refused,
-            prompt: true,
+            prompt: self.prompt,
             timeout: timeout(),
             decrypted: &self.decrypted,
             note: &note,

@@ -16,6 +16,7 @@ use crate::store::Opener;
 use crate::store::maildir::Bin;
 use crate::sync::rules::{Filter, Pattern, Rename, Rules};
 use crate::sync::{AT_ONCE, Account, Disposal, Limits, Policy};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -41,11 +42,20 @@ pub struct Setup<'a> {
     stop: Stop,
     logins: Mutex<Vec<Arc<Lookup>>>,
     decrypted: Arc<Decrypted>,
+    /// Whether somebody may be asked for passwords.
+    prompt: AtomicBool,
 }
 
 impl<'a> Setup<'a> {
     pub fn new(config: &'a Config, log: Arc<Log>, stop: Stop) -> Setup<'a> {
-        Setup { config, log, stop, logins: Mutex::new(Vec::new()), decrypted: Arc::default() }
+        Setup {
+            config,
+            log,
+            stop,
+            logins: Mutex::new(Vec::new()),
+            decrypted: Arc::default(),
+            prompt: AtomicBool::new(true),
+        }
     }
 
     /// The accounts called `names`, disabled ones too; all that are enabled where there are no names.
@@ -113,17 +123,30 @@ impl<'a> Setup<'a> {
     }
 
     fn imap(&self, account: &config::Account, imap: &config::Imap, read_only: bool, notes: &Notes) -> Box<dyn Opener> {
-        let lookup =
-            Arc::new(Lookup::new(&account.name, imap, self.decrypted.clone(), self.stop.clone(), notes.clone()));
+        let prompt = self.prompt.load(Ordering::SeqCst);
+        let (decrypted, stop) = (self.decrypted.clone(), self.stop.clone());
+        let lookup = Arc::new(Lookup::new(&account.name, imap, decrypted, prompt, stop, notes.clone()));
         self.logins.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(lookup.clone());
         let opener = stores::imap(&account.name, imap, read_only, lookup.clone(), &self.stop, &self.log);
         Box::new(Sourced::new(opener, lookup))
     }
 
-    /// Whether somebody may be asked for a password of this account.
-    pub fn may_ask(&self, account: &str) -> bool {
-        let logins = self.logins.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        logins.iter().any(|lookup| lookup.account() == account && lookup.may_ask())
+    /// Makes an account anew, so that its passwords are looked for again; `None` where somebody typed one of them, who can't
+    /// be asked again.
+    pub fn renewed(&self, name: &str, notes: &Notes) -> Option<Account> {
+        let mut logins = self.logins.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if logins.iter().any(|lookup| lookup.account() == name && lookup.was_typed()) {
+            return None;
+        }
+        logins.retain(|lookup| lookup.account() != name);
+        drop(logins);
+        // It was made of the same config before.
+        self.accounts(&[name.to_owned()], notes).ok()?.pop()
+    }
+
+    /// Asks nobody for a password any more.
+    pub fn ask_no_more(&self) {
+        self.prompt.store(false, Ordering::SeqCst);
     }
 
     /// Looks now for the passwords that may need a question, while nothing else writes to the terminal.

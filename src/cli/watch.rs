@@ -12,8 +12,9 @@ use super::repeats::Repeats;
 use super::setup::{Setup, notes_to_stderr};
 use crate::config::{self, Config};
 use crate::hook::Mode;
+use crate::mail::{FolderName, Sides};
 use crate::net::Stop;
-use crate::sync::event::{Event, Report};
+use crate::sync::event::Event;
 use crate::sync::{self, Account, Counts, Observer, Options, Outcome};
 use crate::ui::{Ui, UiKind};
 use crate::watch::bell::Bell;
@@ -109,8 +110,9 @@ impl Watch<'_> {
         let over = Stop::new();
         let setup = Setup::new(config, self.log.clone(), over.clone());
         let accounts = setup.accounts(&self.args.accounts, &notes_to_stderr())?;
+        setup.ask_beforehand();
+        setup.ask_no_more();
         if signals.is_none() {
-            setup.ask_beforehand();
             *signals = Some(Signals::begin().context("listen to signals")?);
         }
         let Some(signals) = signals else { unreachable!("they were begun above") };
@@ -131,7 +133,7 @@ impl Watch<'_> {
                 })?;
             }
             self.manager.ready();
-            let ended = self.attend(signals, &desks, &network);
+            let ended = self.attend(signals, &desks, &network, &over);
             over.set();
             if matches!(ended, Ok(Over::Stopped)) {
                 self.manager.stopping();
@@ -140,23 +142,27 @@ impl Watch<'_> {
             desks.iter().for_each(|desk| desk.bell.ring());
             ended
         });
-        ui.finish(&Report::default());
+        ui.end();
         ended
     }
 
     fn terms(&self, config: &Config, account: &str) -> Terms {
-        let watch = config.account(account).map(|account| account.watch.clone()).unwrap_or_default();
+        let account = config.account(account);
+        let watch = account.map(|account| account.watch.clone()).unwrap_or_default();
+        let files = account.is_some_and(|account| matches!(account.local, config::Local::Maildir(_)));
+        let listened_to = super::setup::listened_to(&watch);
         let some = |time: Duration| Some(time).filter(|time| !time.is_zero());
         Terms {
             interval: some(watch.interval),
             origin: self.origin,
-            folders: super::setup::listened_to(&watch),
+            folders: Sides::new(if files { vec![FolderName::inbox()] } else { listened_to.clone() }, listened_to),
+            scan: files,
             full_every: some(watch.full_every),
         }
     }
 
     /// What the main thread does.
-    fn attend(&self, signals: &Signals, desks: &[Arc<Desk>], network: &Network) -> anyhow::Result<Over> {
+    fn attend(&self, signals: &Signals, desks: &[Arc<Desk>], network: &Network, over: &Stop) -> anyhow::Result<Over> {
         let mut news = News::begin();
         let jumps = Jumps::begin();
         let all = |tell: &dyn Fn(&Desk)| desks.iter().for_each(|desk| tell(desk));
@@ -187,6 +193,7 @@ impl Watch<'_> {
                 network.look();
             }
             if jumps.as_ref().is_some_and(Jumps::jumped) | asked(&signals.resumed) | moved {
+                over.shake();
                 all(&|desk| desk.shake());
             }
             if let (Some(period), Some(at)) = (self.manager.watchdog(), alive)
@@ -270,8 +277,7 @@ struct Keep<'a> {
 
 impl Keep<'_> {
     fn account(&self, name: &str) -> Option<Account> {
-        // It was made of the same config before.
-        self.setup.accounts(&[name.to_owned()], &notes_to_stderr()).ok()?.pop()
+        self.setup.renewed(name, &notes_to_stderr())
     }
 
     /// Tells the service manager how things are.
@@ -334,9 +340,7 @@ impl Work for Keep<'_> {
     }
 
     fn renewed(&self, account: &str) -> Option<Account> {
-        let account = self.account(account)?;
-        // What somebody typed is not asked for behind his back.
-        (!self.setup.may_ask(&account.name)).then_some(account)
+        self.setup.renewed(account, &notes_to_stderr())
     }
 
     fn hindered(&self, account: &str) -> Option<&'static str> {

@@ -29,12 +29,15 @@ pub use wirelog::{Mask, NOT_SHOWN, WireLog};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 /// The user's wish to stop: shared by all threads of a run, looked at between steps and while waiting.
 #[derive(Clone, Debug, Default)]
-pub struct Stop(Arc<AtomicBool>);
+pub struct Stop {
+    flag: Arc<AtomicBool>,
+    shakes: Arc<AtomicU32>,
+}
 
 impl Stop {
     pub fn new() -> Stop {
@@ -43,15 +46,26 @@ impl Stop {
 
     /// A stop that is set when `flag` is: for signal handlers.
     pub fn from_flag(flag: Arc<AtomicBool>) -> Stop {
-        Stop(flag)
+        Stop { flag, shakes: Arc::default() }
     }
 
     pub fn set(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.flag.store(true, Ordering::SeqCst);
     }
 
     pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.flag.load(Ordering::SeqCst)
+    }
+
+    /// Tells those who wait for an answer that their lines may have broken without a sign: another network, or the machine
+    /// slept. They wait for some seconds more and no longer.
+    pub fn shake(&self) {
+        self.shakes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// How often that was told.
+    pub fn shakes(&self) -> u32 {
+        self.shakes.load(Ordering::SeqCst)
     }
 }
 

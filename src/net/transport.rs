@@ -24,6 +24,9 @@ pub(super) const SLICE: Duration = Duration::from_millis(200);
 /// How much is collected before it is sent without being told to.
 const OUTPUT_SIZE: usize = 256 * 1024;
 
+/// How long an answer is waited for once the line may have broken without a sign.
+const PATIENCE: Duration = Duration::from_secs(8);
+
 /// What came of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waited {
@@ -287,6 +290,7 @@ impl Transport {
     /// Moves bytes in both directions until `done`.
     fn pump_until(&mut self, done: impl Fn(&Transport) -> bool) -> Result<(), NetError> {
         let mut last = Instant::now();
+        let mut shaken = Shaken::new(&self.stop);
         loop {
             let pushed = match self.push() {
                 Ok(pushed) => pushed,
@@ -305,12 +309,16 @@ impl Transport {
             }
             if pushed || pulled {
                 last = Instant::now();
+                shaken = Shaken::new(&self.stop);
                 if self.stop.is_set() {
                     return Err(NetError::Stopped);
                 }
                 continue;
             }
             self.check(last)?;
+            if shaken.for_too_long(&self.stop) {
+                return Err(NetError::Timeout(last.elapsed()));
+            }
             let left = self.timeout.saturating_sub(last.elapsed());
             let begin = Instant::now();
             wait(&[(self.stream.fd()?, self.interest())], left.min(SLICE))?;
@@ -392,6 +400,26 @@ impl Transport {
     fn gauge(&mut self, bytes: u64) {
         let waited = std::mem::take(&mut self.waited);
         self.meter.came(Instant::now(), bytes, waited);
+    }
+}
+
+/// A wait in which the line may have broken without a sign.
+struct Shaken {
+    shakes: u32,
+    since: Option<Instant>,
+}
+
+impl Shaken {
+    fn new(stop: &Stop) -> Shaken {
+        Shaken { shakes: stop.shakes(), since: None }
+    }
+
+    /// Whether nothing moved for longer than a line may take that is well.
+    fn for_too_long(&mut self, stop: &Stop) -> bool {
+        if self.since.is_none() && stop.shakes() != self.shakes {
+            self.since = Some(Instant::now());
+        }
+        self.since.is_some_and(|since| since.elapsed() >= PATIENCE)
     }
 }
 

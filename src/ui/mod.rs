@@ -49,6 +49,7 @@ trait Face: Send {
 enum Said {
     Event(Event),
     Finish(Report),
+    End,
 }
 
 /// A running face. It writes from a thread of its own, so that a slow terminal never holds up a run.
@@ -88,6 +89,7 @@ impl Ui {
                 match said {
                     Said::Event(event) => face.event(&event),
                     Said::Finish(report) => return face.finish(&report),
+                    Said::End => return,
                 }
             }
         });
@@ -103,9 +105,18 @@ impl Ui {
         })
     }
 
+    /// Waits until all is written, and writes no summary. Only the first call does anything.
+    pub fn end(&self) {
+        self.stop(Said::End);
+    }
+
     /// Clears the bars, writes the summary and waits until all is written. Only the first call does anything.
     pub fn finish(&self, report: &Report) {
-        let _ = self.said.send(Said::Finish(report.clone()));
+        self.stop(Said::Finish(report.clone()));
+    }
+
+    fn stop(&self, last: Said) {
+        let _ = self.said.send(last);
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(writer) = writer {
             // A face that panicked has said so on standard error; the run's outcome is not its own.

@@ -11,7 +11,7 @@
 use super::desk::{Desk, Doing, Order};
 use super::ears::{Begun, Ears, Told};
 use super::schedule::{back_off, dice, on_the_beat};
-use crate::mail::{Cursor, FolderName, Side};
+use crate::mail::{Cursor, FolderName, Side, Sides};
 use crate::store::ear::Standings;
 use crate::store::{FolderInfo, Kind, Reach, Stop, StoreError};
 use crate::sync::event::Event;
@@ -90,8 +90,11 @@ pub struct Terms {
     /// How often everything is looked at, on the beat that begins with `origin`; `None` for never.
     pub interval: Option<Duration>,
     pub origin: Instant,
-    /// What is listened to on a server that does not tell of all folders, the most important one first.
-    pub folders: Vec<FolderName>,
+    /// What is listened to on each side where it does not tell of all folders, the most important one first. Where there is
+    /// none, the side is not listened to.
+    pub folders: Sides<Vec<FolderName>>,
+    /// Whether the local side can be looked at without asking anybody, and is, where nobody tells of it.
+    pub scan: bool,
     /// How often every message is looked at.
     pub full_every: Option<Duration>,
 }
@@ -383,6 +386,9 @@ impl<'a> Keeper<'a> {
             self.take_note(&told);
             return Ok(told.any() && (told.remote || told.tree || self.moved_here()?));
         }
+        if self.failures > 0 {
+            return Ok(false);
+        }
         match self.listen_to(Side::Local) {
             Err(error) if matches!(error.kind, Kind::Disk | Kind::Missing) => {
                 let hint = error.hint.as_ref().map(|hint| format!(": {hint}")).unwrap_or_default();
@@ -403,7 +409,7 @@ impl<'a> Keeper<'a> {
     fn listen_to(&mut self, side: Side) -> Result<bool, StoreError> {
         let Keeper { account, terms, work, ears, strikes, .. } = self;
         let note = |text| work.note(&account.name, text);
-        let found = ears.add(side, account.stores[side].as_ref(), &terms.folders, *strikes < STRIKES, &note)?;
+        let found = ears.add(side, account.stores[side].as_ref(), &terms.folders[side], *strikes < STRIKES, &note)?;
         Ok(self.moved_among(found))
     }
 
@@ -455,7 +461,7 @@ impl<'a> Keeper<'a> {
             return Ok(None);
         }
         let renewed = self.ears.renew()?;
-        let moved = self.moved_among(renewed) || (!self.ears.listen_to(Side::Local) && self.has_changed());
+        let moved = self.moved_among(renewed) || (self.scans() && self.has_changed());
         Ok(moved.then_some(Why::News))
     }
 
@@ -489,8 +495,13 @@ impl<'a> Keeper<'a> {
             Some(next) if next >= renewal && next - renewal <= NEAR => next,
             _ => renewal,
         });
-        let scan = (!self.ears.listen_to(Side::Local)).then(|| Instant::now() + SCAN);
+        let scan = self.scans().then(|| Instant::now() + SCAN);
         next.into_iter().chain(renewal).chain(scan).min()
+    }
+
+    /// Whether the local side is looked at every few seconds.
+    fn scans(&self) -> bool {
+        self.terms.scan && !self.ears.listen_to(Side::Local)
     }
 
     /// Waits for the bell, the ears, or that time, and takes note of what was told.

@@ -4,7 +4,7 @@
 //! and the server does not take the connection for abandoned.
 
 use super::ImapStore;
-use super::conn::during;
+use super::conn::{Conn, during};
 use super::error::ImapError;
 use super::facade::{Ignore, Line};
 use super::kept::{ALIVE, Kept};
@@ -36,7 +36,8 @@ const EVENTS: &str = " SET STATUS (selected (MessageNew (UID) MessageExpunge Fla
 
 /// A connection that listens.
 pub struct ImapEar {
-    store: ImapStore,
+    /// There until it rests.
+    store: Option<ImapStore>,
     folder: FolderName,
     wire: Vec<u8>,
     notify: bool,
@@ -65,14 +66,23 @@ impl ImapEar {
         let folder = to.folder.clone();
         let (idling, descriptor, timeout, early) = (None, None, None, Vec::new());
         let apart = to.apart;
+        let store = Some(store);
         Ok(Ok(ImapEar { store, folder, wire, notify, idle, apart, kept, idling, descriptor, timeout, early }))
+    }
+
+    fn conn(&self) -> &Conn {
+        &self.store.as_ref().expect("it has a connection until it rests").conn
+    }
+
+    fn conn_mut(&mut self) -> &mut Conn {
+        &mut self.store.as_mut().expect("it has a connection until it rests").conn
     }
 
     /// Asks for the news of every folder.
     fn notify(&mut self, standings: &mut Standings) -> Result<(), StoreError> {
         let mut told = Vec::new();
         let command = Command::new("NOTIFY").text(EVENTS);
-        let status = self.store.conn.run(&command, &mut |response| told.extend(standing(&response)));
+        let status = self.conn_mut().run(&command, &mut |response| told.extend(standing(&response)));
         let status = status.map_err(during("listen"))?;
         if status.kind == StatusKind::Ok {
             standings.extend(told);
@@ -93,7 +103,7 @@ impl ImapEar {
     }
 
     fn line<T>(&self, act: impl FnOnce(&mut Line) -> Result<T, ImapError>) -> Result<T, StoreError> {
-        let Some(mut line) = self.store.conn.line() else {
+        let Some(mut line) = self.conn().line() else {
             return Err(
                 ImapError::Protocol("somebody else uses the line".to_owned()).into_store(Reach::Connection, "listen")
             );
@@ -101,7 +111,7 @@ impl ImapEar {
         let done = act(&mut line);
         drop(line);
         done.map_err(|error| {
-            self.store.conn.break_off();
+            self.conn().break_off();
             error.into_store(Reach::Connection, "listen")
         })
     }
@@ -146,25 +156,29 @@ impl ImapEar {
     fn done(&mut self) -> Result<(), StoreError> {
         let timeout = self.timeout.take();
         self.descriptor = None;
-        self.store.conn.set_timeout(ALIVE);
-        if let Some(tag) = self.idling.take() {
-            self.line(|line| {
+        self.conn().set_timeout(ALIVE);
+        let (idling, notify) = (self.idling.take(), self.notify);
+        self.line(|line| {
+            let mut open: Vec<Tag> = idling.into_iter().collect();
+            if idling.is_some() {
                 line.send(b"DONE\r\n")?;
-                line.flush()?;
-                for _ in 0..MANY {
-                    if matches!(line.response(&mut Ignore)?, Response::Tagged { tag: ended, .. } if tag.is(&ended)) {
-                        return Ok(());
-                    }
+            }
+            if notify {
+                open.push(write(line, &Command::new("NOTIFY").text(" NONE"))?);
+            }
+            line.flush()?;
+            for _ in 0..MANY {
+                if open.is_empty() {
+                    return Ok(());
                 }
-                Err(ImapError::Protocol("the server does not end IDLE".to_owned()))
-            })?;
-        }
-        if self.notify {
-            let none = Command::new("NOTIFY").text(" NONE");
-            self.store.conn.run(&none, &mut |_| {}).map_err(during("listen"))?;
-        }
+                if let Response::Tagged { tag: ended, .. } = line.next(&mut Ignore)? {
+                    open.retain(|tag| !tag.is(&ended));
+                }
+            }
+            Err(ImapError::Protocol("the server does not end IDLE".to_owned()))
+        })?;
         if let Some(timeout) = timeout {
-            self.store.conn.set_timeout(timeout);
+            self.conn().set_timeout(timeout);
         }
         Ok(())
     }
@@ -186,8 +200,23 @@ impl ImapEar {
     }
 
     fn name(&self, wire: &[u8], delimiter: Option<u8>) -> String {
-        let naming = &self.store.conn.setup().naming;
+        let naming = &self.conn().setup().naming;
         naming.name_of(wire, delimiter.or(naming.delimiter)).name.text().to_owned()
+    }
+}
+
+impl Drop for ImapEar {
+    /// Says goodbye where it still listens, waiting for nothing.
+    fn drop(&mut self) {
+        let Some(store) = self.store.as_ref().filter(|store| self.timeout.is_some() && !store.conn.is_broken()) else {
+            return;
+        };
+        if let Some(mut line) = store.conn.line() {
+            let done = if self.idling.is_some() { line.send(b"DONE\r\n") } else { Ok(()) };
+            // What fails here matters to nobody any more.
+            drop(done.and_then(|()| write(&mut line, &Command::new("LOGOUT"))));
+            line.transport.hang_up();
+        }
     }
 }
 
@@ -221,10 +250,11 @@ impl Ear for ImapEar {
         if self.timeout.is_some() {
             self.done()?;
         }
-        let selected = reselect(&mut self.store.conn, &self.wire, Access::Read, None)?;
+        let wire = self.wire.clone();
+        let selected = reselect(self.conn_mut(), &wire, Access::Read, None)?;
         let mut standings = vec![(self.wire.clone(), selected.cursor())];
         // From here on the line is not as others expect it.
-        self.timeout = Some(self.store.conn.set_timeout(ADMISSION));
+        self.timeout = Some(self.conn().set_timeout(ADMISSION));
         if self.notify {
             self.notify(&mut standings)?;
         }
@@ -278,8 +308,8 @@ impl Ear for ImapEar {
         }
         // A connection that does not end IDLE is of no use any more.
         if self.done().is_ok() {
-            self.store.conn.close();
-            Box::new(self.store).close();
+            self.conn_mut().close();
+            self.store.take().into_iter().for_each(|store| Box::new(store).close());
         }
         None
     }

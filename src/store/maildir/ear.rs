@@ -67,6 +67,19 @@ impl MaildirEar {
         Ok(folders)
     }
 
+    /// Listens to all directories that are there, if any came or went.
+    fn add_all(&mut self) -> Result<(), StoreError> {
+        if std::mem::take(&mut self.moved) {
+            let mut above = BTreeSet::from([Vec::new()]);
+            let root = self.settings.root.clone();
+            self.add(&root, Kind::Directories)?;
+            for info in self.folders()? {
+                self.add_folder(&info.wire, &mut above)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Listens to a directory. One that is gone again is no failure: that it came and went is told by the one above it.
     fn add(&mut self, path: &Path, kind: Kind) -> Result<(), StoreError> {
         match inotify::add_watch(&self.inotify, path, MESSAGES) {
@@ -134,14 +147,7 @@ impl Ear for MaildirEar {
     }
 
     fn begin(&mut self) -> Result<Standings, StoreError> {
-        if std::mem::take(&mut self.moved) {
-            let mut above = BTreeSet::from([Vec::new()]);
-            let root = self.settings.root.clone();
-            self.add(&root, Kind::Directories)?;
-            for info in self.folders()? {
-                self.add_folder(&info.wire, &mut above)?;
-            }
-        }
+        self.add_all()?;
         // What came before a directory was listened to shows in how it stands now.
         let standing = |info: FolderInfo| Some((info.wire, info.cursor?));
         let standings = self.folders()?.into_iter().filter_map(standing).collect();
@@ -166,7 +172,10 @@ impl Ear for MaildirEar {
             }
         }
         let told = events.into_iter().filter_map(|(watch, events, name)| self.news(watch, events, name.as_deref()));
-        Ok(told.collect::<BTreeSet<String>>().into_iter().collect())
+        let told: BTreeSet<String> = told.collect();
+        // What is in a directory that came is looked at because it came.
+        self.add_all()?;
+        Ok(told.into_iter().collect())
     }
 
     fn lasts(&self) -> Option<Duration> {

@@ -1,0 +1,9 @@
+//! `mailsync watch`: what it keeps in step, when it sleeps, and how it ends.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod everyday;
+mod hooks;
+mod scene;
+mod trouble;
