@@ -5,7 +5,7 @@
 
 use super::args::{Cli, WatchArgs};
 use super::around::Around;
-use super::end::{End, explain};
+use super::end::explain;
 use super::heap;
 use super::log::Log;
 use super::repeats::Repeats;
@@ -69,6 +69,11 @@ impl Signals {
         }
         Ok(signals)
     }
+
+    /// The exit code: a supervisor ends it without a complaint, somebody at a terminal interrupts it.
+    fn end(&self) -> u8 {
+        if self.interrupted.load(Ordering::SeqCst) { 130 } else { 0 }
+    }
 }
 
 /// How a config's time is over.
@@ -91,8 +96,7 @@ pub fn run(cli: &Cli, args: &WatchArgs, log: &Arc<Log>) -> anyhow::Result<ExitCo
             Over::Stopped => break,
         }
     }
-    let interrupted = signals.is_some_and(|signals| signals.interrupted.load(Ordering::SeqCst));
-    Ok(if interrupted { End::Interrupted.into() } else { End::InStep.into() })
+    Ok(ExitCode::from(signals.map_or(0, |signals| signals.end())))
 }
 
 struct Watch<'a> {
@@ -112,10 +116,10 @@ impl Watch<'_> {
         let accounts = setup.accounts(&self.args.accounts, &notes_to_stderr())?;
         setup.ask_beforehand();
         setup.ask_no_more();
-        if signals.is_none() {
-            *signals = Some(Signals::begin().context("listen to signals")?);
-        }
-        let Some(signals) = signals else { unreachable!("they were begun above") };
+        let signals = match signals {
+            Some(signals) => signals,
+            none => none.insert(Signals::begin().context("listen to signals")?),
+        };
         let names: Vec<String> = accounts.iter().map(|account| account.name.clone()).collect();
         let desks = names.iter().map(|name| Ok(Arc::new(Desk::new(name)?))).collect::<std::io::Result<Vec<_>>>()?;
         let ui = Ui::new(UiKind::Basic, self.args.quiet || config.general.ui == config::UiChoice::Quiet);
@@ -125,19 +129,22 @@ impl Watch<'_> {
         let network = Network::begin(config);
         let work = Keep { watch: self, setup: &setup, around, observer, desks: desks.clone(), network: &network };
         let ended = thread::scope(|scope| {
-            for (account, desk) in accounts.into_iter().zip(&desks) {
+            let mut begin = |(account, desk): (Account, _)| {
                 let terms = self.terms(config, &account.name);
-                let (work, over) = (&work, over.clone());
-                thread::Builder::new().name(format!("keep {}", account.name)).spawn_scoped(scope, move || {
-                    keep(account, &terms, desk, work, &over);
-                })?;
-            }
-            self.manager.ready();
-            let ended = self.attend(signals, &desks, &network, &over);
+                let (name, work, over) = (format!("keep {}", account.name), &work, over.clone());
+                let keep = move || keep(account, &terms, desk, work, &over);
+                thread::Builder::new().name(name).spawn_scoped(scope, keep).map(drop)
+            };
+            let begun = accounts.into_iter().zip(&desks).try_for_each(&mut begin).context("begin a thread");
+            let ended = begun.and_then(|()| {
+                self.manager.ready();
+                self.attend(signals, &desks, &network, &over)
+            });
+            // Those that have begun end in any case.
             over.set();
             if matches!(ended, Ok(Over::Stopped)) {
                 self.manager.stopping();
-                force_the_end();
+                force_the_end(signals.end());
             }
             desks.iter().for_each(|desk| desk.bell.ring());
             ended
@@ -236,10 +243,10 @@ fn order_for_nobody() -> crate::watch::desk::Order {
 }
 
 /// Ends the process if it does not end by itself in time.
-fn force_the_end() {
-    let end = || {
+fn force_the_end(code: u8) {
+    let end = move || {
         thread::sleep(LAST);
-        std::process::exit(0);
+        std::process::exit(code.into());
     };
     // Without a thread it takes the time it takes.
     drop(thread::Builder::new().name("end".into()).spawn(end));
@@ -259,7 +266,7 @@ fn keep(account: Account, terms: &Terms, desk: &Arc<Desk>, work: &Keep<'_>, stop
             while !stop.is_set() && Instant::now() < until {
                 thread::sleep(Duration::from_millis(200));
             }
-            next = (!stop.is_set()).then(|| work.account(&name)).flatten();
+            next = (!stop.is_set()).then(|| work.renewed(&name)).flatten();
         }
     }
     desk.close();
@@ -276,10 +283,6 @@ struct Keep<'a> {
 }
 
 impl Keep<'_> {
-    fn account(&self, name: &str) -> Option<Account> {
-        self.setup.renewed(name, &notes_to_stderr())
-    }
-
     /// Tells the service manager how things are.
     fn summarize(&self) {
         let statuses: Vec<_> = self.desks.iter().map(|desk| (desk.account.clone(), desk.status())).collect();
