@@ -35,6 +35,9 @@ const ECHO: Duration = Duration::from_secs(3);
 /// A connection that must be renewed so soon after the next look is renewed by it.
 const NEAR: Duration = Duration::from_secs(60);
 
+/// So often in a row a server may tell of changes of which there are none; then it is believed more slowly.
+const ALARMS: u32 = 4;
+
 /// So often it may happen that a look finds what NOTIFY did not tell.
 const STRIKES: u32 = 2;
 
@@ -126,6 +129,8 @@ pub struct Keeper<'a> {
     changed: Option<Instant>,
     /// How often a look found what NOTIFY had not told.
     strikes: u32,
+    /// How often in a row the server told of changes of which there were none.
+    alarms: u32,
     order: Option<Order>,
 }
 
@@ -150,6 +155,7 @@ impl<'a> Keeper<'a> {
             failures: 0,
             changed: None,
             strikes: 0,
+            alarms: 0,
             order: None,
         }
     }
@@ -236,9 +242,15 @@ impl<'a> Keeper<'a> {
         })
     }
 
-    /// Whether NOTIFY tells of everything: a look must not find what it did not.
+    /// Whether what the server tells is worth something: it must not tell of nothing all the time, and NOTIFY must tell of
+    /// everything, so that a look finds nothing more.
     fn judge(&mut self, why: Why, told: bool, counts: &Counts) {
         let came = [counts.copied, counts.moved, counts.flagged, counts.deleted].iter().any(|count| count.local > 0);
+        match why {
+            Why::News if counts.is_empty() => self.alarms = self.alarms.saturating_add(1),
+            _ if !counts.is_empty() => self.alarms = 0,
+            _ => {}
+        }
         match (why, told) {
             (Why::News, _) => self.strikes = 0,
             (Why::Time | Why::Full, false) if came => self.strikes += 1,
@@ -454,6 +466,15 @@ impl<'a> Keeper<'a> {
     fn hear(&mut self) -> Result<Option<Why>, StoreError> {
         self.tell_how();
         let told = self.wait(self.until())?;
+        if told.remote && !told.local && self.alarms > ALARMS {
+            // There are servers that tell of nothing, over and over.
+            let pause = Duration::from_secs(1 << (self.alarms - ALARMS).min(6));
+            let at = Instant::now() + pause;
+            if self.next.is_none_or(|(next, _)| at < next) {
+                self.next = Some((at, Why::News));
+            }
+            return Ok(None);
+        }
         if told.any() {
             return self.settle(told);
         }

@@ -12,13 +12,14 @@ use super::select::{cursor, reselect};
 use super::token::{Code, MailboxStatus, Response, Status, StatusKind};
 use super::wire::{Command, Tag, write};
 use crate::fault;
-use crate::mail::FolderName;
+use crate::mail::{Cursor, FolderName};
 use crate::net::{NetError, Waited};
 use crate::store::ear::Standings;
 use crate::store::{Access, Ear, Listen, Reach, Store, StoreError};
+use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Servers and what is on the way to them forget whom they have not heard for longer: RFC 2177 says 29 minutes, and boxes
 /// that translate addresses say 10 or less.
@@ -26,6 +27,9 @@ const RENEW: Duration = Duration::from_secs(9 * 60);
 
 /// How long the server may take to let us idle. One that never says so may tell news all the same.
 const ADMISSION: Duration = Duration::from_secs(15);
+
+/// An IDLE that the server ends by itself has lasted so long, or is none.
+const LASTING: Duration = Duration::from_secs(10);
 
 /// So many responses may come before the answer to DONE.
 const MANY: usize = 10_000;
@@ -51,6 +55,9 @@ pub struct ImapEar {
     timeout: Option<Duration>,
     /// What was told while nobody asked.
     early: Vec<String>,
+    /// Where folders stand, as far as the server told it whole.
+    known: HashMap<Vec<u8>, Cursor>,
+    begun: Instant,
 }
 
 impl ImapEar {
@@ -65,9 +72,23 @@ impl ImapEar {
         let wire = store.wire_for(&to.folder)?;
         let folder = to.folder.clone();
         let (idling, descriptor, timeout, early) = (None, None, None, Vec::new());
-        let apart = to.apart;
+        let (apart, known, begun) = (to.apart, HashMap::new(), Instant::now());
         let store = Some(store);
-        Ok(Ok(ImapEar { store, folder, wire, notify, idle, apart, kept, idling, descriptor, timeout, early }))
+        Ok(Ok(ImapEar {
+            store,
+            folder,
+            wire,
+            notify,
+            idle,
+            apart,
+            kept,
+            idling,
+            descriptor,
+            timeout,
+            early,
+            known,
+            begun,
+        }))
     }
 
     fn conn(&self) -> &Conn {
@@ -193,7 +214,11 @@ impl ImapEar {
             | Response::Fetch(_) => Some(self.folder.text().to_owned()),
             // Where messages are told of by STATUS alone, this may be all that comes.
             Response::Status(Status { code: Some(Code::HighestModSeq(_)), .. }) => Some(self.folder.text().to_owned()),
-            Response::MailboxStatus(status) => Some(self.name(&status.name, None)),
+            Response::MailboxStatus(status) => {
+                // Some say once more how all stands, behind their OK.
+                let is_known = standing(response).is_some_and(|(name, now)| self.known.get(&name) == Some(&now));
+                (!is_known).then(|| self.name(&status.name, None))
+            }
             Response::List(listed) | Response::Lsub(listed) => Some(self.name(&listed.name, listed.delimiter)),
             _ => None,
         }
@@ -221,7 +246,7 @@ impl Drop for ImapEar {
 }
 
 /// Where a STATUS says that a folder stands, if it says all of it.
-fn standing(response: &Response) -> Option<(Vec<u8>, crate::mail::Cursor)> {
+fn standing(response: &Response) -> Option<(Vec<u8>, Cursor)> {
     let Response::MailboxStatus(MailboxStatus { name, messages, uidvalidity, uidnext, highestmodseq, .. }) = response
     else {
         return None;
@@ -258,9 +283,12 @@ impl Ear for ImapEar {
         if self.notify {
             self.notify(&mut standings)?;
         }
+        self.idle &= self.kept.may_idle();
         if self.idle {
             self.idle()?;
         }
+        self.known.extend(standings.iter().cloned());
+        self.begun = Instant::now();
         self.descriptor = Some(self.line(|line| line.transport.descriptor().map_err(ImapError::Net))?);
         Ok(standings)
     }
@@ -276,8 +304,8 @@ impl Ear for ImapEar {
             while line.has_input() || line.transport.wait_input(Duration::ZERO, None)? == Waited::Input {
                 match line.next(&mut Ignore)? {
                     // Some end it by themselves after a while.
-                    Response::Tagged { tag, .. } if idling.is_some_and(|idling| idling.is(&tag)) => {
-                        return Ok((responses, true));
+                    Response::Tagged { tag, status } if idling.is_some_and(|idling| idling.is(&tag)) => {
+                        return Ok((responses, Some(status)));
                     }
                     response => responses.push(response),
                 }
@@ -285,11 +313,15 @@ impl Ear for ImapEar {
                     break;
                 }
             }
-            Ok((responses, false))
+            Ok((responses, None))
         })?;
-        if ended {
+        if let Some(status) = ended {
             self.idling = None;
             self.early.push(self.folder.text().to_owned());
+            // It does not mean it.
+            if status.kind != StatusKind::Ok || self.begun.elapsed() < LASTING {
+                self.kept.without_idle();
+            }
         }
         let mut news = std::mem::take(&mut self.early);
         news.extend(responses.iter().filter_map(|response| self.news(response)));
