@@ -40,8 +40,14 @@ _mailsync() {
             mailsync,problems)
                 cmd="mailsync__subcmd__problems"
                 ;;
+            mailsync,status)
+                cmd="mailsync__subcmd__status"
+                ;;
             mailsync,sync)
                 cmd="mailsync__subcmd__sync"
+                ;;
+            mailsync,trigger)
+                cmd="mailsync__subcmd__trigger"
                 ;;
             mailsync,undelete)
                 cmd="mailsync__subcmd__undelete"
@@ -70,8 +76,14 @@ _mailsync() {
             mailsync__subcmd__help,problems)
                 cmd="mailsync__subcmd__help__subcmd__problems"
                 ;;
+            mailsync__subcmd__help,status)
+                cmd="mailsync__subcmd__help__subcmd__status"
+                ;;
             mailsync__subcmd__help,sync)
                 cmd="mailsync__subcmd__help__subcmd__sync"
+                ;;
+            mailsync__subcmd__help,trigger)
+                cmd="mailsync__subcmd__help__subcmd__trigger"
                 ;;
             mailsync__subcmd__help,undelete)
                 cmd="mailsync__subcmd__help__subcmd__undelete"
@@ -116,7 +128,7 @@ _mailsync() {
 
     case "${cmd}" in
         mailsync)
-            opts="-c -o -v -d -h -V --config --set --verbose --debug --info --help --version sync info problems undelete check password login mutt-mailboxes completions help"
+            opts="-c -o -v -d -h -V --config --set --verbose --debug --info --help --version sync info status trigger problems undelete check password login mutt-mailboxes completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -230,7 +242,7 @@ _mailsync() {
             return 0
             ;;
         mailsync__subcmd__help)
-            opts="sync info problems undelete check password login mutt-mailboxes completions help"
+            opts="sync info status trigger problems undelete check password login mutt-mailboxes completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -397,7 +409,35 @@ _mailsync() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        mailsync__subcmd__help__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         mailsync__subcmd__help__subcmd__sync)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mailsync__subcmd__help__subcmd__trigger)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -787,6 +827,44 @@ _mailsync() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        mailsync__subcmd__status)
+            opts="-o -c -v -d -h --json --set --config --verbose --debug --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --debug)
+                    COMPREPLY=($(compgen -W "imap maildir state sync" -- "${cur}"))
+                    return 0
+                    ;;
+                -d)
+                    COMPREPLY=($(compgen -W "imap maildir state sync" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         mailsync__subcmd__sync)
             opts="-f -n -q -u -o -c -v -d -h --folder --dry-run --quiet --ui --allow-delete --restore --retry --set --config --verbose --debug --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -810,6 +888,44 @@ _mailsync() {
                     COMPREPLY=($(compgen -W "auto basic quiet" -- "${cur}"))
                     return 0
                     ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --debug)
+                    COMPREPLY=($(compgen -W "imap maildir state sync" -- "${cur}"))
+                    return 0
+                    ;;
+                -d)
+                    COMPREPLY=($(compgen -W "imap maildir state sync" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mailsync__subcmd__trigger)
+            opts="-o -c -v -d -h --set --config --verbose --debug --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --set)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -1,8 +1,11 @@
 //! The command line: what it understands, which file does what, and how a run ends. Only this module and `ui` print.
 
+mod answer;
 pub mod args;
 mod around;
+mod ask;
 pub mod check;
+mod clock;
 mod end;
 mod heap;
 pub mod info;
@@ -15,9 +18,11 @@ pub mod problems;
 pub mod quote;
 mod setup;
 mod signals;
+mod status;
 mod stores;
 mod sync;
 pub mod template;
+mod trigger;
 mod undelete;
 
 pub use end::End;
@@ -57,8 +62,11 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
     let flag = Arc::new(AtomicBool::new(false));
     match &cli.command {
         Command::Sync(args) => {
+            // What is set here, or is to be said on this terminal, another process knows nothing of.
+            let own =
+                [&cli.set, &args.set].iter().any(|set| !set.is_empty()) || cli.verbose > 0 || !cli.debug.is_empty();
             let config = load(cli, &args.set)?;
-            sync::run(&Setup::new(&config, log, Stop::from_flag(flag.clone())), args, false, &flag)
+            sync::run(&Setup::new(&config, log, Stop::from_flag(flag.clone())), args, own, &flag)
         }
         Command::Info(args) => {
             let config = load(cli, &args.set)?;
@@ -76,6 +84,8 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
                 false => problems::run(&config, args),
             }
         }
+        Command::Status(args) => status::run(&read(cli, &args.set)?, args),
+        Command::Trigger(args) => trigger::run(&read(cli, &args.set)?, args),
         Command::Undelete(args) => undelete::run(&load(cli, &args.set)?, args),
         Command::Check(args) => {
             let config = load(cli, &args.set)?;
@@ -93,9 +103,14 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn load(cli: &Cli, more: &[String]) -> anyhow::Result<Config> {
+/// The config, for what asks no server.
+fn read(cli: &Cli, more: &[String]) -> anyhow::Result<Config> {
     let set: Vec<String> = cli.set.iter().chain(more).cloned().collect();
-    let config = Config::load(cli.config.as_deref(), &set)?;
+    Ok(Config::load(cli.config.as_deref(), &set)?)
+}
+
+fn load(cli: &Cli, more: &[String]) -> anyhow::Result<Config> {
+    let config = read(cli, more)?;
     if config.accounts.iter().flat_map(config::Account::servers).any(|server| server.tls != config::Tls::None) {
         // SAFETY: this is the program's first thread, and nothing has been done but to read the config.
         unsafe { look_authorities_up() };
