@@ -74,7 +74,8 @@ impl Write for Writer {
         let text = String::from_utf8_lossy(bytes);
         let mut rest = &*text;
         while !rest.is_empty() {
-            let (piece, more) = rest.split_at(rest.floor_char_boundary(PIECE));
+            let end = (0..=PIECE.min(rest.len())).rev().find(|at| rest.is_char_boundary(*at)).unwrap_or(rest.len());
+            let (piece, more) = rest.split_at(end);
             let said = Some(piece.to_owned());
             self.outbox.put(match self.is_error {
                 false => Reply { out: said, ..Reply::default() },

@@ -45,10 +45,12 @@ impl Desks for Office {
     }
 }
 
+type Rest = (Box<dyn Write + Send>, Box<dyn Write + Send>, Receiver<String>);
+
 /// Says the accounts' notes, and how each ended.
 struct Plain {
     said: Mutex<Sender<String>>,
-    rest: Mutex<(Box<dyn Write + Send>, Box<dyn Write + Send>, Receiver<String>)>,
+    rest: Mutex<Rest>,
     quiet: bool,
 }
 
@@ -160,7 +162,7 @@ impl Client {
     }
 
     /// All lines up to the one that ends a sync.
-    fn to_the_end(&mut self) -> Vec<Value> {
+    fn rest_of_it(&mut self) -> Vec<Value> {
         let mut lines = Vec::new();
         loop {
             let line = self.next();
@@ -238,14 +240,14 @@ fn a_sync_is_told_to_its_end() {
     let keepers = [keep(scene.office.desk(0), Outcome::InStep), keep(scene.office.desk(1), Outcome::Partial)];
     let mut client = scene.client();
     client.ask(&json!({"do": "sync", "accounts": ["home", "work", "home"], "allow_delete": true, "retry": true}));
-    let mut lines = client.to_the_end();
+    let mut lines = client.rest_of_it();
     assert_eq!(lines.pop(), Some(json!({"exit": 1})));
     assert_eq!(lines.pop(), Some(json!({"out": "home Partial, work InStep\n"})));
     lines.sort_by_key(Value::to_string);
     assert_eq!(lines, [json!({"err": "home is synced\n"}), json!({"err": "work is synced\n"})]);
     // The line can be used again.
     client.ask(&json!({"do": "sync", "accounts": ["work"], "quiet": true}));
-    assert_eq!(client.to_the_end(), [json!({"err": "work is synced\n"}), json!({"exit": 0})]);
+    assert_eq!(client.rest_of_it(), [json!({"err": "work is synced\n"}), json!({"exit": 0})]);
     let had = keepers.map(end);
     let asked = |options: &crate::sync::Options| (options.allow_delete, options.restore, options.retry);
     assert_eq!(had[0].iter().map(asked).collect::<Vec<_>>(), [(true, false, true), (false, false, false)]);
@@ -262,15 +264,15 @@ fn what_is_written_in_one_piece_comes_in_lines_that_fit() {
             if let Some(order) = observed.next_order() {
                 let observer = order.observer.expect("somebody listens");
                 observer(Event::Note { account: "work".to_owned(), folder: None, text: sent });
-                return order.done.send(("work".to_owned(), Outcome::InStep, Counts::default()));
+                return order.done.send(("work".to_owned(), Outcome::InStep, Counts::default())).expect("taken");
             }
             thread::yield_now();
         }
     });
     let mut client = scene.client();
     client.ask(&json!({"do": "sync"}));
-    let lines = client.to_the_end();
-    keeper.join().expect("no panic").expect("taken");
+    let lines = client.rest_of_it();
+    keeper.join().expect("no panic");
     assert!(lines.iter().all(|line| line.to_string().len() < wire::MAX_REQUEST));
     let whole: String = lines.iter().filter_map(|line| line.get("err")?.as_str()).collect();
     assert_eq!(whole, format!("{text}\n"));
@@ -286,7 +288,7 @@ fn where_the_keeper_goes_the_client_is_told() {
         thread::yield_now();
     }
     desk.close();
-    let lines = client.to_the_end();
+    let lines = client.rest_of_it();
     assert_eq!(lines[0], json!({"out": "work Interrupted\n"}));
     assert!(lines[1]["error"].as_str().is_some_and(|why| why.starts_with("work: ")), "{lines:?}");
 }
@@ -323,7 +325,7 @@ fn accounts_are_lent_until_the_line_is_closed() {
     // Nobody keeps the others from being used.
     let mut other = scene.client();
     other.ask(&json!({"do": "sync", "accounts": ["home"]}));
-    assert_eq!(other.to_the_end().pop(), Some(json!({"exit": 0})));
+    assert_eq!(other.rest_of_it().pop(), Some(json!({"exit": 0})));
     drop(client);
     while scene.office.desk(0).lend() {
         thread::sleep(Duration::from_millis(5));
@@ -462,7 +464,7 @@ fn what_the_keepers_said_last_still_reaches_the_client() {
     };
     order.done.send(("work".to_owned(), Outcome::Interrupted, Counts::default())).expect("taken");
     scene.serving.end();
-    assert_eq!(client.to_the_end(), [json!({"out": "work Interrupted\n"}), json!({"exit": 1})]);
+    assert_eq!(client.rest_of_it(), [json!({"out": "work Interrupted\n"}), json!({"exit": 1})]);
 }
 
 #[test]
