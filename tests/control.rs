@@ -2,12 +2,17 @@
 
 mod support;
 
+use mailsync::sync::Report;
 use mailsync::watch::control::wire::ConfigFile;
+use mailsync::watch::control::{Control, Desks, Face};
+use mailsync::watch::desk::Desk;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use support::{Dovecot, Home, crlf, mail};
@@ -262,7 +267,7 @@ fn one_that_says_nothing_is_gone_on_without() {
 fn ctrl_c_ends_the_listening_and_not_the_sync() {
     let home = home();
     let file = file(&home);
-    let (asked, was_asked) = std::sync::mpsc::channel();
+    let (asked, was_asked) = channel();
     let watch = Played::begin(&home, move |line| {
         line.greet(&file, &["work"]);
         line.hear();
@@ -404,4 +409,63 @@ fn the_status_of_a_watch_is_told_in_words_and_by_the_exit_status() {
     assert_eq!(keys, known);
     assert_eq!(told["accounts"][0]["pending"], json!(["INBOX"]));
     assert_eq!((&told["accounts"][1]["account"], &told["accounts"][1]["kept"]), (&"home".into(), &false.into()));
+}
+
+/// The side that answers, with a desk at which nobody sits.
+struct Office {
+    desk: Arc<Desk>,
+    config: ConfigFile,
+    /// Told when somebody wants a sync.
+    asked: Mutex<Sender<()>>,
+}
+
+impl Desks for Office {
+    fn all(&self) -> Vec<Arc<Desk>> {
+        vec![self.desk.clone()]
+    }
+
+    fn config(&self) -> ConfigFile {
+        self.config.clone()
+    }
+
+    fn face(&self, out: Box<dyn Write + Send>, _: Box<dyn Write + Send>, _: bool) -> Box<dyn Face> {
+        self.asked.lock().expect("no panic").send(()).expect("somebody waits");
+        Box::new(Last(Mutex::new(out)))
+    }
+}
+
+/// Says how it ended, and nothing else.
+struct Last(Mutex<Box<dyn Write + Send>>);
+
+impl Face for Last {
+    fn observer(&self) -> Arc<mailsync::sync::Observer> {
+        Arc::new(|_| {})
+    }
+
+    fn finish(&self, report: &Report) -> u8 {
+        let text = format!("{:?}\n", report.accounts[0].1);
+        self.0.lock().expect("no panic").write_all(text.as_bytes()).expect("an outbox takes all");
+        1
+    }
+}
+
+#[test]
+fn the_commands_and_the_one_who_answers_understand_each_other() {
+    let home = home();
+    let desk = Arc::new(Desk::new("work").expect("a desk"));
+    let (asked, was_asked) = channel();
+    let office = Arc::new(Office { desk, config: file(&home), asked: Mutex::new(asked) });
+    let control = Control::open(&home.path().join(".local/state/mailsync")).expect("the place is free");
+    let mut serving = control.serve(office).expect("serving");
+    home.mailsync(&["status", "work"]).exits(1).says("work: not synced yet\n").never_says("no `mailsync watch`").done();
+    home.mailsync(&["trigger", "work", "INBOX"]).exits(0).done();
+    home.mailsync(&["trigger", "home"]).exits(1).says("does not keep the account `home`").says("hint: ").done();
+    // Nobody does it, and then all ends.
+    let client = home.start(&["sync", "work"]);
+    was_asked.recv_timeout(LONG).expect("a sync is asked for");
+    serving.end();
+    let out = client.wait_with_output().expect("its end");
+    assert_eq!(out.status.code(), Some(1), "{}", String::from_utf8_lossy(&out.stderr));
+    assert!(String::from_utf8_lossy(&out.stderr).contains("`mailsync watch` ends"));
+    home.mailsync(&["trigger", "work"]).exits(1).says("no `mailsync watch` runs").done();
 }
