@@ -40,11 +40,20 @@ _mailsync() {
             mailsync,problems)
                 cmd="mailsync__subcmd__problems"
                 ;;
+            mailsync,status)
+                cmd="mailsync__subcmd__status"
+                ;;
             mailsync,sync)
                 cmd="mailsync__subcmd__sync"
                 ;;
+            mailsync,trigger)
+                cmd="mailsync__subcmd__trigger"
+                ;;
             mailsync,undelete)
                 cmd="mailsync__subcmd__undelete"
+                ;;
+            mailsync,watch)
+                cmd="mailsync__subcmd__watch"
                 ;;
             mailsync__subcmd__help,check)
                 cmd="mailsync__subcmd__help__subcmd__check"
@@ -70,11 +79,20 @@ _mailsync() {
             mailsync__subcmd__help,problems)
                 cmd="mailsync__subcmd__help__subcmd__problems"
                 ;;
+            mailsync__subcmd__help,status)
+                cmd="mailsync__subcmd__help__subcmd__status"
+                ;;
             mailsync__subcmd__help,sync)
                 cmd="mailsync__subcmd__help__subcmd__sync"
                 ;;
+            mailsync__subcmd__help,trigger)
+                cmd="mailsync__subcmd__help__subcmd__trigger"
+                ;;
             mailsync__subcmd__help,undelete)
                 cmd="mailsync__subcmd__help__subcmd__undelete"
+                ;;
+            mailsync__subcmd__help,watch)
+                cmd="mailsync__subcmd__help__subcmd__watch"
                 ;;
             mailsync__subcmd__help__subcmd__password,forget)
                 cmd="mailsync__subcmd__help__subcmd__password__subcmd__forget"
@@ -116,7 +134,7 @@ _mailsync() {
 
     case "${cmd}" in
         mailsync)
-            opts="-c -o -v -d -h -V --config --set --verbose --debug --info --help --version sync info problems undelete check password login mutt-mailboxes completions help"
+            opts="-c -o -v -d -h -V --config --set --verbose --debug --info --help --version sync watch info status trigger problems undelete check password login mutt-mailboxes completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -230,7 +248,7 @@ _mailsync() {
             return 0
             ;;
         mailsync__subcmd__help)
-            opts="sync info problems undelete check password login mutt-mailboxes completions help"
+            opts="sync watch info status trigger problems undelete check password login mutt-mailboxes completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -397,6 +415,20 @@ _mailsync() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        mailsync__subcmd__help__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         mailsync__subcmd__help__subcmd__sync)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -411,7 +443,35 @@ _mailsync() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        mailsync__subcmd__help__subcmd__trigger)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         mailsync__subcmd__help__subcmd__undelete)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mailsync__subcmd__help__subcmd__watch)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -787,8 +847,46 @@ _mailsync() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        mailsync__subcmd__status)
+            opts="-o -c -v -d -h --json --set --config --verbose --debug --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --debug)
+                    COMPREPLY=($(compgen -W "imap maildir state sync" -- "${cur}"))
+                    return 0
+                    ;;
+                -d)
+                    COMPREPLY=($(compgen -W "imap maildir state sync" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         mailsync__subcmd__sync)
-            opts="-f -n -q -u -o -c -v -d -h --folder --dry-run --quiet --ui --allow-delete --restore --retry --set --config --verbose --debug --help"
+            opts="-f -n -q -u -o -c -v -d -h --folder --dry-run --quiet --ui --allow-delete --restore --retry --full --set --config --verbose --debug --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -841,6 +939,44 @@ _mailsync() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        mailsync__subcmd__trigger)
+            opts="-o -c -v -d -h --set --config --verbose --debug --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --debug)
+                    COMPREPLY=($(compgen -W "imap maildir state sync" -- "${cur}"))
+                    return 0
+                    ;;
+                -d)
+                    COMPREPLY=($(compgen -W "imap maildir state sync" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         mailsync__subcmd__undelete)
             opts="-f -n -o -c -v -d -h --all --folder --since --dry-run --json --set --config --verbose --debug --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -860,6 +996,44 @@ _mailsync() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --debug)
+                    COMPREPLY=($(compgen -W "imap maildir state sync" -- "${cur}"))
+                    return 0
+                    ;;
+                -d)
+                    COMPREPLY=($(compgen -W "imap maildir state sync" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mailsync__subcmd__watch)
+            opts="-q -o -c -v -d -h --quiet --set --config --verbose --debug --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --set)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -35,7 +35,10 @@ complete -c mailsync -n "__fish_mailsync_needs_command" -l info -d 'The same as 
 complete -c mailsync -n "__fish_mailsync_needs_command" -s h -l help -d 'Print help'
 complete -c mailsync -n "__fish_mailsync_needs_command" -s V -l version -d 'Print version'
 complete -c mailsync -n "__fish_mailsync_needs_command" -f -a "sync" -d 'Bring accounts in step'
+complete -c mailsync -n "__fish_mailsync_needs_command" -f -a "watch" -d 'Keep accounts in step for as long as it runs'
 complete -c mailsync -n "__fish_mailsync_needs_command" -f -a "info" -d 'Show servers, folders and what the rules make of them; changes nothing'
+complete -c mailsync -n "__fish_mailsync_needs_command" -f -a "status" -d 'Tell how things are with the accounts that a running `mailsync watch` keeps'
+complete -c mailsync -n "__fish_mailsync_needs_command" -f -a "trigger" -d 'Have a running `mailsync watch` sync an account now, and wait for nothing'
 complete -c mailsync -n "__fish_mailsync_needs_command" -f -a "problems" -d 'List messages that wait after errors, or try them again'
 complete -c mailsync -n "__fish_mailsync_needs_command" -f -a "undelete" -d 'List messages that were deleted here and are still kept, or put them back; asks no server'
 complete -c mailsync -n "__fish_mailsync_needs_command" -f -a "check" -d 'Verify what is remembered against both sides, message by message; changes neither'
@@ -59,8 +62,18 @@ complete -c mailsync -n "__fish_mailsync_using_subcommand sync" -s q -l quiet -d
 complete -c mailsync -n "__fish_mailsync_using_subcommand sync" -l allow-delete -d 'Do deletions that were held because there are so many of them, this once'
 complete -c mailsync -n "__fish_mailsync_using_subcommand sync" -l restore -d 'Copy back what is gone on one side, where that was held, this once'
 complete -c mailsync -n "__fish_mailsync_using_subcommand sync" -l retry -d 'Try messages again now that wait after errors'
+complete -c mailsync -n "__fish_mailsync_using_subcommand sync" -l full -d 'Compare every message of both sides, whatever they say of what changed'
 complete -c mailsync -n "__fish_mailsync_using_subcommand sync" -s v -l verbose -d 'Say on standard error what is done; twice for all topics of -d'
 complete -c mailsync -n "__fish_mailsync_using_subcommand sync" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mailsync -n "__fish_mailsync_using_subcommand watch" -s o -l set -d 'Set a key of the config for this run' -r
+complete -c mailsync -n "__fish_mailsync_using_subcommand watch" -s c -l config -d 'The config file [default: $XDG_CONFIG_HOME/mailsync/config.toml]' -r -F
+complete -c mailsync -n "__fish_mailsync_using_subcommand watch" -s d -l debug -d 'Say all about these topics on standard error: imap, maildir, state, sync; secrets are masked' -r -f -a "imap\t''
+maildir\t''
+state\t''
+sync\t''"
+complete -c mailsync -n "__fish_mailsync_using_subcommand watch" -s q -l quiet -d 'Say nothing unless something fails'
+complete -c mailsync -n "__fish_mailsync_using_subcommand watch" -s v -l verbose -d 'Say on standard error what is done; twice for all topics of -d'
+complete -c mailsync -n "__fish_mailsync_using_subcommand watch" -s h -l help -d 'Print help'
 complete -c mailsync -n "__fish_mailsync_using_subcommand info" -s o -l set -d 'Set a key of the config for this run' -r
 complete -c mailsync -n "__fish_mailsync_using_subcommand info" -s c -l config -d 'The config file [default: $XDG_CONFIG_HOME/mailsync/config.toml]' -r -F
 complete -c mailsync -n "__fish_mailsync_using_subcommand info" -s d -l debug -d 'Say all about these topics on standard error: imap, maildir, state, sync; secrets are masked' -r -f -a "imap\t''
@@ -70,6 +83,23 @@ sync\t''"
 complete -c mailsync -n "__fish_mailsync_using_subcommand info" -l json -d 'Write JSON'
 complete -c mailsync -n "__fish_mailsync_using_subcommand info" -s v -l verbose -d 'Say on standard error what is done; twice for all topics of -d'
 complete -c mailsync -n "__fish_mailsync_using_subcommand info" -s h -l help -d 'Print help'
+complete -c mailsync -n "__fish_mailsync_using_subcommand status" -s o -l set -d 'Set a key of the config for this run' -r
+complete -c mailsync -n "__fish_mailsync_using_subcommand status" -s c -l config -d 'The config file [default: $XDG_CONFIG_HOME/mailsync/config.toml]' -r -F
+complete -c mailsync -n "__fish_mailsync_using_subcommand status" -s d -l debug -d 'Say all about these topics on standard error: imap, maildir, state, sync; secrets are masked' -r -f -a "imap\t''
+maildir\t''
+state\t''
+sync\t''"
+complete -c mailsync -n "__fish_mailsync_using_subcommand status" -l json -d 'Write JSON, for status bars'
+complete -c mailsync -n "__fish_mailsync_using_subcommand status" -s v -l verbose -d 'Say on standard error what is done; twice for all topics of -d'
+complete -c mailsync -n "__fish_mailsync_using_subcommand status" -s h -l help -d 'Print help'
+complete -c mailsync -n "__fish_mailsync_using_subcommand trigger" -s o -l set -d 'Set a key of the config for this run' -r
+complete -c mailsync -n "__fish_mailsync_using_subcommand trigger" -s c -l config -d 'The config file [default: $XDG_CONFIG_HOME/mailsync/config.toml]' -r -F
+complete -c mailsync -n "__fish_mailsync_using_subcommand trigger" -s d -l debug -d 'Say all about these topics on standard error: imap, maildir, state, sync; secrets are masked' -r -f -a "imap\t''
+maildir\t''
+state\t''
+sync\t''"
+complete -c mailsync -n "__fish_mailsync_using_subcommand trigger" -s v -l verbose -d 'Say on standard error what is done; twice for all topics of -d'
+complete -c mailsync -n "__fish_mailsync_using_subcommand trigger" -s h -l help -d 'Print help'
 complete -c mailsync -n "__fish_mailsync_using_subcommand problems" -s o -l set -d 'Set a key of the config for this run' -r
 complete -c mailsync -n "__fish_mailsync_using_subcommand problems" -s c -l config -d 'The config file [default: $XDG_CONFIG_HOME/mailsync/config.toml]' -r -F
 complete -c mailsync -n "__fish_mailsync_using_subcommand problems" -s d -l debug -d 'Say all about these topics on standard error: imap, maildir, state, sync; secrets are masked' -r -f -a "imap\t''
@@ -175,16 +205,19 @@ state\t''
 sync\t''"
 complete -c mailsync -n "__fish_mailsync_using_subcommand completions" -s v -l verbose -d 'Say on standard error what is done; twice for all topics of -d'
 complete -c mailsync -n "__fish_mailsync_using_subcommand completions" -s h -l help -d 'Print help'
-complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems undelete check password login mutt-mailboxes completions help" -f -a "sync" -d 'Bring accounts in step'
-complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems undelete check password login mutt-mailboxes completions help" -f -a "info" -d 'Show servers, folders and what the rules make of them; changes nothing'
-complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems undelete check password login mutt-mailboxes completions help" -f -a "problems" -d 'List messages that wait after errors, or try them again'
-complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems undelete check password login mutt-mailboxes completions help" -f -a "undelete" -d 'List messages that were deleted here and are still kept, or put them back; asks no server'
-complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems undelete check password login mutt-mailboxes completions help" -f -a "check" -d 'Verify what is remembered against both sides, message by message; changes neither'
-complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems undelete check password login mutt-mailboxes completions help" -f -a "password" -d 'Store a password in the keyring, write to standard output the one that is used, or forget it'
-complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems undelete check password login mutt-mailboxes completions help" -f -a "login" -d 'Get OAuth2 tokens: somebody logs in with a browser, or on another device'
-complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems undelete check password login mutt-mailboxes completions help" -f -a "mutt-mailboxes" -d 'Write mutt\'s `mailboxes` commands, from what the last sync learned'
-complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems undelete check password login mutt-mailboxes completions help" -f -a "completions" -d 'Write completions for a shell'
-complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync info problems undelete check password login mutt-mailboxes completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync watch info status trigger problems undelete check password login mutt-mailboxes completions help" -f -a "sync" -d 'Bring accounts in step'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync watch info status trigger problems undelete check password login mutt-mailboxes completions help" -f -a "watch" -d 'Keep accounts in step for as long as it runs'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync watch info status trigger problems undelete check password login mutt-mailboxes completions help" -f -a "info" -d 'Show servers, folders and what the rules make of them; changes nothing'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync watch info status trigger problems undelete check password login mutt-mailboxes completions help" -f -a "status" -d 'Tell how things are with the accounts that a running `mailsync watch` keeps'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync watch info status trigger problems undelete check password login mutt-mailboxes completions help" -f -a "trigger" -d 'Have a running `mailsync watch` sync an account now, and wait for nothing'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync watch info status trigger problems undelete check password login mutt-mailboxes completions help" -f -a "problems" -d 'List messages that wait after errors, or try them again'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync watch info status trigger problems undelete check password login mutt-mailboxes completions help" -f -a "undelete" -d 'List messages that were deleted here and are still kept, or put them back; asks no server'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync watch info status trigger problems undelete check password login mutt-mailboxes completions help" -f -a "check" -d 'Verify what is remembered against both sides, message by message; changes neither'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync watch info status trigger problems undelete check password login mutt-mailboxes completions help" -f -a "password" -d 'Store a password in the keyring, write to standard output the one that is used, or forget it'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync watch info status trigger problems undelete check password login mutt-mailboxes completions help" -f -a "login" -d 'Get OAuth2 tokens: somebody logs in with a browser, or on another device'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync watch info status trigger problems undelete check password login mutt-mailboxes completions help" -f -a "mutt-mailboxes" -d 'Write mutt\'s `mailboxes` commands, from what the last sync learned'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync watch info status trigger problems undelete check password login mutt-mailboxes completions help" -f -a "completions" -d 'Write completions for a shell'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync watch info status trigger problems undelete check password login mutt-mailboxes completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c mailsync -n "__fish_mailsync_using_subcommand help; and __fish_seen_subcommand_from password" -f -a "set" -d 'Ask for it, or read a line of standard input where that is no terminal, and store it in the keyring'
 complete -c mailsync -n "__fish_mailsync_using_subcommand help; and __fish_seen_subcommand_from password" -f -a "get" -d 'Find it where a sync would, and write it to standard output'
 complete -c mailsync -n "__fish_mailsync_using_subcommand help; and __fish_seen_subcommand_from password" -f -a "forget" -d 'Remove it from the keyring'

@@ -3,7 +3,7 @@
 use super::mutt::MuttArgs;
 use crate::config::parse_duration;
 use crate::ui::UiKind;
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -42,6 +42,10 @@ pub enum Command {
     Watch(WatchArgs),
     /// Show servers, folders and what the rules make of them; changes nothing
     Info(InfoArgs),
+    /// Tell how things are with the accounts that a running `mailsync watch` keeps
+    Status(StatusArgs),
+    /// Have a running `mailsync watch` sync an account now, and wait for nothing
+    Trigger(TriggerArgs),
     /// List messages that wait after errors, or try them again
     Problems(ProblemsArgs),
     /// List messages that were deleted here and are still kept, or put them back; asks no server
@@ -113,6 +117,32 @@ pub struct InfoArgs {
     /// Write JSON
     #[arg(long)]
     pub json: bool,
+    /// Set a key of the config for this run
+    #[arg(short = 'o', long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct StatusArgs {
+    /// Accounts [default: all that are enabled, or kept]
+    #[arg(value_name = "ACCOUNT")]
+    pub accounts: Vec<String>,
+    /// Write JSON, for status bars
+    #[arg(long)]
+    pub json: bool,
+    /// Set a key of the config for this run
+    #[arg(short = 'o', long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct TriggerArgs {
+    /// The account
+    #[arg(value_name = "ACCOUNT")]
+    pub account: String,
+    /// Only these folders, by their names on either side; patterns as in the config
+    #[arg(value_name = "FOLDER")]
+    pub folders: Vec<String>,
     /// Set a key of the config for this run
     #[arg(short = 'o', long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -250,19 +280,13 @@ pub enum Topic {
 /// Turns `--info` into the command `info`.
 pub fn info_as_command(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut words: Vec<OsString> = words.into_iter().collect();
-    let commands = [
-        "sync",
-        "watch",
-        "info",
-        "problems",
-        "undelete",
-        "check",
-        "password",
-        "mutt-mailboxes",
-        "completions",
-        "help",
-        "--",
-    ];
+    if !words.iter().any(|word| word == "--info") {
+        return words;
+    }
+    let mut cli = Cli::command();
+    // What stands behind a command is its own.
+    cli.build();
+    let commands: Vec<&str> = cli.get_subcommands().map(clap::Command::get_name).chain(["--"]).collect();
     let end = words.iter().position(|word| commands.iter().any(|command| word == command)).unwrap_or(words.len());
     if let Some(flag) = words[..end].iter().position(|word| word == "--info") {
         words[flag] = "info".into();
@@ -273,7 +297,6 @@ pub fn info_as_command(words: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_definitions_agree_with_each_other() {

@@ -5,6 +5,7 @@ mod json;
 pub use json::render_json;
 
 use super::args::CheckArgs;
+use super::ask;
 use super::end::End;
 use super::setup::{Setup, notes_to_stderr};
 use super::signals;
@@ -41,6 +42,8 @@ pub(super) fn run(
     let accounts = setup.accounts(&args.accounts, &notes_to_stderr())?;
     setup.ask_beforehand();
     signals::watch(flag, false)?;
+    let names = accounts.iter().map(|account| account.name.as_str());
+    let _borrowed = ask::borrow(setup.config, names, flag)?;
     let stop = Stop::from_flag(flag.clone());
     let mut all = Vec::new();
     for some in accounts.chunks(setup.config.general.max_sync_accounts.max(1)) {

@@ -22,16 +22,23 @@ pub enum End {
     Interrupted,
 }
 
-impl From<End> for ExitCode {
-    fn from(end: End) -> ExitCode {
-        ExitCode::from(match end {
+impl End {
+    /// The exit status.
+    pub fn code(self) -> u8 {
+        match self {
             End::InStep => 0,
             End::Undone => 1,
             End::Usage => 2,
             End::Locked => 3,
             End::Auth => 4,
             End::Interrupted => 130,
-        })
+        }
+    }
+}
+
+impl From<End> for ExitCode {
+    fn from(end: End) -> ExitCode {
+        ExitCode::from(end.code())
     }
 }
 
@@ -68,6 +75,22 @@ impl fmt::Display for UsageError {
 
 impl std::error::Error for UsageError {}
 
+/// Something that failed for a reason of its own: what, what to do, and how the run so ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub what: String,
+    pub hint: Option<String>,
+    pub end: End,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Failure {}
+
 /// Says on standard error why nothing came of it, and how the run so ended.
 pub fn explain(error: &anyhow::Error) -> End {
     let (end, text) = told(error);
@@ -92,6 +115,9 @@ fn told(error: &anyhow::Error) -> (End, String) {
     } else if let Some(usage) = error.downcast_ref::<UsageError>() {
         say(usage, usage.hint.as_deref());
         End::Usage
+    } else if let Some(failure) = error.downcast_ref::<Failure>() {
+        say(failure, failure.hint.as_deref());
+        failure.end
     } else if let Some(store) = error.downcast_ref::<StoreError>() {
         say(&format!("{error:#}"), store.hint.as_deref());
         match store.kind {

@@ -1,8 +1,11 @@
 //! The command line: what it understands, which file does what, and how a run ends. Only this module and `ui` print.
 
+mod answer;
 pub mod args;
 mod around;
+mod ask;
 pub mod check;
+mod clock;
 mod end;
 mod heap;
 pub mod info;
@@ -16,9 +19,11 @@ pub mod quote;
 mod repeats;
 mod setup;
 mod signals;
+mod status;
 mod stores;
 mod sync;
 pub mod template;
+mod trigger;
 mod undelete;
 mod watch;
 
@@ -59,8 +64,11 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
     let flag = Arc::new(AtomicBool::new(false));
     match &cli.command {
         Command::Sync(args) => {
+            // What is set here, or is to be said on this terminal, another process knows nothing of.
+            let own =
+                [&cli.set, &args.set].iter().any(|set| !set.is_empty()) || cli.verbose > 0 || !cli.debug.is_empty();
             let config = load(cli, &args.set)?;
-            sync::run(&Setup::new(&config, log, Stop::from_flag(flag.clone())), args, false, &flag)
+            sync::run(&Setup::new(&config, log, Stop::from_flag(flag.clone())), args, own, &flag)
         }
         Command::Watch(args) => watch::run(cli, args, &log),
         Command::Info(args) => {
@@ -79,6 +87,8 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
                 false => problems::run(&config, args),
             }
         }
+        Command::Status(args) => status::run(&read(cli, &args.set)?, args),
+        Command::Trigger(args) => trigger::run(&read(cli, &args.set)?, args),
         Command::Undelete(args) => undelete::run(&load(cli, &args.set)?, args),
         Command::Check(args) => {
             let config = load(cli, &args.set)?;
@@ -96,9 +106,10 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn read(cli: &Cli, more: &[String]) -> Result<Config, config::ConfigError> {
+/// The config, for what asks no server.
+fn read(cli: &Cli, more: &[String]) -> anyhow::Result<Config> {
     let set: Vec<String> = cli.set.iter().chain(more).cloned().collect();
-    Config::load(cli.config.as_deref(), &set)
+    Ok(Config::load(cli.config.as_deref(), &set)?)
 }
 
 fn load(cli: &Cli, more: &[String]) -> anyhow::Result<Config> {

@@ -49,7 +49,7 @@ pub fn retry(setup: &Setup<'_>, args: &ProblemsArgs, flag: &Arc<AtomicBool>) -> 
         return Ok(End::InStep.into());
     }
     let args = SyncArgs { accounts, retry: true, ..SyncArgs::default() };
-    sync::run(setup, &args, true, flag)
+    sync::by_itself(setup, &args, true, true, flag)
 }
 
 const NOTHING: &[u8] = b"no problems\n";

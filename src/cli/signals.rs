@@ -38,13 +38,19 @@ impl Drop for Asking {
     }
 }
 
-/// Sets `stop` at the first signal, and says so unless `quiet`.
-pub fn watch(stop: &Arc<AtomicBool>, quiet: bool) -> std::io::Result<()> {
+/// Sets `stop` at the first signal, and ends the program at the second one.
+pub fn note(stop: &Arc<AtomicBool>) -> std::io::Result<()> {
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         // In this order: the first signal finds the flag unset, and sets it.
         flag::register_conditional_shutdown(signal, 130, stop.clone())?;
         flag::register(signal, stop.clone())?;
     }
+    Ok(())
+}
+
+/// Sets `stop` at the first signal, and says so unless `quiet`.
+pub fn watch(stop: &Arc<AtomicBool>, quiet: bool) -> std::io::Result<()> {
+    note(stop)?;
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     std::thread::spawn(move || {
         if signals.forever().next().is_some() && !quiet {

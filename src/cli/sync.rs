@@ -2,6 +2,7 @@
 
 use super::args::SyncArgs;
 use super::around::Around;
+use super::ask::{self, Watch};
 use super::end::{End, UsageError, explain};
 use super::setup::{Notes, Setup};
 use super::signals;
@@ -11,14 +12,51 @@ use crate::sync::event::Event;
 use crate::sync::rules::Pattern;
 use crate::sync::{self, Options};
 use crate::ui::{Ui, UiKind};
+use crate::watch::control::wire::ConfigFile;
 use std::collections::HashSet;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+/// Has the accounts synced: by the `watch` that keeps them with the same config, if one does, else by this process. With
+/// `own` always by this one.
+pub fn run(setup: &Setup<'_>, args: &SyncArgs, own: bool, flag: &Arc<AtomicBool>) -> anyhow::Result<ExitCode> {
+    let chosen = setup.select(&args.accounts)?;
+    for folder in &args.folders {
+        only(folder)?;
+    }
+    if ask::in_a_hook() {
+        return by_itself(setup, args, false, false, flag);
+    }
+    match Watch::find(&setup.config.general.state_dir) {
+        Ok(None) => by_itself(setup, args, false, false, flag),
+        Ok(Some(watch)) => {
+            let shared = !own && !args.dry_run && watch.has_config(&ConfigFile::of(&setup.config.file));
+            if shared && chosen.iter().all(|account| watch.keeps(&account.name)) {
+                let (_, quiet) = face(setup.config.general.ui, args);
+                return watch.sync(ask::wanted(args, &chosen, quiet), flag);
+            }
+            // Questions for passwords may take longer than it waits.
+            drop(watch);
+            by_itself(setup, args, false, true, flag)
+        }
+        Err(unanswered) => {
+            ask::go_on_without(&unanswered);
+            by_itself(setup, args, false, false, flag)
+        }
+    }
+}
+
 /// Syncs the accounts with all that stands around it, shows it, and tells how it ended.
-/// With `only_waiting`, only folders in which something waits after an error.
-pub fn run(setup: &Setup<'_>, args: &SyncArgs, only_waiting: bool, flag: &Arc<AtomicBool>) -> anyhow::Result<ExitCode> {
+/// With `only_waiting`, only folders in which something waits after an error. With `borrowing`, a `watch` that keeps some
+/// of them is asked to leave these alone.
+pub fn by_itself(
+    setup: &Setup<'_>,
+    args: &SyncArgs,
+    only_waiting: bool,
+    borrowing: bool,
+    flag: &Arc<AtomicBool>,
+) -> anyhow::Result<ExitCode> {
     let around = Around::new(setup.config);
     let options = Options {
         dry_run: args.dry_run,
@@ -37,6 +75,8 @@ pub fn run(setup: &Setup<'_>, args: &SyncArgs, only_waiting: bool, flag: &Arc<At
     let accounts = setup.accounts(&args.accounts, &notes(&observer, quiet))?;
     setup.ask_beforehand();
     signals::watch(flag, quiet)?;
+    let names = accounts.iter().map(|account| account.name.as_str());
+    let _borrowed = borrowing.then(|| ask::borrow(setup.config, names, flag)).transpose()?;
     let ui = Ui::new(kind, quiet);
     let seen = around.observer(setup.log.observer(ui.observer()));
     let observer = observer.get_or_init(|| seen).clone();

@@ -1,6 +1,7 @@
 //! `mailsync undelete`: lists what was deleted in the Maildirs and is still kept, and puts it back. Asks no server.
 
 use super::args::UndeleteArgs;
+use super::ask;
 use super::end::{End, UsageError, explain};
 use super::info::write_json;
 use super::setup::select;
@@ -16,6 +17,7 @@ use serde::Serialize;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// So much of a message is read to show whose it is.
@@ -47,6 +49,12 @@ pub fn run(config: &Config, args: &UndeleteArgs) -> anyhow::Result<ExitCode> {
         write(&text)?;
         return Ok(End::InStep.into());
     }
+    let names = found.iter().filter(|found| !found.kept.is_empty()).map(|found| found.account.name.as_str());
+    // Without a flag: nothing has been done yet, and a signal ends the program.
+    let _borrowed = match args.dry_run {
+        true => None,
+        false => Some(ask::borrow(config, names, &AtomicBool::new(false))?),
+    };
     let mut end = End::InStep;
     let mut count = 0;
     for found in found.iter().filter(|found| !found.kept.is_empty()) {

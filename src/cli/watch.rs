@@ -5,11 +5,11 @@
 
 use super::args::{Cli, WatchArgs};
 use super::around::Around;
-use super::end::explain;
-use super::heap;
+use super::end::{End, Failure, explain};
 use super::log::Log;
 use super::repeats::Repeats;
 use super::setup::{Setup, notes_to_stderr};
+use super::{answer, heap};
 use crate::config::{self, Config};
 use crate::hook::Mode;
 use crate::mail::{FolderName, Sides};
@@ -19,18 +19,22 @@ use crate::sync::{self, Account, Counts, Observer, Options, Outcome};
 use crate::ui::{Ui, UiKind};
 use crate::watch::bell::Bell;
 use crate::watch::clock::Jumps;
+use crate::watch::control::wire::ConfigFile;
+use crate::watch::control::{Control, Desks, Face, OpenError};
 use crate::watch::desk::{Desk, Doing};
 use crate::watch::keeper::{Keeper, Terms, Why, Work};
 use crate::watch::manager::Manager;
 use crate::watch::network::{self, News};
 use crate::watch::wait::wait;
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::{flag, low_level};
+use std::io::Write;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -85,18 +89,64 @@ enum Over {
 
 /// Runs until a signal ends it.
 pub fn run(cli: &Cli, args: &WatchArgs, log: &Arc<Log>) -> anyhow::Result<ExitCode> {
-    let mut config = super::load(cli, &args.set)?;
-    let manager = Manager::from_environment();
-    let origin = Instant::now();
-    let mut signals = None;
+    // For what has to be done before there is a second thread.
+    let state_dir = super::load(cli, &args.set)?.general.state_dir;
+    let mut control = Some(Control::open(&state_dir).map_err(not_opened)?);
+    let (manager, origin, reception) = (Manager::from_environment(), Instant::now(), Arc::default());
+    let watch = Watch { cli, args, log, manager: &manager, origin, reception };
+    let mut config = watch.read()?;
+    let (mut signals, mut serving) = (None, None);
     loop {
-        let watch = Watch { cli, args, log, manager: &manager, origin };
-        match watch.by(&config, &mut signals)? {
+        match watch.by(&config, &mut signals, &mut || {
+            if let Some(control) = control.take() {
+                serving = Some(control.serve(watch.reception.clone())?);
+            }
+            Ok(())
+        })? {
             Over::Replaced(other) => config = *other,
             Over::Stopped => break,
         }
     }
+    // The keepers have gone: whoever waits for them is told so.
+    drop(serving);
     Ok(ExitCode::from(signals.map_or(0, |signals| signals.end())))
+}
+
+fn not_opened(error: OpenError) -> anyhow::Error {
+    match &error {
+        OpenError::Taken { .. } => {
+            let hint = "`mailsync status` asks it how things are, `mailsync sync` has it sync".to_owned();
+            Failure { what: error.to_string(), hint: Some(hint), end: End::Locked }.into()
+        }
+        OpenError::Failed { .. } => error.into(),
+    }
+}
+
+/// What those are shown who come by the socket: the desks of the config that is in use.
+#[derive(Default)]
+struct Reception {
+    desks: Mutex<Vec<Arc<Desk>>>,
+    config: Mutex<ConfigFile>,
+}
+
+impl Reception {
+    fn desks(&self) -> MutexGuard<'_, Vec<Arc<Desk>>> {
+        self.desks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Desks for Reception {
+    fn all(&self) -> Vec<Arc<Desk>> {
+        self.desks().clone()
+    }
+
+    fn config(&self) -> ConfigFile {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn face(&self, out: Box<dyn Write + Send>, err: Box<dyn Write + Send>, quiet: bool) -> Box<dyn Face> {
+        answer::face(out, err, quiet)
+    }
 }
 
 struct Watch<'a> {
@@ -105,11 +155,31 @@ struct Watch<'a> {
     log: &'a Arc<Log>,
     manager: &'a Manager,
     origin: Instant,
+    reception: Arc<Reception>,
 }
 
 impl Watch<'_> {
-    /// Keeps the accounts of this config until it is over. Signals are listened to once no password is asked for any more.
-    fn by(&self, config: &Config, signals: &mut Option<Signals>) -> anyhow::Result<Over> {
+    /// The config as it is now.
+    fn read(&self) -> anyhow::Result<Config> {
+        let file = super::read(self.cli, &self.args.set)?.file;
+        let of = ConfigFile::of(&file);
+        // Once more: what is written after this moment counts as another one.
+        let config = super::read(self.cli, &self.args.set)?;
+        // Nobody else knows of what is set here.
+        let own = !self.cli.set.is_empty() || !self.args.set.is_empty();
+        let told = if own { ConfigFile::default() } else { of };
+        *self.reception.config.lock().unwrap_or_else(PoisonError::into_inner) = told;
+        Ok(config)
+    }
+
+    /// Keeps the accounts of this config until it is over. Signals are listened to once no password is asked for any more;
+    /// `open` is called when others may come.
+    fn by(
+        &self,
+        config: &Config,
+        signals: &mut Option<Signals>,
+        open: &mut dyn FnMut() -> std::io::Result<()>,
+    ) -> anyhow::Result<Over> {
         // Of this config: the program goes on with the next one.
         let over = Stop::new();
         let setup = Setup::new(config, self.log.clone(), over.clone());
@@ -137,8 +207,10 @@ impl Watch<'_> {
             };
             let begun = accounts.into_iter().zip(&desks).try_for_each(&mut begin).context("begin a thread");
             let ended = begun.and_then(|()| {
+                *self.reception.desks() = desks.clone();
+                open().context("answer others")?;
                 self.manager.ready();
-                self.attend(signals, &desks, &network, &over)
+                self.attend(config, signals, &desks, &network, &over)
             });
             // Those that have begun end in any case.
             over.set();
@@ -169,7 +241,14 @@ impl Watch<'_> {
     }
 
     /// What the main thread does.
-    fn attend(&self, signals: &Signals, desks: &[Arc<Desk>], network: &Network, over: &Stop) -> anyhow::Result<Over> {
+    fn attend(
+        &self,
+        config: &Config,
+        signals: &Signals,
+        desks: &[Arc<Desk>],
+        network: &Network,
+        over: &Stop,
+    ) -> anyhow::Result<Over> {
         let mut news = News::begin();
         let jumps = Jumps::begin();
         let all = |tell: &dyn Fn(&Desk)| desks.iter().for_each(|desk| tell(desk));
@@ -188,7 +267,7 @@ impl Watch<'_> {
                 return Ok(Over::Stopped);
             }
             if asked(&signals.reload)
-                && let Some(config) = self.reload()
+                && let Some(config) = self.reload(&config.general.state_dir)
             {
                 return Ok(Over::Replaced(Box::new(config)));
             }
@@ -216,9 +295,13 @@ impl Watch<'_> {
     }
 
     /// The config as it is now; `None`, with what is wrong told, where it can't be used.
-    fn reload(&self) -> Option<Config> {
+    fn reload(&self, state_dir: &Path) -> Option<Config> {
         self.manager.reloading();
-        let read = super::read(self.cli, &self.args.set).map_err(anyhow::Error::from).and_then(|config| {
+        let before = self.reception.config();
+        let read = self.read().and_then(|config| {
+            if config.general.state_dir != *state_dir {
+                bail!("`state_dir` can't be changed while it runs: end it, and start it again");
+            }
             // What is wrong with patterns and the like is found here.
             let setup = Setup::new(&config, self.log.clone(), Stop::new());
             setup.accounts(&self.args.accounts, &notes_to_stderr())?;
@@ -228,7 +311,11 @@ impl Watch<'_> {
         match read {
             Ok(config) => Some(config),
             Err(error) => {
-                explain(&error.context("the config is not taken over; the one before goes on"));
+                *self.reception.config.lock().unwrap_or_else(PoisonError::into_inner) = before;
+                explain(&error);
+                let text = "mailsync: the config is not taken over; the one before goes on\n";
+                // Nobody is left to be told where this fails.
+                drop(std::io::stderr().lock().write_all(text.as_bytes()));
                 self.manager.ready();
                 None
             }
@@ -315,7 +402,7 @@ impl Work for Keep<'_> {
         heard: Arc<Observer>,
         stop: &Stop,
     ) -> (Outcome, Counts) {
-        let base = self.observer.clone();
+        let (base, told) = (self.observer.clone(), heard.clone());
         let observer: Arc<Observer> = Arc::new(move |event: Event| {
             heard(event.clone());
             base(event);
@@ -335,6 +422,9 @@ impl Work for Keep<'_> {
             let failed = self.around.after(&account.name, outcome, mode, &*observer, stop);
             for error in &failed {
                 explain(error);
+                // Whoever asked for it has another terminal.
+                let (account, text) = (account.name.clone(), format!("{error:#}"));
+                told(Event::Note { account, folder: None, text });
             }
         }
         self.summarize();

@@ -11,6 +11,7 @@ mod doom;
 mod dry;
 mod folder;
 mod intent;
+mod left;
 mod listing;
 mod lock;
 mod memory;
@@ -22,6 +23,7 @@ pub use candidate::Candidate;
 pub use discard::Discard;
 pub use folder::{FolderRow, Pair, read_folders};
 pub use intent::Intent;
+pub use left::{Left, read_left};
 pub use problem::{Backlog, ProblemRow, Waiting, read_problems};
 pub use tally::Sums;
 

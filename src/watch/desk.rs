@@ -8,6 +8,9 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+/// So many orders may wait that nobody hears of.
+const MOST: usize = 64;
+
 /// A sync that somebody asks for.
 pub struct Order {
     pub options: Options,
@@ -108,7 +111,10 @@ impl Desk {
     /// Asks for a sync as soon as can be: one that begins after now. Where the keeper has gone, nothing will come of it.
     pub fn order(&self, order: Order) {
         let mut papers = self.papers();
-        if !papers.closed {
+        // One of all folders that is yet to begin does what is wanted, where nobody hears of it.
+        let has_one = || papers.orders.iter().any(|order| order.options.only.is_empty() && !order.options.dry_run);
+        let needless = order.observer.is_none() && (has_one() || papers.orders.len() >= MOST);
+        if !papers.closed && !needless {
             papers.orders.push_back(order);
             self.bell.ring();
         }

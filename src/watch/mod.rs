@@ -2,6 +2,7 @@
 
 pub mod bell;
 pub mod clock;
+pub mod control;
 pub mod desk;
 mod ears;
 pub mod keeper;

@@ -201,3 +201,41 @@ fn every_message_is_compared_now_and_then() {
     running.stop();
     home.nothing_to_do();
 }
+
+#[test]
+fn others_ask_the_one_that_runs() {
+    let server = Dovecot::start();
+    let mut imap = server.login("alice");
+    let home = home(&server, "\"NOTIFY\", \"IDLE\"", "interval = \"1h\"");
+    home.mailsync(&["status"]).exits(1).says("mailsync watch").done();
+    let running = Watch::start(&home, &["-d", "imap"]);
+    running.until("the first sync", || home.mailsync(&["status"]).code == Some(0));
+    home.mailsync(&["status"]).exits(0).says("main: in step since").done();
+    // A second one has nothing to do here.
+    home.mailsync(&["watch"]).exits(3).says("another `mailsync watch` runs: process").done();
+    imap.append("INBOX", &crlf(&mail("one")), &[], None);
+    home.mailsync(&["sync"]).exits(0).says("main/INBOX: 1 new on local").done();
+    assert!(has(&home, "INBOX", "one"));
+    home.mailsync(&["sync"]).exits(0).says("in step: nothing to do").done();
+    home.mailsync(&["sync", "--full"]).exits(0).says("in step: nothing to do").done();
+    running.says("UID FETCH 1:*");
+    imap.append("INBOX", &crlf(&mail("two")), &[], None);
+    home.mailsync(&["trigger", "main"]).exits(0).done();
+    running.until("what was triggered", || has(&home, "INBOX", "two"));
+    // What is set for one run is done beside it, over a connection of its own.
+    imap.append("INBOX", &crlf(&mail("three")), &[], None);
+    home.mailsync(&["sync", "-o", "account.main.remote.connections=1"]).exits(0).done();
+    assert!(has(&home, "INBOX", "three"));
+    home.mailsync(&["check"]).exits(0).done();
+    home.mailsync(&["sync", "-n"]).exits(0).done();
+    let told = home.mailsync(&["status", "--json"]).exits(0);
+    let told: serde_json::Value = serde_json::from_str(&told.stdout).expect("JSON");
+    assert_eq!(told["accounts"][0]["account"], "main", "{told}");
+    assert_eq!(told["accounts"][0]["outcome"], "in-step", "{told}");
+    // One login for it, and one each for those beside it: sync -o, check, sync -n.
+    let logins = running.said().lines().filter(|line| line.contains("S: * OK") && line.contains("ready")).count();
+    assert_eq!(logins, 1, "{}", running.said());
+    running.stop();
+    home.mailsync(&["status"]).exits(1).done();
+    home.mailsync(&["sync"]).exits(0).done();
+}
