@@ -228,6 +228,8 @@ fn others_ask_the_one_that_runs() {
     assert!(has(&home, "INBOX", "three"));
     home.mailsync(&["check"]).exits(0).done();
     home.mailsync(&["sync", "-n"]).exits(0).done();
+    // What came beside it is looked at once.
+    running.until("all is in step", || home.mailsync(&["status"]).code == Some(0));
     let told = home.mailsync(&["status", "--json"]).exits(0);
     let told: serde_json::Value = serde_json::from_str(&told.stdout).expect("JSON");
     assert_eq!(told["accounts"][0]["account"], "main", "{told}");

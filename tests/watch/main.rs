@@ -5,5 +5,6 @@ mod support;
 
 mod everyday;
 mod hooks;
+mod network;
 mod scene;
 mod trouble;

@@ -25,9 +25,21 @@ impl Watch {
         Watch::with(home, args, &[])
     }
 
+    /// Has it run by another program, which it takes the place of.
+    pub fn by(home: &Home, other: &[&str], args: &[&str]) -> Watch {
+        let mut command = Command::new(other[0]);
+        home.surround(&mut command);
+        command.args(&other[1..]).arg(env!("CARGO_BIN_EXE_mailsync")).args(args).arg("watch");
+        Watch::run(command)
+    }
+
     pub fn with(home: &Home, args: &[&str], variables: &[(&str, &str)]) -> Watch {
         let mut command = home.command(&[args, &["watch"]].concat());
         command.envs(variables.iter().copied());
+        Watch::run(command)
+    }
+
+    fn run(mut command: Command) -> Watch {
         command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
         let mut child = command.spawn().expect("start mailsync");
         let said: Arc<Mutex<String>> = Arc::default();
