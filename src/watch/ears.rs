@@ -86,6 +86,11 @@ impl Ears {
         self.list.iter().any(|listening| listening.side == side && !listening.ear.is_apart())
     }
 
+    /// Whether all folders of this side are told of.
+    pub fn hear_all(&self, side: Side) -> bool {
+        self.list.iter().any(|listening| listening.side == side && listening.ear.hears_all())
+    }
+
     /// By what a side is listened to, in words.
     pub fn ways(&self, side: Side) -> Option<String> {
         let of_side = self.list.iter().filter(|listening| listening.side == side);

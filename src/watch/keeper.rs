@@ -10,15 +10,16 @@
 
 use super::desk::{Desk, Doing, Order};
 use super::ears::{Begun, Ears, Told};
+use super::heard::{Heard, Hearing};
 use super::schedule::{back_off, dice, on_the_beat};
+use super::trust::Trust;
 use crate::mail::{Cursor, FolderName, Side, Sides};
 use crate::store::ear::Standings;
 use crate::store::{FolderInfo, Kind, Reach, Stop, StoreError};
-use crate::sync::event::Event;
 use crate::sync::{Account, Counts, Observer, Options, Outcome, compared_at, moved_on};
 use std::collections::HashMap;
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 /// A batch of changes is over when so long nothing more was told, and is not waited for longer than that: a mail program
@@ -35,18 +36,9 @@ const ECHO: Duration = Duration::from_secs(3);
 /// A connection that must be renewed so soon after the next look is renewed by it.
 const NEAR: Duration = Duration::from_secs(60);
 
-/// So often in a row a server may tell of changes of which there are none; then it is believed more slowly.
-const ALARMS: u32 = 4;
-
-/// So often it may happen that a look finds what NOTIFY did not tell.
-const STRIKES: u32 = 2;
-
 /// A connection that broke is made anew after so long; each time it does within the other time after twice as long.
 const AGAIN: Duration = Duration::from_millis(500);
 const LASTING: Duration = Duration::from_secs(120);
-
-/// A sync of which nothing is heard for so long hangs.
-const SILENCE: Duration = Duration::from_secs(2 * 3600);
 
 /// Why an account is synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,10 +119,7 @@ pub struct Keeper<'a> {
     failures: u32,
     /// When the last sync ended that changed something.
     changed: Option<Instant>,
-    /// How often a look found what NOTIFY had not told.
-    strikes: u32,
-    /// How often in a row the server told of changes of which there were none.
-    alarms: u32,
+    trust: Trust,
     order: Option<Order>,
 }
 
@@ -154,8 +143,7 @@ impl<'a> Keeper<'a> {
             compared,
             failures: 0,
             changed: None,
-            strikes: 0,
-            alarms: 0,
+            trust: Trust::default(),
             order: None,
         }
     }
@@ -180,26 +168,31 @@ impl<'a> Keeper<'a> {
     }
 
     fn sync(&mut self, why: Why) {
+        let hears_all = self.ears.hear_all(Side::Remote);
         self.ears.rest();
         (self.heard, self.mute) = (false, self.mute && matches!(why, Why::News | Why::Echo));
         let order = self.order.take();
-        let told = !self.desk.status().pending.is_empty();
-        self.desk.say(|status| {
-            status.doing = Doing::Syncing;
-            status.pending.clear();
-            status.next = None;
-        });
-        let heard: Arc<Mutex<Heard>> = Arc::default();
         let options = match &order {
             Some(order) => order.options.clone(),
             None => Options { thorough: why == Why::Full, ..Options::default() },
         };
-        let observer = self.observer(heard.clone(), order.as_ref().and_then(|order| order.observer.clone()));
-        self.desk.promise(SILENCE);
+        let pending = self.desk.status().pending;
+        self.desk.say(|status| {
+            status.doing = Doing::Syncing;
+            status.next = None;
+            if options.only.is_empty() {
+                status.pending.clear();
+            }
+        });
+        let more = order.as_ref().and_then(|order| order.observer.clone());
+        let (hearing, observer) = Hearing::begin(&self.desk, more);
         let (outcome, counts) = self.work.sync(&self.account, why, &options, observer, &self.stop);
-        let heard = heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let heard = hearing.heard();
         self.changed = (!counts.is_empty()).then(Instant::now);
-        self.judge(why, told, &counts);
+        if self.trust.learn(why, &pending, &counts, hears_all) {
+            let text = "the server does not tell of all changes (NOTIFY): it is listened to by IDLE from now on";
+            self.work.note(&self.account.name, text.to_owned());
+        }
         if options.thorough && options.only.is_empty() && outcome <= Outcome::Partial {
             self.compared = SystemTime::now();
         }
@@ -228,39 +221,6 @@ impl<'a> Keeper<'a> {
 
     fn next_time(&self) -> Option<SystemTime> {
         self.next.map(|(at, _)| SystemTime::now() + at.saturating_duration_since(Instant::now()))
-    }
-
-    /// Hears what the status shows, and passes all on to whoever asked for the sync.
-    fn observer(&self, heard: Arc<Mutex<Heard>>, more: Option<Arc<Observer>>) -> Arc<Observer> {
-        let desk = self.desk.clone();
-        Arc::new(move |event: Event| {
-            desk.promise(SILENCE);
-            heard.lock().unwrap_or_else(PoisonError::into_inner).hear(&event);
-            if let Some(more) = &more {
-                more(event);
-            }
-        })
-    }
-
-    /// Whether what the server tells is worth something: it must not tell of nothing all the time, and NOTIFY must tell of
-    /// everything, so that a look finds nothing more.
-    fn judge(&mut self, why: Why, told: bool, counts: &Counts) {
-        let came = [counts.copied, counts.moved, counts.flagged, counts.deleted].iter().any(|count| count.local > 0);
-        match why {
-            Why::News if counts.is_empty() => self.alarms = self.alarms.saturating_add(1),
-            _ if !counts.is_empty() => self.alarms = 0,
-            _ => {}
-        }
-        match (why, told) {
-            (Why::News, _) => self.strikes = 0,
-            (Why::Time | Why::Full, false) if came => self.strikes += 1,
-            _ => {}
-        }
-        if self.strikes == STRIKES {
-            self.strikes += 1;
-            let text = "the server does not tell of all changes (NOTIFY): it is listened to by IDLE from now on";
-            self.work.note(&self.account.name, text.to_owned());
-        }
     }
 
     /// Says when to look next.
@@ -292,7 +252,7 @@ impl<'a> Keeper<'a> {
 
     /// Waits until there is a reason for a sync; `None` where it is to stop.
     fn attend(&mut self) -> Option<Why> {
-        let mut hindered = false;
+        let (mut hindered, mut lent) = (false, false);
         loop {
             self.desk.bell.hush();
             if self.stop.is_set() {
@@ -303,6 +263,7 @@ impl<'a> Keeper<'a> {
                 return Some(Why::Asked);
             }
             if self.desk.lend() {
+                lent = true;
                 self.desk.say(|status| status.doing = Doing::Lent);
                 if let Err(error) = self.wait(None) {
                     self.lose(&error);
@@ -318,6 +279,10 @@ impl<'a> Keeper<'a> {
                 // Whatever was waited for, things are different now.
                 self.failures = 0;
                 return Some(Why::Time);
+            }
+            if lent {
+                // What was told meanwhile was most likely the borrower's doing.
+                return Some(Why::Echo);
             }
             if let Some((at, why)) = self.next
                 && at <= Instant::now()
@@ -385,6 +350,8 @@ impl<'a> Keeper<'a> {
         if self.failures == 0 && !self.mute && !self.ears.listen_to(Side::Remote) {
             moved |= self.listen_to(Side::Remote)?;
             self.heard = self.ears.listen_to(Side::Remote);
+            // One that tells of nothing is not asked for it again and again.
+            self.mute = !self.heard;
             self.listening = Instant::now();
         }
         // While it fails nothing is begun.
@@ -419,9 +386,9 @@ impl<'a> Keeper<'a> {
     }
 
     fn listen_to(&mut self, side: Side) -> Result<bool, StoreError> {
-        let Keeper { account, terms, work, ears, strikes, .. } = self;
+        let Keeper { account, terms, work, ears, trust, .. } = self;
         let note = |text| work.note(&account.name, text);
-        let found = ears.add(side, account.stores[side].as_ref(), &terms.folders[side], *strikes < STRIKES, &note)?;
+        let found = ears.add(side, account.stores[side].as_ref(), &terms.folders[side], trust.in_notify(), &note)?;
         Ok(self.moved_among(found))
     }
 
@@ -466,9 +433,10 @@ impl<'a> Keeper<'a> {
     fn hear(&mut self) -> Result<Option<Why>, StoreError> {
         self.tell_how();
         let told = self.wait(self.until())?;
-        if told.remote && !told.local && self.alarms > ALARMS {
-            // There are servers that tell of nothing, over and over.
-            let pause = Duration::from_secs(1 << (self.alarms - ALARMS).min(6));
+        if let Some(pause) = self.trust.pause(&told.folders)
+            && told.remote
+            && !told.local
+        {
             let at = Instant::now() + pause;
             if self.next.is_none_or(|(next, _)| at < next) {
                 self.next = Some((at, Why::News));
@@ -571,35 +539,6 @@ impl<'a> Keeper<'a> {
             Ok(folders) => self.moved(Side::Local, folders.into_iter().filter_map(standing).collect()),
             // The next sync says so.
             Err(_) => false,
-        }
-    }
-}
-
-/// What was heard of a sync, for the account's status.
-#[derive(Clone, Debug, Default)]
-struct Heard {
-    held: usize,
-    problems: usize,
-    waiting: usize,
-    trouble: Option<String>,
-    kind: Option<Kind>,
-}
-
-impl Heard {
-    fn hear(&mut self, event: &Event) {
-        match event {
-            Event::Held { folder, held, .. } => {
-                self.held += 1;
-                let place = folder.as_ref().map_or(String::new(), |folder| format!("{folder}: "));
-                self.trouble.get_or_insert_with(|| format!("{place}{held}"));
-            }
-            Event::Problem { problem, .. } => {
-                self.problems += 1;
-                self.kind.get_or_insert(problem.kind);
-                self.trouble.get_or_insert_with(|| problem.to_string());
-            }
-            Event::Waiting { count, .. } => self.waiting += count,
-            _ => {}
         }
     }
 }
