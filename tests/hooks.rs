@@ -222,6 +222,17 @@ fn a_failing_or_missing_hook_is_reported_also_when_quiet_and_fails_nothing() {
 }
 
 #[test]
+fn a_hook_may_sync_and_is_not_run_for_that() {
+    let program = env!("CARGO_BIN_EXE_mailsync");
+    let mut world = World::new(&format!(
+        "[hooks]\ntimeout = \"20s\"\npost_sync = \"echo run >> ran; '{program}' sync -q || echo failed >> ran\"\n"
+    ));
+    world.add("INBOX", "hello", &[]);
+    world.home.sync();
+    assert_eq!(fs::read_to_string(world.home.path().join("ran")).expect("it ran"), "run\n");
+}
+
+#[test]
 fn who_takes_too_long_is_stopped_and_who_stays_behind_is_not_waited_for() {
     let world = World::new(
         "[hooks]\ntimeout = \"1s\"\npre_sync = 'sleep 60 & sleep 60'\npost_sync = 'sleep 60 & echo $! > left; echo done'",

@@ -4,6 +4,7 @@ use super::args::SyncArgs;
 use super::end::{End, Failure};
 use super::signals;
 use crate::config::{Account, Config};
+use crate::hook;
 use crate::watch::control::connect;
 use crate::watch::control::wire::{AccountTold, Broken, Channel, ConfigFile, Hello, MAX_REPLY, Reply, Request, Wanted};
 use anyhow::Error;
@@ -208,11 +209,6 @@ pub fn wanted(args: &SyncArgs, accounts: &[&Account], quiet: bool) -> Wanted {
     }
 }
 
-/// Whether this process was started by a hook: its account's keeper waits for it, and must not be waited for.
-pub fn in_a_hook() -> bool {
-    std::env::var_os("MAILSYNC_HOOK").is_some()
-}
-
 /// Accounts that a running `watch` leaves alone for as long as this lives.
 #[must_use = "it is given back when it is dropped"]
 pub struct Borrowed(#[expect(dead_code, reason = "held for what its end tells the other side")] Option<Watch>);
@@ -224,7 +220,8 @@ pub fn borrow<'a>(
     flag: &AtomicBool,
 ) -> Result<Borrowed, Error> {
     let accounts: Vec<&str> = accounts.into_iter().collect();
-    if accounts.is_empty() || in_a_hook() {
+    // A keeper waits for its hooks, and must not be waited for by them.
+    if accounts.is_empty() || hook::is_inside() {
         return Ok(Borrowed(None));
     }
     let mut watch = match Watch::find(&config.general.state_dir) {

@@ -7,7 +7,7 @@ use super::end::{End, UsageError, explain};
 use super::setup::{Notes, Setup};
 use super::signals;
 use crate::config::UiChoice;
-use crate::hook::Mode;
+use crate::hook::{self, Mode};
 use crate::sync::event::Event;
 use crate::sync::rules::Pattern;
 use crate::sync::{self, Options};
@@ -25,7 +25,8 @@ pub fn run(setup: &Setup<'_>, args: &SyncArgs, own: bool, flag: &Arc<AtomicBool>
     for folder in &args.folders {
         only(folder)?;
     }
-    if ask::in_a_hook() {
+    // A keeper waits for its hooks, and must not be waited for by them.
+    if hook::is_inside() {
         return by_itself(setup, args, false, false, flag);
     }
     match Watch::find(&setup.config.general.state_dir) {

@@ -15,12 +15,18 @@ use heard::Heard;
 use payload::Payload;
 use process::{Ended, Ran};
 use std::collections::HashMap;
+use std::env;
 use std::path::PathBuf;
 use std::process::Command as Process;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Held while a hook runs, whichever [`Hooks`] it belongs to.
 static RUNNING: Mutex<()> = Mutex::new(());
+
+/// Whether this process was started by a hook.
+pub fn is_inside() -> bool {
+    env::var_os("MAILSYNC_HOOK").is_some()
+}
 
 /// Why an account is synced: what OfflineIMAP calls the mode of a sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +66,9 @@ struct Account {
 
 impl Hooks {
     pub fn new(config: &Config) -> Hooks {
-        let with_hooks = config.accounts.iter().filter(|account| !account.hooks.is_empty());
+        // A hook may sync, and is not run for that again, and again.
+        let own = !is_inside();
+        let with_hooks = config.accounts.iter().filter(|account| own && !account.hooks.is_empty());
         let accounts = with_hooks.map(|account| {
             let maildir = match &account.local {
                 config::Local::Maildir(maildir) => Some(maildir.path.value.clone()),

@@ -186,3 +186,107 @@ impl Ear for MaildirEar {
         Some(self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::Cursor;
+    use std::fs;
+    use std::path::PathBuf;
+    use std::thread;
+
+    struct Tree {
+        root: tempfile::TempDir,
+        ear: MaildirEar,
+    }
+
+    impl Tree {
+        fn new(folders: &[&str]) -> Tree {
+            let root = tempfile::tempdir().expect("a directory");
+            folders.iter().for_each(|folder| make(root.path(), folder));
+            let mut ear = MaildirEar::new(&MaildirSettings::new(root.path())).expect("inotify");
+            ear.begin().expect("begun");
+            assert!(ear.hear().expect("heard").is_empty());
+            Tree { root, ear }
+        }
+
+        fn path(&self, below: &str) -> PathBuf {
+            self.root.path().join(below)
+        }
+
+        #[track_caller]
+        fn hears(&mut self, names: &[&str]) {
+            assert_eq!(self.ear.hear().expect("heard"), names);
+        }
+    }
+
+    fn make(root: &Path, folder: &str) {
+        for sub in ["tmp", "new", "cur"] {
+            fs::create_dir_all(root.join(folder).join(sub)).expect("made");
+        }
+    }
+
+    #[test]
+    fn messages_that_come_go_and_get_other_names_are_told_of_by_their_folder() {
+        let mut tree = Tree::new(&["INBOX", "Lists/rust"]);
+        fs::write(tree.path("INBOX/tmp/a"), "a").expect("written");
+        tree.hears(&[]);
+        fs::rename(tree.path("INBOX/tmp/a"), tree.path("INBOX/new/a")).expect("delivered");
+        tree.hears(&["INBOX"]);
+        fs::rename(tree.path("INBOX/new/a"), tree.path("INBOX/cur/a:2,S")).expect("seen");
+        tree.hears(&["INBOX"]);
+        fs::rename(tree.path("INBOX/cur/a:2,S"), tree.path("Lists/rust/cur/a:2,S")).expect("moved");
+        tree.hears(&["INBOX", "Lists/rust"]);
+        fs::remove_file(tree.path("Lists/rust/cur/a:2,S")).expect("removed");
+        tree.hears(&["Lists/rust"]);
+    }
+
+    #[test]
+    fn files_that_are_no_messages_are_no_news() {
+        let mut tree = Tree::new(&["INBOX"]);
+        for name in ["INBOX/dovecot-uidlist", "INBOX/cur/.nfs0001", "note", "INBOX/tmp/x"] {
+            fs::write(tree.path(name), "x").expect("written");
+        }
+        tree.hears(&[]);
+    }
+
+    #[test]
+    fn a_folder_that_is_new_is_listened_to_at_once() {
+        let mut tree = Tree::new(&["INBOX"]);
+        make(tree.root.path(), "Deep/er/still");
+        // The empty name is the tree's own.
+        tree.hears(&[""]);
+        fs::write(tree.path("Deep/er/still/new/a"), "a").expect("written");
+        tree.hears(&["Deep/er/still"]);
+        fs::rename(tree.path("Deep"), tree.path("Shallow")).expect("renamed");
+        tree.hears(&[""]);
+        fs::write(tree.path("Shallow/er/still/new/b"), "b").expect("written");
+        tree.hears(&["Shallow/er/still"]);
+        fs::remove_dir_all(tree.path("Shallow")).expect("removed");
+        assert!(tree.ear.hear().expect("heard").contains(&String::new()));
+    }
+
+    #[test]
+    fn where_folders_stand_is_said_at_every_beginning() {
+        let mut tree = Tree::new(&["INBOX", "Sent"]);
+        let stands =
+            |ear: &mut MaildirEar| -> HashMap<Vec<u8>, Cursor> { ear.begin().expect("begun").into_iter().collect() };
+        let before = stands(&mut tree.ear);
+        assert_eq!(before.len(), 2);
+        // More than the clock's grain.
+        thread::sleep(Duration::from_millis(20));
+        fs::write(tree.path("Sent/new/a"), "a").expect("written");
+        let after = stands(&mut tree.ear);
+        assert_eq!(before[&b"INBOX"[..]].mark, after[&b"INBOX"[..]].mark);
+        assert_ne!(before[&b"Sent"[..]].mark, after[&b"Sent"[..]].mark);
+    }
+
+    #[test]
+    fn a_tree_that_is_not_there_is_an_error() {
+        let root = tempfile::tempdir().expect("a directory");
+        let gone = root.path().join("gone");
+        let mut ear = MaildirEar::new(&MaildirSettings::new(gone)).expect("inotify");
+        assert!(ear.begin().is_err());
+        assert!(ear.descriptor().is_none());
+    }
+}
