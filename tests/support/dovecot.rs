@@ -144,7 +144,7 @@ fn find_program() -> PathBuf {
         .expect("install dovecot-imapd: tests/run does it")
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("bind to loopback");
     listener.local_addr().expect("a bound socket has an address").port()
 }

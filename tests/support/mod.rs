@@ -10,6 +10,7 @@ pub mod flights;
 pub mod gateway;
 pub mod home;
 pub mod imap;
+pub mod kerberos;
 pub mod keyring;
 pub mod maildir;
 pub mod oauth;

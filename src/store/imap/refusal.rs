@@ -13,6 +13,8 @@ pub enum When {
     TokenLogin,
     /// A login with a client certificate, or whatever else the server knows us by.
     ExternalLogin,
+    /// A login with a Kerberos ticket.
+    TicketLogin,
     /// The whole connection, in a login or later.
     Bye,
     /// Any other command.
@@ -33,13 +35,14 @@ impl When {
         match command.split_once(' ').unwrap_or((command, "")) {
             ("AUTHENTICATE", "OAUTHBEARER" | "XOAUTH2") => When::TokenLogin,
             ("AUTHENTICATE", "EXTERNAL") => When::ExternalLogin,
+            ("AUTHENTICATE", "GSSAPI") => When::TicketLogin,
             ("AUTHENTICATE" | "LOGIN", _) => When::Login,
             _ => When::Command,
         }
     }
 
     pub fn is_login(self) -> bool {
-        matches!(self, When::Login | When::TokenLogin | When::ExternalLogin)
+        matches!(self, When::Login | When::TokenLogin | When::ExternalLogin | When::TicketLogin)
     }
 
     /// What a refusal means that says nothing we know.
@@ -265,6 +268,9 @@ impl Meaning {
                 When::ExternalLogin => {
                     "the server does not know you by the client certificate: check it, and `authzid`"
                 }
+                When::TicketLogin => {
+                    "the server does not let this Kerberos ticket in as that user: check klist, `user` and `authzid`"
+                }
                 _ => "check the user name and password; some providers want an application password",
             },
         }
@@ -275,7 +281,9 @@ impl Meaning {
 /// this one (BAD), has nothing for this user to check it with, or refused before the secret was `tried`. A secret that
 /// was tried and refused is never sent again: that is how accounts get locked.
 pub fn is_about_mechanism(error: &ImapError, tried: bool) -> bool {
-    let ImapError::Refused { command, bad, code, text } = error else { return false };
+    let ImapError::Refused { command, bad, code, text } = error else {
+        return matches!(error, ImapError::Lacking { .. });
+    };
     let found = find(When::of(command), code.as_ref(), text);
     let text = text.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
@@ -424,6 +432,7 @@ mod tests {
                 "access token was not accepted",
             ),
             ("AUTHENTICATE EXTERNAL", "T NO no", "client certificate"),
+            ("AUTHENTICATE GSSAPI", "T NO no", "Kerberos ticket"),
         ] {
             let error = refused(command, line).into_store(Reach::Message, "log in");
             assert_eq!((error.kind, error.reach), (Kind::Auth, Reach::Account), "{line}: {error}");
