@@ -113,7 +113,9 @@ impl Lookup {
 
     /// Whether a prompt may come of it, and it is likely to be needed.
     pub fn may_ask(&self) -> bool {
-        self.may_prompt() && !self.needs_none && !(self.by_ticket && has_ticket())
+        // Where nobody can be asked, neither a ticket nor a password need be looked for yet.
+        let ticket = || self.by_ticket && (!secret::has_terminal() || has_ticket());
+        self.may_prompt() && !self.needs_none && !ticket()
     }
 
     fn may_prompt(&self) -> bool {
@@ -123,7 +125,7 @@ impl Lookup {
     pub fn found(&self) -> &Result<Found, SecretError> {
         self.found.get_or_init(|| {
             // It may turn out in the middle of a run that a password is needed: then Ctrl-C ends what waits for an answer.
-            match self.may_prompt() && (self.needs_none || self.by_ticket) {
+            match self.may_prompt() && (self.needs_none || self.by_ticket) && secret::has_terminal() {
                 true => undisturbed(|| {
                     let _asking = Asking::begin();
                     self.find()
