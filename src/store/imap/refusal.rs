@@ -72,6 +72,9 @@ enum Meaning {
     PasswordExpired,
     NotAuthorized,
     Intercepted,
+    /// The server's SASL library did not understand an exchange, as Cyrus's where a login is bound to the certificate: it
+    /// knows no binding but that of old versions of TLS.
+    Misunderstood,
     AskAdmin,
     Failures,
     Throttled,
@@ -108,10 +111,11 @@ const TEXTS: [(&[&str], Meaning); 20] = [
 ];
 
 /// The same for logins, where they come first but for what is about connections.
-const LOGIN_TEXTS: [(&[&str], Meaning); 43] = [
+const LOGIN_TEXTS: [(&[&str], Meaning); 44] = [
     // RFC 5802 section 7. Whoever goes on after these does what somebody between wants.
     (&["channel-bindings-dont-match"], Meaning::Intercepted),
     (&["server-does-support-channel-binding"], Meaning::Intercepted),
+    (&["bad protocol / cancel"], Meaning::Misunderstood),
     (&["web login required"], Meaning::WebLogin),
     (&["log in via your web browser"], Meaning::WebLogin),
     // Yandex, then QQ.
@@ -260,6 +264,9 @@ impl Meaning {
                 "somebody may be between: the server sees another certificate than mailsync does, or offers more than came \
                  through; ask its administrator before you name a weaker mechanism in `auth`"
             }
+            Meaning::Misunderstood => {
+                "the server does not know this mechanism as mailsync speaks it: leave `auth` out, or name another one"
+            }
             Meaning::AskAdmin => "the server's administrator can tell more",
             _ => match when {
                 When::TokenLogin => {
@@ -295,6 +302,7 @@ pub fn is_about_mechanism(error: &ImapError, tried: bool) -> bool {
         None | Some(Meaning::WrongLogin) if unknown => true,
         None if *code == Some(Code::Cannot) => true,
         None => !tried || (*bad && !blamed),
+        Some(Meaning::Misunderstood) => true,
         Some(Meaning::WrongLogin) => !tried,
         Some(_) => false,
     }
@@ -473,6 +481,7 @@ mod tests {
             ("T NO no (server-does-support-channel-binding)", false, false),
             ("T NO no (channel-bindings-dont-match)", false, false),
             ("T NO no (unsupported-channel-binding-type)", false, true),
+            ("T NO bad protocol / cancel", true, true),
             // Cyrus SASL, and servers that offer more than they have.
             ("T NO no mechanism available", true, true),
             ("T NO mechanism too weak for this user", true, true),
