@@ -264,6 +264,30 @@ fn a_tunnel_has_the_name_that_the_config_gives_it() {
     world.mailsync(&["sync"]).exits(4).says("no ticket for a server without a name").says("hint: set `host`").done();
 }
 
+/// Another implementation of the server's side, which may insist on a layer of its own.
+#[test]
+fn cyrus_takes_a_ticket_and_its_own_protection_is_refused() {
+    let kerberos = Kerberos::start();
+    for (layer, code) in [("", 0), ("sasl_minimum_layer: 56\n", 4)] {
+        let extra = format!("sasl_mech_list: GSSAPI PLAIN\nsasl_keytab: {}\n{layer}", kerberos.keytab().display());
+        let server = Cyrus::with(&extra, &kerberos.server_environment());
+        let home = Home::new();
+        let tickets = home.path().join("tickets");
+        kerberos.kinit("alice", "1h", &tickets);
+        home.config(&format!(
+            "[account.main.remote]\nhost = \"localhost\"\nport = {}\ntls = \"none\"\n{NAMED}\n\n\
+             [account.main.local]\npath = \"~/Mail\"\n",
+            server.port
+        ));
+        let environment = kerberos.environment(&tickets);
+        let more: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let out = home.mailsync_with(&["sync", "-d", "imap"], &more, "").exits(code);
+        if code > 0 {
+            out.says("the server wants the line to be protected by Kerberos, and not by TLS").done();
+        }
+    }
+}
+
 /// What a server may say that is not what Kerberos knows it by.
 #[test]
 fn a_server_that_does_not_prove_itself_gets_neither_trust_nor_a_password() {

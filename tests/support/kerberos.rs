@@ -56,6 +56,17 @@ impl Kerberos {
         Options { extra, users: users.to_vec(), ..Options::default() }
     }
 
+    /// The keys of `imap/localhost`.
+    pub fn keytab(&self) -> PathBuf {
+        self.dir.path().join("keytab")
+    }
+
+    /// What a server needs in its environment that takes tickets.
+    pub fn server_environment(&self) -> Vec<(&'static str, String)> {
+        let at = |name: &str| self.dir.path().join(name).display().to_string();
+        vec![("KRB5_CONFIG", at("krb5.conf")), ("KRB5_KTNAME", format!("FILE:{}", at("keytab")))]
+    }
+
     /// What a program needs in its environment to find the realm, and the tickets in this file.
     pub fn environment(&self, tickets: &Path) -> Vec<(&'static str, String)> {
         vec![
