@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 /// How long a look at the tickets may take: they are in a file, or with a daemon of this machine.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// How long name servers and key centres may take at most: another mechanism may be waiting.
+const ASK: Duration = Duration::from_secs(20);
+
 /// How long a wait goes on before it looks whether it should stop.
 const SLICE: Duration = Duration::from_millis(50);
 
@@ -111,14 +114,15 @@ fn beside<T: Send + 'static>(wait: &Wait, work: impl FnOnce() -> T + Send + 'sta
         let _ = sender.send(work());
     };
     thread::Builder::new().name("kerberos".into()).spawn(work).map_err(|error| late(&format!("no thread: {error}")))?;
-    let deadline = Instant::now() + wait.timeout;
+    let time = wait.timeout.min(ASK);
+    let deadline = Instant::now() + time;
     loop {
         match receiver.recv_timeout(SLICE) {
             Ok(done) => return Ok(done),
             Err(RecvTimeoutError::Disconnected) => return Err(late("it failed")),
             Err(RecvTimeoutError::Timeout) if wait.stop.is_set() => return Err(Unfit::Stopped),
             Err(RecvTimeoutError::Timeout) if Instant::now() >= deadline => {
-                return Err(late(&format!("no answer for {} s", wait.timeout.as_secs())));
+                return Err(late(&format!("no answer for {} s", time.as_secs())));
             }
             Err(RecvTimeoutError::Timeout) => {}
         }
