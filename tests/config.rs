@@ -155,6 +155,25 @@ fn unknown_keys_are_told_with_place_and_nearest_name() {
 }
 
 #[test]
+fn kerberos_is_known_and_told_where_this_program_was_built_without_it() {
+    let side = |auth: &str| {
+        format!(
+            "[account.a]\nlocal = {{ path = \"/m\" }}\n[account.a.remote]\nhost = \"h\"\nuser = \"u\"\nauth = {auth}\n"
+        )
+    };
+    for auth in ["\"gssapi\"", "[\"GSSAPI\", \"plain\"]"] {
+        match cfg!(feature = "gssapi") {
+            true => drop(load(&side(auth)).expect("a config")),
+            false => {
+                let told = complaints(&side(auth)).join("\n");
+                assert!(told.contains("this mailsync was built without Kerberos (gssapi)"), "{told}");
+                assert!(told.contains("hint: build it with: cargo install --features gssapi"), "{told}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_key_in_the_wrong_table_is_sent_home() {
     assert_eq!(
         complaints("[general]\nconnections = 2\n[account.a]\nremote = { host = \"h\" }\nlocal = { path = \"/m\" }\n"),

@@ -1,6 +1,7 @@
 //! A login, looked for once, and the store that tells where its password came from.
 
 use super::setup::Notes;
+use super::signals::Asking;
 use crate::config;
 use crate::fault;
 use crate::mail::Login;
@@ -8,7 +9,9 @@ use crate::net::Stop;
 use crate::secret::keyring::{self, Entry};
 use crate::secret::oauth::{Client, Provider};
 use crate::secret::{self, Context, Decrypted, Found, Origin, SecretError, Source, Spec};
+use crate::store::imap::sasl::has_ticket;
 use crate::store::{Ear, Kind, LOG_IN, Listen, Lock, Opener, Reach, Store, StoreError};
+use crate::ui::undisturbed;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -73,8 +76,11 @@ pub fn into_store(action: &str, error: SecretError) -> StoreError {
 pub struct Lookup {
     account: String,
     spec: Spec,
-    /// Whether no password may be needed: the line is a program's, which may have logged in already, or a certificate does.
+    /// Whether no password may be needed: the line is a program's, which may have logged in already, or a certificate or a
+    /// ticket does.
     needs_none: bool,
+    /// Whether a Kerberos ticket may do, where there is one.
+    by_ticket: bool,
     decrypted: Arc<Decrypted>,
     stop: Stop,
     notes: Notes,
@@ -97,11 +103,14 @@ impl Lookup {
         stop: Stop,
         notes: Notes,
     ) -> Lookup {
-        let by_certificate = !imap.auth.is_empty() && imap.auth.iter().all(|name| name == "EXTERNAL");
+        let without = |name: &String| ["EXTERNAL", "GSSAPI"].contains(&name.as_str());
+        let needs_none = !imap.auth.is_empty() && imap.auth.iter().all(without);
         Lookup {
             account: account.to_owned(),
             spec: spec(imap),
-            needs_none: imap.command.is_some() || by_certificate,
+            needs_none: imap.command.is_some() || needs_none,
+            by_ticket: cfg!(feature = "gssapi")
+                && (imap.auth.is_empty() || imap.auth.iter().any(|name| name == "GSSAPI")),
             decrypted,
             stop,
             notes,
@@ -122,19 +131,36 @@ impl Lookup {
         matches!(self.found.get(), Some(Ok(Found { origin: Origin::Prompt { .. }, .. })))
     }
 
-    /// Whether a prompt may come of it.
+    /// Whether a prompt may come of it, and it is likely to be needed.
     pub fn may_ask(&self) -> bool {
-        self.prompt && matches!(self.spec.source, Source::Unsaid | Source::Keyring) && !self.needs_none
+        // Where nobody can be asked, neither a ticket nor a password need be looked for yet.
+        let ticket = || self.by_ticket && (!secret::has_terminal() || has_ticket());
+        self.may_prompt() && !self.needs_none && !ticket()
+    }
+
+    fn may_prompt(&self) -> bool {
+        self.prompt && matches!(self.spec.source, Source::Unsaid | Source::Keyring)
     }
 
     pub fn found(&self) -> &Result<Found, SecretError> {
         self.found.get_or_init(|| {
-            let found = self.asking(false, |context| secret::resolve(&self.spec, context))?;
-            if found.origin == (Origin::Prompt { keyring: true }) {
-                self.keep.store(offer(), Ordering::Relaxed);
+            // It may turn out in the middle of a run that a password is needed: then Ctrl-C ends what waits for an answer.
+            match self.may_prompt() && (self.needs_none || self.by_ticket) && secret::has_terminal() {
+                true => undisturbed(|| {
+                    let _asking = Asking::begin();
+                    self.find()
+                }),
+                false => self.find(),
             }
-            Ok(found)
         })
+    }
+
+    fn find(&self) -> Result<Found, SecretError> {
+        let found = self.asking(false, |context| secret::resolve(&self.spec, context))?;
+        if found.origin == (Origin::Prompt { keyring: true }) {
+            self.keep.store(offer(), Ordering::Relaxed);
+        }
+        Ok(found)
     }
 
     /// Whether what is found ends some day.

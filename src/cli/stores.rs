@@ -102,6 +102,7 @@ pub fn imap(
         timeout: imap.timeout,
         disable_capabilities: imap.disable_capabilities.clone(),
         auth: imap.auth.clone(),
+        user: imap.user.clone(),
         authzid: imap.authzid.clone(),
         token: matches!(imap.password, config::Password::Token(_) | config::Password::OAuth2(_)),
         send_id: imap.send_id,

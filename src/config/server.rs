@@ -113,7 +113,8 @@ pub enum Password {
 }
 
 /// What may be named in `auth`.
-pub const MECHANISMS: [&str; 10] = [
+pub const MECHANISMS: [&str; 11] = [
+    "GSSAPI",
     "SCRAM-SHA-256-PLUS",
     "SCRAM-SHA-256",
     "SCRAM-SHA-1-PLUS",
@@ -250,6 +251,10 @@ fn mechanisms(reader: &mut Reader, section: &Section<'_>) -> Vec<String> {
         if !MECHANISMS.contains(&name.as_str()) {
             let what = format!("unknown mechanism \"{}\" in `auth`", text.value.escape_debug());
             reader.complain_with(&text.at, what, format!("there are: {}", MECHANISMS.join(", ").to_ascii_lowercase()));
+        }
+        if name == "GSSAPI" && !cfg!(feature = "gssapi") {
+            let hint = "build it with: cargo install --features gssapi; or name another mechanism";
+            reader.complain_with(&text.at, "this mailsync was built without Kerberos (gssapi)", hint);
         }
         mechanisms.push(name);
     }

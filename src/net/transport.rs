@@ -110,6 +110,11 @@ impl Transport {
         self.timeout
     }
 
+    /// The user's wish to stop.
+    pub fn stop(&self) -> &Stop {
+        &self.stop
+    }
+
     /// Where the wire log goes. What stands in message bodies and logins never gets there.
     pub fn set_log(&mut self, log: Option<WireLog>) {
         self.log.set_sink(log);

@@ -37,6 +37,11 @@ impl Bars {
         }
     }
 
+    /// All that is drawn, to be hidden while somebody else writes.
+    pub fn all(&self) -> MultiProgress {
+        self.all.clone()
+    }
+
     /// Writes above the bars. What was done is told by the bars and the summary, so only the rest is written.
     fn above(&mut self, lines: Vec<Line>) {
         let (all, writers) = (&self.all, &mut self.writers);

@@ -52,6 +52,18 @@ enum Said {
     End,
 }
 
+/// The bars on the process's own terminal, while there are any.
+static SHOWN: Mutex<Option<indicatif::MultiProgress>> = Mutex::new(None);
+
+/// Asks something on the terminal, with no bar in the way.
+pub fn undisturbed<T>(ask: impl FnOnce() -> T) -> T {
+    let shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match shown {
+        Some(bars) => bars.suspend(ask),
+        None => ask(),
+    }
+}
+
 /// A running face. It writes from a thread of its own, so that a slow terminal never holds up a run.
 pub struct Ui {
     said: Sender<Said>,
@@ -66,7 +78,9 @@ impl Ui {
         match kind {
             UiKind::Auto if !quiet && !dumb && io::stderr().is_terminal() => {
                 let target = indicatif::ProgressDrawTarget::stderr();
-                Ui::start(Box::new(bars::Bars::new(Writers::standard(), target)))
+                let bars = bars::Bars::new(Writers::standard(), target);
+                *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(bars.all());
+                Ui::start(Box::new(bars))
             }
             _ => Ui::lines(Writers::standard(), quiet),
         }

@@ -67,6 +67,50 @@ fn a_family_of_addresses_is_used_alone() {
     home_of("ipv6").mailsync(&["sync"]).exits(1).says("it has no IPv6 address").done();
 }
 
+/// Signs a certificate and key by the server's authority, for a user; gives where they are, without `.pem` and `.key`.
+fn certificate(server: &Dovecot, user: &str) -> String {
+    let dir = server.ca_file.parent().expect("a directory");
+    let openssl = |args: String| {
+        let out = Command::new("openssl").current_dir(dir).args(args.split(' ')).output().expect("openssl");
+        assert!(out.status.success(), "openssl {args}: {}", String::from_utf8_lossy(&out.stderr));
+    };
+    openssl(format!("req -newkey rsa:2048 -nodes -keyout {user}.key -out {user}.csr -subj /CN={user}"));
+    openssl(format!("x509 -req -in {user}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -out {user}.pem"));
+    dir.join(user).display().to_string()
+}
+
+#[test]
+fn a_certificate_takes_the_place_of_the_password() {
+    let extra = "auth_mechanisms = plain external\nssl_ca = <ca.pem\nssl_verify_client_cert = yes\nssl_require_crl = no\n\
+                 auth_ssl_username_from_cert = yes\nssl_cert_username_field = commonName\n\
+                 passdb {\n  driver = static\n  mechanisms = external\n  args = nopassword\n}\n";
+    let server = server(extra.to_owned());
+    let home = |user: &str, keys: &str| {
+        let (ca, shown) = (server.ca_file.display(), certificate(&server, user));
+        let home = Home::new();
+        home.config(&format!(
+            "[account.main.remote]\nhost = \"localhost\"\nca_file = \"{ca}\"\nauth = \"external\"\n\
+             client_cert = \"{shown}.pem\"\nclient_key = \"{shown}.key\"\n{keys}\n\n\
+             [account.main.local]\npath = \"~/Mail\"\n"
+        ));
+        home
+    };
+    for (tls, port) in [("implicit", server.tls_port), ("starttls", server.port)] {
+        let alice = home("alice", &format!("tls = \"{tls}\"\nport = {port}"));
+        alice.sync();
+        alice.maildir().message("INBOX", "hello");
+    }
+    // Whoever it is, a certificate opens the mailbox of its own name.
+    let bob = home("bob", &format!("port = {}", server.tls_port));
+    bob.sync();
+    assert!(bob.maildir().messages("INBOX").is_empty());
+    let as_alice = home("bob", &format!("port = {}\nauthzid = \"alice\"", server.tls_port));
+    let out = as_alice.mailsync(&["sync"]).exits(4).says("server refused AUTHENTICATE EXTERNAL");
+    out.says("hint: the server does not know you by the client certificate").done();
+    let log = server.log();
+    assert!(log.contains("user=<alice>, method=EXTERNAL") && log.contains("user=<bob>, method=EXTERNAL"), "{log}");
+}
+
 #[test]
 fn a_server_that_wants_a_certificate_of_ours_gets_it() {
     // The authority's files are where the server's are.
@@ -74,19 +118,15 @@ fn a_server_that_wants_a_certificate_of_ours_gets_it() {
         "ssl_ca = <ca.pem\nssl_verify_client_cert = yes\nssl_require_crl = no\nauth_ssl_require_client_cert = yes\n"
             .to_owned();
     let server = Dovecot::with(Options { extra, ..Options::default() });
-    let dir = server.ca_file.parent().expect("a directory");
-    let openssl = |args: &str| {
-        let out = Command::new("openssl").current_dir(dir).args(args.split(' ')).output().expect("openssl");
-        assert!(out.status.success(), "openssl {args}: {}", String::from_utf8_lossy(&out.stderr));
-    };
-    openssl("req -newkey rsa:2048 -nodes -keyout alice.key -out alice.csr -subj /CN=alice");
-    openssl("x509 -req -in alice.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -out alice.pem");
-    openssl("pkcs12 -export -inkey alice.key -in alice.pem -out alice.p12 -passout pass:sesame");
+    let shown = certificate(&server, "alice");
+    let mut pkcs12 = Command::new("openssl");
+    pkcs12.args(["pkcs12", "-export", "-passout", "pass:sesame", "-inkey", &format!("{shown}.key")]);
+    pkcs12.args(["-in", &format!("{shown}.pem"), "-out", &format!("{shown}.p12")]);
+    assert!(pkcs12.status().expect("openssl").success());
     let ca = format!("ca_file = \"{}\"", server.ca_file.display());
-    let shown = dir.display();
     for keys in [
-        format!("client_cert = \"{shown}/alice.pem\"\nclient_key = \"{shown}/alice.key\""),
-        format!("client_cert = \"{shown}/alice.p12\"\nclient_cert_password = \"sesame\""),
+        format!("client_cert = \"{shown}.pem\"\nclient_key = \"{shown}.key\""),
+        format!("client_cert = \"{shown}.p12\"\nclient_cert_password = \"sesame\""),
     ] {
         for (tls, port) in [("implicit", server.tls_port), ("starttls", server.port)] {
             home("localhost", port, &format!("{ca}\ntls = \"{tls}\"\n{keys}")).sync();

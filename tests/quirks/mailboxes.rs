@@ -93,6 +93,26 @@ fn mailboxids_come_along_with_the_list() {
     assert_eq!((list[1].object.as_deref(), list[1].messages), (None, Some(0)));
 }
 
+/// As Cyrus 3.6 sends them, where they are asked for along with LIST.
+#[test]
+fn mailboxids_that_are_garbage_are_worth_nothing() {
+    for odd in ["a\\x90!\\xd3\\xb9U", "\\x01", "a b", &"x".repeat(256)] {
+        let list = list(
+            "CONDSTORE LIST-EXTENDED LIST-STATUS OBJECTID",
+            &format!(
+                "C: m1 LIST \"\" \"*\" RETURN (SUBSCRIBED STATUS (MESSAGES UIDNEXT UIDVALIDITY UNSEEN HIGHESTMODSEQ MAILBOXID))
+                 S: * LIST () \"/\" INBOX
+                 S: * STATUS INBOX (MESSAGES 2 UIDNEXT 5 UIDVALIDITY 7 MAILBOXID (F1) UNSEEN 0 HIGHESTMODSEQ 44)
+                 S: * LIST () \"/\" Work
+                 R: * STATUS Work (MESSAGES 1 UIDNEXT 2 UIDVALIDITY 8 MAILBOXID (\"{odd}\") UNSEEN 0 HIGHESTMODSEQ 3)\\r\\n
+                 S: m1 OK done"
+            ),
+        );
+        assert_eq!((list[0].object.as_deref(), list[0].cursor.clone()), (None, Some(cursor(5, 44, 2))));
+        assert_eq!((list[1].object.as_deref(), list[1].messages), (None, Some(1)), "{odd}");
+    }
+}
+
 #[test]
 fn mailboxids_are_asked_with_status_where_the_list_can_not_tell() {
     let list = list(

@@ -144,12 +144,12 @@ fn find_program() -> PathBuf {
         .expect("install dovecot-imapd: tests/run does it")
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("bind to loopback");
     listener.local_addr().expect("a bound socket has an address").port()
 }
 
-fn wait_until_it_accepts(master: &mut Child, port: u16, tls_port: u16) -> bool {
+pub fn wait_until_it_accepts(master: &mut Child, port: u16, tls_port: u16) -> bool {
     let end = Instant::now() + Duration::from_secs(20);
     while Instant::now() < end {
         if !matches!(master.try_wait(), Ok(None)) {
@@ -165,7 +165,7 @@ fn wait_until_it_accepts(master: &mut Child, port: u16, tls_port: u16) -> bool {
 
 /// Ends the master, whose children end with it. The last of them, which writes the log, takes a second; it isn't
 /// waited for.
-fn stop(master: &mut Child) {
+pub fn stop(master: &mut Child) {
     if let Some(pid) = i32::try_from(master.id()).ok().and_then(rustix::process::Pid::from_raw) {
         // A server that is gone already needs no signal.
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
@@ -185,7 +185,7 @@ fn log_of(dir: &Path) -> String {
     ["stderr", "log"].map(|name| fs::read_to_string(dir.join(name)).unwrap_or_default()).concat()
 }
 
-fn is_root() -> bool {
+pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
@@ -288,14 +288,14 @@ fn special_use() -> String {
 }
 
 /// What `id` says of this user: a name, or the number where it has none.
-fn id(what: &str) -> Result<String, String> {
+pub fn id(what: &str) -> Result<String, String> {
     let out = Command::new("id").arg(what).output().expect("run id");
     let said = String::from_utf8_lossy(&out.stdout).trim().to_owned();
     if out.status.success() { Ok(said) } else { Err(said) }
 }
 
 /// Makes an authority and a server certificate; gives the latter's SHA-256 and SHA-1.
-fn make_certificates(dir: &Path) -> (String, String) {
+pub fn make_certificates(dir: &Path) -> (String, String) {
     let openssl = |args: &str| {
         let out = Command::new("openssl").current_dir(dir).args(args.split(' ')).output();
         let out = out.expect("install openssl: tests/run does it");

@@ -95,6 +95,8 @@ impl Home {
             ("XDG_STATE_HOME", at(".local/state")),
             ("XDG_DATA_HOME", at(".local/share")),
             ("XDG_CACHE_HOME", at(".cache")),
+            // Nor tickets of the one who runs the tests.
+            ("KRB5CCNAME", format!("FILE:{}", at("tickets"))),
             ("LC_ALL", "C.UTF-8".to_owned()),
             ("TERM", "xterm".to_owned()),
         ]

@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports, reason = "every test file takes what it needs of this and leaves the rest")]
 
 pub mod corpus;
+pub mod cyrus;
 pub mod date;
 pub mod dovecot;
 pub mod faulty;
@@ -10,6 +11,7 @@ pub mod flights;
 pub mod gateway;
 pub mod home;
 pub mod imap;
+pub mod kerberos;
 pub mod keyring;
 pub mod maildir;
 pub mod oauth;
@@ -21,6 +23,7 @@ pub mod strace;
 pub mod tmux;
 pub mod world;
 
+pub use cyrus::Cyrus;
 pub use dovecot::Dovecot;
 pub use flights::{Flights, Seen};
 pub use home::{Home, Output};

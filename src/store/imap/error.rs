@@ -25,6 +25,9 @@ pub enum ImapError {
     Source(Box<StoreError>),
     /// We ended the login: no mechanism in common, or a server that does not prove who it is.
     Auth(String),
+    /// This machine has not what a mechanism takes, a ticket say; nothing was sent. `used` tells whether it is used here
+    /// else.
+    Lacking { cause: String, hint: String, used: bool },
 }
 
 impl ImapError {
@@ -74,6 +77,7 @@ impl ImapError {
             ImapError::Net(error) => net_meaning(error),
             ImapError::Protocol(_) => (Reach::Connection, Kind::Protocol, None),
             ImapError::Auth(_) => (Reach::Account, Kind::Auth, None),
+            ImapError::Lacking { hint, .. } => (Reach::Account, Kind::Auth, Some(hint.as_str())),
             ImapError::ReadOnly { .. } => (reach, Kind::Refused, None),
             ImapError::Renumbered { .. } => (Reach::Folder, Kind::Reset, None),
             ImapError::Bye { code, text } => match refusal::meaning(When::Bye, code.as_ref(), text) {
@@ -130,7 +134,7 @@ impl fmt::Display for ImapError {
                 write!(f, "server did not understand {command}{}: {text}", named(code))
             }
             ImapError::Protocol(what) => write!(f, "server broke the protocol: {what}"),
-            ImapError::Auth(what) => f.write_str(what),
+            ImapError::Auth(what) | ImapError::Lacking { cause: what, .. } => f.write_str(what),
             ImapError::Source(error) => error.fmt(f),
             ImapError::Renumbered { now, was } => {
                 let number = |validity: &Option<u32>| validity.unwrap_or(0);

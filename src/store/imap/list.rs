@@ -130,6 +130,9 @@ fn finish(
         folders.push(info(naming.name_of(b"INBOX", None), &inbox, None));
     }
     ask_statuses(conn, &folders, &mut found)?;
+    if found.statuses.values().any(|status| status.mailboxid.as_deref().is_some_and(is_odd)) {
+        found.statuses.values_mut().for_each(|status| status.mailboxid = None);
+    }
     for folder in &mut folders {
         if let Some(status) = found.statuses.get(&folded(&folder.wire)) {
             add_status(folder, status);
@@ -160,6 +163,12 @@ fn ask_statuses(conn: &mut Conn, folders: &[FolderInfo], found: &mut Found) -> R
         // A server that says OBJECTID and does not know MAILBOXID.
         conn.caps_mut().forget("OBJECTID");
     }
+}
+
+/// Whether a MAILBOXID can't be one (RFC 8474 section 7). Cyrus 3.6 sends what happens to be in its memory, another one
+/// every time, where it is asked for along with LIST: then none of them is worth anything.
+fn is_odd(id: &str) -> bool {
+    !(1..=255).contains(&id.len()) || !id.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Names are compared as they are; INBOX alone has no case.

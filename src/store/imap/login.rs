@@ -206,26 +206,31 @@ impl Start<'_> {
         let caps = self.capabilities().map_err(|error| error.into_store(Reach::Account, LOG_IN))?;
         let end_point = self.handle.line().transport.end_point();
         let has = |name: &str| caps.has(name);
-        let offer = Offer { has: &has, bindable: end_point.is_some() };
+        let kerberos = cfg!(feature = "gssapi");
+        let offer = Offer { has: &has, bindable: end_point.is_some(), kerberos };
         let settings = self.settings;
         let authzid = settings.authzid.as_deref();
         let wish = Wish { named: &settings.auth, token: settings.token, authzid: authzid.is_some() };
         let mechanisms = known.or_from(choose(&offer, &wish));
         let channel = self.channel(&caps, end_point);
+        let (user, host, port) = (settings.user.as_deref(), settings.known_host(), settings.port);
         let (mut greeted, mut login, mut last) = (greeted, None, None);
         for mechanism in mechanisms {
             if mechanism.takes_secret() && login.is_none() {
-                login = Some((settings.login)()?);
+                login = Some((settings.login)().map_err(|error| self.after(last.as_ref(), error))?);
             }
             let nobody = Login { user: String::new(), password: Secret::new("") };
             let login = login.as_ref().unwrap_or(&nobody);
-            let who = Who { login, authzid, host: &settings.host, port: settings.port, channel: &channel };
+            let who = Who { login, user, authzid, host, port, channel: &channel };
             match greeted.login(&who, mechanism, caps.has("SASL-IR")) {
                 Ok((session, done)) => {
                     self.learn_after(&done);
                     return Ok((session, mechanism));
                 }
                 Err(Failed { error, tried, greeted: Some(back) }) if is_about_mechanism(&error, tried) => {
+                    if let (ImapError::Lacking { .. }, Some(log)) = (&error, &settings.wire_log) {
+                        log(&format!("({} is passed over: {error})", mechanism.name()));
+                    }
                     greeted = *back;
                     last = Some(error);
                 }
@@ -233,6 +238,22 @@ impl Start<'_> {
             }
         }
         Err(login_error(last.unwrap_or_else(|| ImapError::Auth(nothing_in_common(&caps, &settings.auth)))))
+    }
+
+    /// The failure to find a secret, with what made it necessary: that may be easier to help.
+    fn after(&self, before: Option<&ImapError>, mut error: StoreError) -> StoreError {
+        let (why, hint) = match before {
+            // Where nobody uses it, nobody misses it.
+            Some(ImapError::Lacking { used: false, .. }) if self.settings.auth.is_empty() => return error,
+            Some(ImapError::Lacking { cause, hint, .. }) => (cause.clone(), Some(hint.clone())),
+            Some(refused) => (refused.to_string(), None),
+            None => return error,
+        };
+        if error.kind == Kind::Auth {
+            error.cause = format!("{why}; then: {}", error.cause);
+            error.hint = hint.or(error.hint);
+        }
+        error
     }
 
     /// What SCRAM is told of the line.

@@ -90,6 +90,8 @@ pub struct ImapSettings {
     pub disable_capabilities: Vec<String>,
     /// Ways to log in by their names, best first; the strongest that the server has where empty.
     pub auth: Vec<String>,
+    /// Who logs in, where that is known before a login is asked for.
+    pub user: Option<String>,
     /// Whose mail is wanted, where that is another user's than the one who logs in.
     pub authzid: Option<String>,
     /// Whether the secret is an access token (OAUTHBEARER, XOAUTH2) and no password.
@@ -123,6 +125,7 @@ impl ImapSettings {
             timeout: Duration::from_secs(60),
             disable_capabilities: Vec::new(),
             auth: Vec::new(),
+            user: None,
             authzid: None,
             token: false,
             send_id: true,
@@ -166,6 +169,11 @@ impl ImapSettings {
 }
 
 impl ImapSettings {
+    /// The server's own name; empty behind a tunnel that needs none, where `host` is what the tunnel is called by.
+    fn known_host(&self) -> &str {
+        if self.command.is_some() { &self.tls.server_name } else { &self.host }
+    }
+
     fn dial(&self, stop: &Stop) -> Result<Transport, NetError> {
         Transport::connect_by(&self.route, (&self.host, self.port), &self.tls, stop, self.timeout)
     }

@@ -13,6 +13,8 @@ pub enum When {
     TokenLogin,
     /// A login with a client certificate, or whatever else the server knows us by.
     ExternalLogin,
+    /// A login with a Kerberos ticket.
+    TicketLogin,
     /// The whole connection, in a login or later.
     Bye,
     /// Any other command.
@@ -33,13 +35,14 @@ impl When {
         match command.split_once(' ').unwrap_or((command, "")) {
             ("AUTHENTICATE", "OAUTHBEARER" | "XOAUTH2") => When::TokenLogin,
             ("AUTHENTICATE", "EXTERNAL") => When::ExternalLogin,
+            ("AUTHENTICATE", "GSSAPI") => When::TicketLogin,
             ("AUTHENTICATE" | "LOGIN", _) => When::Login,
             _ => When::Command,
         }
     }
 
     pub fn is_login(self) -> bool {
-        matches!(self, When::Login | When::TokenLogin | When::ExternalLogin)
+        matches!(self, When::Login | When::TokenLogin | When::ExternalLogin | When::TicketLogin)
     }
 
     /// What a refusal means that says nothing we know.
@@ -69,6 +72,9 @@ enum Meaning {
     PasswordExpired,
     NotAuthorized,
     Intercepted,
+    /// The server's SASL library did not understand an exchange, as Cyrus's where a login is bound to the certificate: it
+    /// knows no binding but that of old versions of TLS.
+    Misunderstood,
     AskAdmin,
     Failures,
     Throttled,
@@ -105,10 +111,11 @@ const TEXTS: [(&[&str], Meaning); 20] = [
 ];
 
 /// The same for logins, where they come first but for what is about connections.
-const LOGIN_TEXTS: [(&[&str], Meaning); 43] = [
+const LOGIN_TEXTS: [(&[&str], Meaning); 44] = [
     // RFC 5802 section 7. Whoever goes on after these does what somebody between wants.
     (&["channel-bindings-dont-match"], Meaning::Intercepted),
     (&["server-does-support-channel-binding"], Meaning::Intercepted),
+    (&["bad protocol / cancel"], Meaning::Misunderstood),
     (&["web login required"], Meaning::WebLogin),
     (&["log in via your web browser"], Meaning::WebLogin),
     // Yandex, then QQ.
@@ -257,6 +264,9 @@ impl Meaning {
                 "somebody may be between: the server sees another certificate than mailsync does, or offers more than came \
                  through; ask its administrator before you name a weaker mechanism in `auth`"
             }
+            Meaning::Misunderstood => {
+                "the server does not know this mechanism as mailsync speaks it: leave `auth` out, or name another one"
+            }
             Meaning::AskAdmin => "the server's administrator can tell more",
             _ => match when {
                 When::TokenLogin => {
@@ -264,6 +274,9 @@ impl Meaning {
                 }
                 When::ExternalLogin => {
                     "the server does not know you by the client certificate: check it, and `authzid`"
+                }
+                When::TicketLogin => {
+                    "the server does not let this Kerberos ticket in as that user: check klist, `user` and `authzid`"
                 }
                 _ => "check the user name and password; some providers want an application password",
             },
@@ -275,7 +288,9 @@ impl Meaning {
 /// this one (BAD), has nothing for this user to check it with, or refused before the secret was `tried`. A secret that
 /// was tried and refused is never sent again: that is how accounts get locked.
 pub fn is_about_mechanism(error: &ImapError, tried: bool) -> bool {
-    let ImapError::Refused { command, bad, code, text } = error else { return false };
+    let ImapError::Refused { command, bad, code, text } = error else {
+        return matches!(error, ImapError::Lacking { .. });
+    };
     let found = find(When::of(command), code.as_ref(), text);
     let text = text.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
@@ -287,6 +302,7 @@ pub fn is_about_mechanism(error: &ImapError, tried: bool) -> bool {
         None | Some(Meaning::WrongLogin) if unknown => true,
         None if *code == Some(Code::Cannot) => true,
         None => !tried || (*bad && !blamed),
+        Some(Meaning::Misunderstood) => true,
         Some(Meaning::WrongLogin) => !tried,
         Some(_) => false,
     }
@@ -424,6 +440,7 @@ mod tests {
                 "access token was not accepted",
             ),
             ("AUTHENTICATE EXTERNAL", "T NO no", "client certificate"),
+            ("AUTHENTICATE GSSAPI", "T NO no", "Kerberos ticket"),
         ] {
             let error = refused(command, line).into_store(Reach::Message, "log in");
             assert_eq!((error.kind, error.reach), (Kind::Auth, Reach::Account), "{line}: {error}");
@@ -464,6 +481,7 @@ mod tests {
             ("T NO no (server-does-support-channel-binding)", false, false),
             ("T NO no (channel-bindings-dont-match)", false, false),
             ("T NO no (unsupported-channel-binding-type)", false, true),
+            ("T NO bad protocol / cancel", true, true),
             // Cyrus SASL, and servers that offer more than they have.
             ("T NO no mechanism available", true, true),
             ("T NO mechanism too weak for this user", true, true),

@@ -4,11 +4,11 @@
 
 use super::error::ImapError;
 use super::facade::{Handle, Outcome};
-use super::sasl::{self, Exchange, Mechanism, Who, base64};
+use super::sasl::{self, Exchange, Mechanism, Unfit, Wait, Who, base64};
 use super::token::{Response, Status};
 use super::wire::{Command, Wire};
 use crate::mail::{Login, Secret};
-use crate::net::Mask;
+use crate::net::{Mask, NetError};
 use std::cell::RefCell;
 use std::sync::Arc;
 
@@ -79,10 +79,18 @@ impl Greeted {
         let mask = mask(who.login);
         self.handle.line().transport.set_mask(Some(mask.clone()));
         let handle = self.handle.clone();
-        let result = match sasl::begin(mechanism, who) {
+        let line = handle.line();
+        let wait = Wait { stop: line.transport.stop().clone(), timeout: line.transport.timeout() };
+        drop(line);
+        let result = match sasl::begin(mechanism, who, &wait) {
             Ok(Some(exchange)) => self.authenticate(exchange, mechanism, initial),
             Ok(None) => self.log_in_plainly(who.login),
-            Err(error) => Err(Failed::for_good(ImapError::Auth(format!("no random numbers: {error}")))),
+            Err(Unfit::Lacking { cause, hint, used }) => {
+                let error = ImapError::Lacking { cause, hint, used };
+                Err(Failed { error, tried: false, greeted: Some(Box::new(self)) })
+            }
+            Err(Unfit::Random(error)) => Err(Failed::for_good(ImapError::Auth(format!("no random numbers: {error}")))),
+            Err(Unfit::Stopped) => Err(Failed::for_good(ImapError::Net(NetError::Stopped))),
         };
         handle.line().transport.set_mask(None);
         result.map_err(|failed| Failed { error: failed.error.masked(&*mask), ..failed })

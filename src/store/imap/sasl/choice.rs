@@ -8,6 +8,8 @@ pub struct Offer<'a> {
     pub has: &'a dyn Fn(&str) -> bool,
     /// Whether the TLS channel can be bound.
     pub bindable: bool,
+    /// Whether this program can show Kerberos tickets.
+    pub kerberos: bool,
 }
 
 /// What the user wants.
@@ -20,8 +22,9 @@ pub struct Wish<'a> {
     pub authzid: bool,
 }
 
-/// Strongest first. What is weak, or needs something special, is used only where it is named.
-const BY_PASSWORD: [Mechanism; 6] = [ScramSha256Plus, ScramSha256, ScramSha1Plus, ScramSha1, Plain, Login];
+/// Strongest first. What is weak, or needs something special, is used only where it is named. By Kerberos nothing crosses
+/// the line that could be used again; without a ticket it is passed over.
+const BY_PASSWORD: [Mechanism; 7] = [Gssapi, ScramSha256Plus, ScramSha256, ScramSha1Plus, ScramSha1, Plain, Login];
 const BY_TOKEN: [Mechanism; 2] = [OauthBearer, Xoauth2];
 
 /// The mechanisms that both sides allow, best first.
@@ -44,6 +47,7 @@ pub fn choose(offer: &Offer<'_>, wish: &Wish<'_>) -> Vec<Mechanism> {
             && (!mechanism.takes_secret() || mechanism.takes_token() == token)
             && (!wish.authzid || mechanism.takes_authzid())
             && (!mechanism.is_bound() || offer.bindable)
+            && (**mechanism != Gssapi || offer.kerberos)
     };
     wanted.iter().filter(fits).copied().collect()
 }
@@ -53,14 +57,14 @@ mod tests {
     use super::*;
 
     const EVERYTHING: &str = "AUTH=XOAUTH2 AUTH=LOGIN AUTH=PLAIN AUTH=EXTERNAL AUTH=OAUTHBEARER AUTH=CRAM-MD5 AUTH=SCRAM-SHA-1 \
-                              AUTH=SCRAM-SHA-1-PLUS AUTH=SCRAM-SHA-256 AUTH=SCRAM-SHA-256-PLUS";
+                              AUTH=SCRAM-SHA-1-PLUS AUTH=SCRAM-SHA-256 AUTH=SCRAM-SHA-256-PLUS AUTH=GSSAPI";
 
-    /// `wish`: names, and `+token`, `+authzid`, `+bindable`.
+    /// `wish`: names, and `+token`, `+authzid`, `+bindable`, `+kerberos`.
     fn chosen(caps: &str, wish: &str) -> Vec<Mechanism> {
         let (marks, named): (Vec<&str>, Vec<&str>) = wish.split_whitespace().partition(|word| word.starts_with('+'));
         let named: Vec<String> = named.into_iter().map(str::to_owned).collect();
         let has = |name: &str| caps.split_whitespace().any(|cap| cap == name);
-        let offer = Offer { has: &has, bindable: marks.contains(&"+bindable") };
+        let offer = Offer { has: &has, bindable: marks.contains(&"+bindable"), kerberos: marks.contains(&"+kerberos") };
         let (token, authzid) = (marks.contains(&"+token"), marks.contains(&"+authzid"));
         choose(&offer, &Wish { named: &named, token, authzid })
     }
@@ -70,6 +74,10 @@ mod tests {
         for (caps, wish, mechanisms) in [
             (EVERYTHING, "+bindable", &[ScramSha256Plus, ScramSha256, ScramSha1Plus, ScramSha1, Plain, Login][..]),
             (EVERYTHING, "", &[ScramSha256, ScramSha1, Plain, Login]),
+            (EVERYTHING, "+kerberos", &[Gssapi, ScramSha256, ScramSha1, Plain, Login]),
+            ("AUTH=PLAIN", "+kerberos", &[Plain, Login]),
+            (EVERYTHING, "+token +kerberos", &[OauthBearer, Xoauth2]),
+            (EVERYTHING, "+authzid +kerberos", &[Gssapi, ScramSha256, ScramSha1, Plain]),
             ("", "", &[Login]),
             ("AUTH=PLAIN LOGINDISABLED", "", &[Plain]),
             ("AUTH=CRAM-MD5 AUTH=EXTERNAL LOGINDISABLED", "", &[]),
@@ -88,6 +96,10 @@ mod tests {
             (EVERYTHING, "login plain", &[Login, Plain][..]),
             (EVERYTHING, "cram-md5", &[CramMd5]),
             (EVERYTHING, "external", &[External]),
+            (EVERYTHING, "gssapi +kerberos", &[Gssapi]),
+            (EVERYTHING, "plain gssapi +kerberos", &[Plain, Gssapi]),
+            (EVERYTHING, "gssapi plain", &[Plain]),
+            (EVERYTHING, "gssapi plain +token +kerberos", &[Gssapi]),
             (EVERYTHING, "external plain +token", &[External]),
             (EVERYTHING, "Scram-Sha-256-Plus plain", &[Plain]),
             (EVERYTHING, "scram-sha-256-plus plain +bindable", &[ScramSha256Plus, Plain]),

@@ -3,7 +3,11 @@
 pub mod base64;
 mod choice;
 mod cram;
+#[cfg(feature = "gssapi")]
+mod gssapi;
 mod hash;
+#[cfg(feature = "gssapi")]
+mod kerberos;
 mod oauth;
 mod prepare;
 mod scram;
@@ -12,13 +16,17 @@ mod simple;
 pub use choice::{Offer, Wish, choose};
 
 use crate::mail::Login;
+use crate::net::Stop;
 use hash::Hash;
 use std::fs::File;
 use std::io::{self, Read};
+use std::time::Duration;
 
 /// A way to log in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mechanism {
+    /// Kerberos.
+    Gssapi,
     ScramSha256Plus,
     ScramSha256,
     ScramSha1Plus,
@@ -33,12 +41,13 @@ pub enum Mechanism {
 }
 
 use Mechanism::{
-    CramMd5, External, Login as LoginCommand, OauthBearer, Plain, ScramSha1, ScramSha1Plus, ScramSha256,
+    CramMd5, External, Gssapi, Login as LoginCommand, OauthBearer, Plain, ScramSha1, ScramSha1Plus, ScramSha256,
     ScramSha256Plus, Xoauth2,
 };
 
 /// All of them by name.
-const NAMES: [(&str, Mechanism); 10] = [
+const NAMES: [(&str, Mechanism); 11] = [
+    ("GSSAPI", Gssapi),
     ("SCRAM-SHA-256-PLUS", ScramSha256Plus),
     ("SCRAM-SHA-256", ScramSha256),
     ("SCRAM-SHA-1-PLUS", ScramSha1Plus),
@@ -76,7 +85,7 @@ impl Mechanism {
 
     /// Whether it needs a secret at all.
     pub fn takes_secret(self) -> bool {
-        self != External
+        !matches!(self, External | Gssapi)
     }
 
     /// Whether it can say whose mail is wanted, where that is another user's.
@@ -93,7 +102,10 @@ impl Mechanism {
 /// Who logs in, where, and over what.
 #[derive(Clone, Debug)]
 pub struct Who<'a> {
+    /// Empty for what needs no secret.
     pub login: &'a Login,
+    /// The user of the config, where it names one.
+    pub user: Option<&'a str>,
     /// Whose mail is wanted, where that is another user's (the authorization identity).
     pub authzid: Option<&'a str>,
     /// Empty behind a tunnel that needs none.
@@ -137,13 +149,50 @@ pub trait Exchange {
     }
 }
 
+/// Why a login by a mechanism can't begin. Nothing was sent.
+#[derive(Debug)]
+pub enum Unfit {
+    /// The user wants to stop.
+    Stopped,
+    /// There are no random numbers.
+    Random(io::Error),
+    /// This machine has not what it takes; another mechanism may do.
+    Lacking {
+        cause: String,
+        hint: String,
+        /// Whether somebody uses here what is lacking, and would like to know.
+        used: bool,
+    },
+}
+
+/// How long something that is no answer of the server's may take.
+#[derive(Clone, Debug)]
+pub struct Wait {
+    pub stop: Stop,
+    pub timeout: Duration,
+}
+
+/// Whether a Kerberos ticket is there, so that a login may need no password.
+#[cfg(feature = "gssapi")]
+pub fn has_ticket() -> bool {
+    kerberos::has_ticket()
+}
+
+/// This program can't show one.
+#[cfg(not(feature = "gssapi"))]
+pub fn has_ticket() -> bool {
+    false
+}
+
 /// Begins a login by a mechanism; `None` for the LOGIN command.
-pub fn begin(mechanism: Mechanism, who: &Who<'_>) -> io::Result<Option<Box<dyn Exchange>>> {
-    let scram = |hash| -> io::Result<Option<Box<dyn Exchange>>> {
+pub fn begin(mechanism: Mechanism, who: &Who<'_>, wait: &Wait) -> Result<Option<Box<dyn Exchange>>, Unfit> {
+    let scram = |hash| -> Result<Option<Box<dyn Exchange>>, Unfit> {
         let bound = mechanism.is_bound();
-        Ok(Some(Box::new(scram::Scram::new(hash, bound, who, nonce()?))))
+        let nonce = nonce().map_err(Unfit::Random)?;
+        Ok(Some(Box::new(scram::Scram::new(hash, bound, who, nonce))))
     };
     match mechanism {
+        Gssapi => kerberos_login(who, wait),
         ScramSha256Plus | ScramSha256 => scram(Hash::Sha256),
         ScramSha1Plus | ScramSha1 => scram(Hash::Sha1),
         Plain => Ok(Some(Box::new(simple::plain(who)))),
@@ -153,6 +202,18 @@ pub fn begin(mechanism: Mechanism, who: &Who<'_>) -> io::Result<Option<Box<dyn E
         Xoauth2 => Ok(Some(Box::new(oauth::Bearer::xoauth2(who)))),
         LoginCommand => Ok(None),
     }
+}
+
+#[cfg(feature = "gssapi")]
+fn kerberos_login(who: &Who<'_>, wait: &Wait) -> Result<Option<Box<dyn Exchange>>, Unfit> {
+    Ok(Some(Box::new(gssapi::Gssapi::begin(who, wait)?)))
+}
+
+/// The config lets nobody name it, and it is chosen only where it is named or built in.
+#[cfg(not(feature = "gssapi"))]
+fn kerberos_login(_: &Who<'_>, _: &Wait) -> Result<Option<Box<dyn Exchange>>, Unfit> {
+    let hint = "build it with: cargo install --features gssapi".to_owned();
+    Err(Unfit::Lacking { cause: "this mailsync was built without Kerberos".to_owned(), hint, used: false })
 }
 
 /// Something that nobody can guess, without a comma: 24 letters.
@@ -176,7 +237,7 @@ mod tests {
     /// Somebody whose login lives as long as the tests do.
     pub fn who(user: &str, password: &str) -> Who<'static> {
         let login = Box::leak(Box::new(Login { user: user.to_owned(), password: Secret::new(password) }));
-        Who { login, authzid: None, host: "imap.example.org", port: 993, channel: &Channel::Unbound }
+        Who { login, user: None, authzid: None, host: "imap.example.org", port: 993, channel: &Channel::Unbound }
     }
 
     pub fn with_authzid(user: &str, password: &str, authzid: &'static str) -> Who<'static> {
@@ -189,7 +250,7 @@ mod tests {
             assert_eq!(Mechanism::parse(&name.to_ascii_lowercase()), Some(mechanism));
             assert_eq!(mechanism.name(), name);
         }
-        assert_eq!(Mechanism::parse("GSSAPI"), None);
+        assert_eq!(Mechanism::parse("DIGEST-MD5"), None);
         assert_eq!(Plain.command(), "AUTHENTICATE PLAIN");
         assert_eq!(LoginCommand.command(), "LOGIN");
     }
