@@ -35,6 +35,13 @@ impl Input {
         self.bytes.shrink_to(SIZE);
     }
 
+    /// Gives the room back, if there is nothing in it.
+    pub(super) fn give_back(&mut self) {
+        if self.start == self.end {
+            *self = Input::default();
+        }
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.end - self.start >= MAX
     }

@@ -280,6 +280,14 @@ impl Transport {
         }
     }
 
+    /// Gives back the room for what is on its way: for lines on which hardly anything will be for a long time.
+    pub fn slim(&mut self) {
+        self.input.give_back();
+        if self.output.is_empty() {
+            self.output = Vec::new();
+        }
+    }
+
     /// Another descriptor of the line, to wait for input with others. What was taken in already does not show there.
     pub fn descriptor(&self) -> Result<OwnedFd, NetError> {
         self.stream.fd()?.try_clone_to_owned().map_err(NetError::Io)

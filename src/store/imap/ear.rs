@@ -289,7 +289,10 @@ impl Ear for ImapEar {
         }
         self.known.extend(standings.iter().cloned());
         self.begun = Instant::now();
-        self.descriptor = Some(self.line(|line| line.transport.descriptor().map_err(ImapError::Net))?);
+        self.descriptor = Some(self.line(|line| {
+            line.transport.slim();
+            line.transport.descriptor().map_err(ImapError::Net)
+        })?);
         Ok(standings)
     }
 
@@ -313,6 +316,7 @@ impl Ear for ImapEar {
                     break;
                 }
             }
+            line.transport.slim();
             Ok((responses, None))
         })?;
         if let Some(status) = ended {
