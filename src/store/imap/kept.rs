@@ -46,6 +46,9 @@ impl Kept {
         if !wanted || slot.is_some() {
             return Some(store);
         }
+        if let Some(mut line) = store.conn.line() {
+            line.transport.slim();
+        }
         *slot = Some((store, Instant::now()));
         None
     }
