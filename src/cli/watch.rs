@@ -369,30 +369,6 @@ struct Keep<'a> {
     network: &'a Network,
 }
 
-impl Keep<'_> {
-    /// Tells the service manager how things are.
-    fn summarize(&self) {
-        let statuses: Vec<_> = self.desks.iter().map(|desk| (desk.account.clone(), desk.status())).collect();
-        let bad = |(_, status): &&(String, crate::watch::desk::Status)| {
-            status.synced.is_some_and(|(_, outcome)| outcome != Outcome::InStep) || status.doing == Doing::Failed
-        };
-        let troubles: Vec<String> = statuses
-            .iter()
-            .filter(bad)
-            .map(|(name, status)| {
-                format!("{name}: {}", status.trouble.as_deref().unwrap_or("something was left undone"))
-            })
-            .collect();
-        let text = match troubles.is_empty() {
-            true => {
-                format!("{} in step", statuses.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", "))
-            }
-            false => troubles.join("; "),
-        };
-        self.watch.manager.status(&text);
-    }
-}
-
 impl Work for Keep<'_> {
     fn sync(
         &self,
@@ -427,7 +403,6 @@ impl Work for Keep<'_> {
                 told(Event::Note { account, folder: None, text });
             }
         }
-        self.summarize();
         heap::trim();
         (outcome, counts)
     }
@@ -439,6 +414,27 @@ impl Work for Keep<'_> {
     fn hindered(&self, account: &str) -> Option<&'static str> {
         let pause = self.setup.config.account(account)?.watch.pause_on;
         self.network.hindrance(pause)
+    }
+
+    fn changed(&self) {
+        let statuses: Vec<_> = self.desks.iter().map(|desk| (desk.account.clone(), desk.status())).collect();
+        let bad = |(_, status): &&(String, crate::watch::desk::Status)| {
+            status.synced.is_some_and(|(_, outcome)| outcome != Outcome::InStep) || status.doing == Doing::Failed
+        };
+        let troubles: Vec<String> = statuses
+            .iter()
+            .filter(bad)
+            .map(|(name, status)| {
+                format!("{name}: {}", status.trouble.as_deref().unwrap_or("something was left undone"))
+            })
+            .collect();
+        let text = match troubles.is_empty() {
+            true => {
+                format!("{} in step", statuses.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", "))
+            }
+            false => troubles.join("; "),
+        };
+        self.watch.manager.status(&text);
     }
 
     fn note(&self, account: &str, text: String) {

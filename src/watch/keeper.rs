@@ -77,6 +77,9 @@ pub trait Work: Sync {
 
     /// Tells what is odd.
     fn note(&self, account: &str, text: String);
+
+    /// How things are with an account is another now.
+    fn changed(&self);
 }
 
 /// How an account is kept.
@@ -217,6 +220,7 @@ impl<'a> Keeper<'a> {
             (status.held, status.problems, status.waiting) = (heard.held, heard.problems, heard.waiting);
             (status.trouble, status.failures, status.next) = (heard.trouble, failures, next);
         });
+        self.work.changed();
     }
 
     fn next_time(&self) -> Option<SystemTime> {
@@ -341,7 +345,8 @@ impl<'a> Keeper<'a> {
         let outcome = if error.failed_login() { Outcome::AuthFailed } else { Outcome::Failed };
         self.fail(outcome, Some(error.kind));
         let trouble = format!("{}: {error}", self.account.stores[Side::Remote].place());
-        self.desk.say(|status| status.trouble = Some(trouble));
+        self.desk.say(|status| (status.doing, status.trouble) = (Doing::Failed, Some(trouble)));
+        self.work.changed();
     }
 
     /// Listens to both sides, if it does not yet; whether something changed since the last sync.

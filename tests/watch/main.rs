@@ -5,6 +5,7 @@ mod support;
 
 mod everyday;
 mod hooks;
+mod manager;
 mod network;
 mod scene;
 mod trouble;
