@@ -204,7 +204,7 @@ pub enum PasswordAction {
         #[arg(value_name = "ACCOUNT")]
         account: String,
     },
-    /// Remove it from the keyring
+    /// Remove it from the keyring, or the tokens that a login gave
     Forget {
         #[arg(value_name = "ACCOUNT")]
         account: String,
@@ -232,8 +232,19 @@ pub enum Topic {
 /// Turns `--info` into the command `info`.
 pub fn info_as_command(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut words: Vec<OsString> = words.into_iter().collect();
-    let commands =
-        ["sync", "info", "problems", "undelete", "check", "password", "mutt-mailboxes", "completions", "help", "--"];
+    let commands = [
+        "sync",
+        "info",
+        "problems",
+        "undelete",
+        "check",
+        "password",
+        "login",
+        "mutt-mailboxes",
+        "completions",
+        "help",
+        "--",
+    ];
     let end = words.iter().position(|word| commands.iter().any(|command| word == command)).unwrap_or(words.len());
     if let Some(flag) = words[..end].iter().position(|word| word == "--info") {
         words[flag] = "info".into();

@@ -3,7 +3,7 @@
 use super::setup::Notes;
 use crate::config;
 use crate::fault;
-use crate::mail::Login;
+use crate::mail::{Login, Secret};
 use crate::net::Stop;
 use crate::secret::keyring::{self, Entry};
 use crate::secret::oauth::{Client, Provider};
@@ -42,6 +42,7 @@ pub fn client(imap: &config::Imap, oauth2: &config::OAuth2) -> Client {
             more: &[],
         },
     };
+    let user = imap.user.as_deref().unwrap_or_default();
     Client {
         account: oauth2.account.clone(),
         user: imap.user.clone(),
@@ -50,6 +51,9 @@ pub fn client(imap: &config::Imap, oauth2: &config::OAuth2) -> Client {
         secret: oauth2.client_secret.clone(),
         proxy: imap.proxy.as_ref().map(|url| url.value.clone()),
         file: oauth2.file.clone(),
+        keyring: oauth2.keyring.then(|| Entry::of_tokens(&imap.host, user)),
+        // Whoever has the same tokens has the same lock, whatever the account's name and wherever they are kept.
+        lock: oauth2.file.with_file_name(format!("{user}@{}.lock", imap.host).replace('/', "_")),
     }
 }
 
@@ -79,9 +83,9 @@ pub struct Lookup {
     stop: Stop,
     notes: Notes,
     found: OnceLock<Result<Found, SecretError>>,
-    /// Whether there was a token. Held while one is asked for: programs and providers that renew tokens don't like to be
-    /// asked twice at a time.
-    token: Mutex<bool>,
+    /// The last token. Held while one is asked for: programs and providers that renew tokens don't like to be asked twice
+    /// at a time.
+    token: Mutex<Option<Secret>>,
     /// Whether the user wants the keyring to have what was typed, once the server has taken it.
     keep: AtomicBool,
 }
@@ -109,7 +113,7 @@ impl Lookup {
 
     pub fn found(&self) -> &Result<Found, SecretError> {
         self.found.get_or_init(|| {
-            let found = self.asking(false, |context| secret::resolve(&self.spec, context))?;
+            let found = self.asking(None, |context| secret::resolve(&self.spec, context))?;
             if found.origin == (Origin::Prompt { keyring: true }) {
                 self.keep.store(offer(), Ordering::Relaxed);
             }
@@ -122,15 +126,16 @@ impl Lookup {
         matches!(self.spec.source, Source::Token(_) | Source::OAuth2(_))
     }
 
-    /// A token that is good now: it is asked for with every connection, as the last one may have ended.
+    /// A token that is good now: it is asked for with every connection, as the last one may have ended, or been `refused`.
     fn fresh(&self, refused: bool) -> Result<Found, SecretError> {
         let mut token = self.token.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = self.asking(refused, |context| secret::resolve(&self.spec, context))?;
-        *token = true;
+        let last = token.as_ref().filter(|_| refused);
+        let found = self.asking(last, |context| secret::resolve(&self.spec, context))?;
+        *token = Some(found.login.password.clone());
         Ok(found)
     }
 
-    fn asking<T>(&self, refused: bool, act: impl FnOnce(&Context<'_>) -> T) -> T {
+    fn asking<T>(&self, refused: Option<&Secret>, act: impl FnOnce(&Context<'_>) -> T) -> T {
         let note = |text| (self.notes)(&self.account, text);
         act(&Context {
             refused,
@@ -157,7 +162,7 @@ impl Lookup {
             return;
         };
         let set = |context: &Context<'_>| keyring::set(&Entry::new(&self.spec)?, &found.login.password, context);
-        if let Err(error) = self.asking(false, set) {
+        if let Err(error) = self.asking(None, set) {
             (self.notes)(&self.account, format!("the password was not stored: {error}"));
         }
     }
@@ -175,7 +180,7 @@ impl Lookup {
     }
 
     fn has_token(&self) -> bool {
-        *self.token.lock().unwrap_or_else(PoisonError::into_inner)
+        self.token.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// Gets another token in place of one that was refused: it may have been withdrawn, or have ended early. `None` where

@@ -1,6 +1,6 @@
 //! A login with a browser on this machine, which comes back to a port of ours (RFC 8252 section 7.3), with PKCE (RFC 7636).
 
-use super::http::plain;
+use super::http::{Failure, plain};
 use super::{Client, Talk, random};
 use crate::environment;
 use crate::secret::SecretError;
@@ -39,7 +39,7 @@ pub fn log_in(client: &Client, talk: &Talk<'_>) -> Result<(), SecretError> {
     open(&url);
     let end = Instant::now() + PATIENCE;
     loop {
-        if (talk.cancelled)() {
+        if talk.cancelled() {
             return Err(SecretError::Cancelled);
         }
         if Instant::now() >= end {
@@ -52,7 +52,7 @@ pub fn log_in(client: &Client, talk: &Talk<'_>) -> Result<(), SecretError> {
                     reply(&mut browser, "404 Not Found", "This is not the answer that mailsync waits for.");
                     continue;
                 };
-                return finish(client, &mut browser, &answer, &redirect, &verifier);
+                return finish(client, &mut browser, &answer, (&redirect, &verifier), talk);
             }
             Err(err) if err.kind() == io::ErrorKind::WouldBlock => thread::sleep(LOOK),
             Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
@@ -65,22 +65,19 @@ fn finish(
     client: &Client,
     browser: &mut TcpStream,
     answer: &HashMap<String, String>,
-    redirect: &str,
-    verifier: &str,
+    (redirect, verifier): (&str, &str),
+    talk: &Talk<'_>,
 ) -> Result<(), SecretError> {
     let Some(code) = answer.get("code") else {
         let said = |name: &str| answer.get(name).map(|text| plain(text)).filter(|text| !text.is_empty());
         let error = said("error").unwrap_or_else(|| "nothing".to_owned());
-        let why = said("error_description").map_or(error.clone(), |why| format!("{error}: {why}"));
         reply(browser, "200 OK", "You are not logged in. mailsync says why.");
-        return Err(SecretError::new(format!("the provider says {why}")));
+        let refused = Failure::Refused { error, description: said("error_description").unwrap_or_default() };
+        return Err(refused.into_error("get an OAuth2 token", client));
     };
-    let exchanged = client.exchange(&[
-        ("grant_type", "authorization_code"),
-        ("code", code),
-        ("redirect_uri", redirect),
-        ("code_verifier", verifier),
-    ]);
+    let form =
+        [("grant_type", "authorization_code"), ("code", code), ("redirect_uri", redirect), ("code_verifier", verifier)];
+    let exchanged = client.exchange(&form, talk.context);
     match &exchanged {
         Ok(()) => reply(browser, "200 OK", "You are logged in. You can close this window."),
         Err(_) => reply(browser, "200 OK", "You are not logged in. mailsync says why."),
@@ -141,7 +138,7 @@ fn answer_of(browser: &mut TcpStream) -> Option<HashMap<String, String>> {
         }
     }
     let text = String::from_utf8_lossy(&bytes);
-    let (_, query) = text.lines().next()?.strip_prefix("GET ")?.split(' ').next()?.split_once('?')?;
+    let query = text.lines().next()?.strip_prefix("GET /?")?.split(' ').next()?;
     let field = |pair: &str| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let decoded = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
@@ -161,18 +158,15 @@ fn reply(browser: &mut TcpStream, status: &str, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::oauth::Provider;
+    use crate::secret::oauth::tests::client;
 
     #[test]
     fn the_url_has_all_that_a_provider_wants_and_no_secret() {
         let client = Client {
-            account: "main".to_owned(),
             user: Some("me+x@example.org".to_owned()),
-            provider: Provider::named("gmail").expect("a provider"),
             id: "an id".to_owned(),
             secret: Some(crate::mail::Secret::new("sesame")),
-            proxy: None,
-            file: "/nowhere".into(),
+            ..client("/nowhere".as_ref())
         };
         // The example of RFC 7636, appendix B.
         let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
