@@ -95,3 +95,70 @@ fn a_server_that_wants_a_certificate_of_ours_gets_it() {
     let none = home("localhost", server.tls_port, &ca);
     none.mailsync(&["sync"]).exits(4).done();
 }
+
+fn through(command: &[&str], keys: &str) -> Home {
+    let home = Home::new();
+    let words: Vec<String> = command.iter().map(|word| format!("{word:?}")).collect();
+    home.config(&format!(
+        "[account.main.remote]\ncommand = [{}]\n{keys}\n[account.main.local]\npath = \"~/Mail\"\n",
+        words.join(", ")
+    ));
+    home
+}
+
+#[test]
+fn a_tunnel_leads_to_a_login() {
+    let server = server(String::new());
+    let place = format!("127.0.0.1:{}", server.tls_port);
+    let ca = server.ca_file.display().to_string();
+    let tunnel = ["openssl", "s_client", "-quiet", "-verify_return_error", "-CAfile", &ca, "-connect", &place];
+    let home = through(&tunnel, "user = \"alice\"\npassword_command = [\"echo\", \"secret-alice\"]");
+    home.sync();
+    assert_eq!(home.maildir().messages("INBOX").len(), 1);
+    let wrong = through(&tunnel, "user = \"alice\"\npassword_command = [\"echo\", \"sesame\"]");
+    let out = wrong.mailsync(&["sync"]).exits(4).says("(password from password_command echo)").never_says("sesame");
+    out.says("mailsync: main: openssl: log in: ").done();
+    // By host and user, as without a tunnel.
+    let netrc = through(&tunnel, "user = \"alice\"\nhost = \"imap.example.org\"");
+    netrc.netrc("machine imap.example.org login alice password secret-alice\n");
+    netrc.sync();
+    assert_eq!(netrc.maildir().messages("INBOX").len(), 1);
+}
+
+#[test]
+fn a_tunnel_may_have_logged_in() {
+    let server = server(String::new());
+    let conf = server.ca_file.with_file_name("dovecot.conf");
+    let (home, conf) = (server.home("alice"), conf.display());
+    // For root Dovecot's program takes no socket as its output.
+    let script = format!("HOME='{}' USER=alice doveadm -c '{conf}' exec imap | cat", home.display());
+    let home = through(&["sh", "-c", &script], "");
+    home.sync();
+    assert_eq!(home.maildir().messages("INBOX").len(), 1);
+    home.mailsync(&["info"]).exits(0).says("tunnel").done();
+}
+
+#[test]
+fn a_tunnel_that_fails_is_told_of() {
+    for (command, said) in [
+        (&["/nonexistent/ssh", "host"][..], "No such file or directory"),
+        (&["sh", "-c", "echo 'ssh: connect to host h: no route' >&2; exit 255"], "the server closed the connection"),
+    ] {
+        let home = through(command, "user = \"alice\"\npassword_command = [\"echo\", \"sesame\"]");
+        home.mailsync(&["sync"]).exits(1).says(said).done();
+    }
+    // What it started goes with it.
+    let home =
+        through(&["sh", "-c", "sleep 1000 & echo $! > pid; wait"], "user = \"alice\"\npassword = \"x\"\ntimeout = 1");
+    home.mailsync(&["sync"]).exits(1).says("no answer for 1 second").done();
+    let pid = std::fs::read_to_string(home.path().join("pid")).expect("it ran");
+    let gone = || match std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())) {
+        Ok(stat) => stat.contains(") Z "),
+        Err(_) => true,
+    };
+    let begin = std::time::Instant::now();
+    while !gone() {
+        assert!(begin.elapsed().as_secs() < 10, "process {pid} lives");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}

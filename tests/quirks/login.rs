@@ -23,6 +23,18 @@ fn a_greeting_of_bye_is_a_matter_of_the_network() {
 }
 
 #[test]
+fn what_is_no_imap_server_is_shown() {
+    for line in
+        ["+OK POP3 ready", "220 mail.example.org ESMTP", "SSH-2.0-OpenSSH_9.2", "HTTP/1.1 400 Bad Request", "* what"]
+    {
+        let error = fails(&format!("S: {line}\nEOF"));
+        let said = error.to_string();
+        assert!(said.ends_with(&format!("this is not the greeting of an IMAP server: {line}")), "{said}");
+        assert_eq!((error.kind, error.reach), (Kind::Protocol, Reach::Connection));
+    }
+}
+
+#[test]
 fn a_preauth_greeting_is_refused_where_the_line_is_not_protected() {
     let error = fails("S: * PREAUTH [CAPABILITY IMAP4rev1] welcome\nEOF");
     assert_eq!(error.kind, Kind::Tls, "{error}");

@@ -157,6 +157,12 @@ impl Line {
         Ok(response)
     }
 
+    /// The last line that came, fit for a message and not without end.
+    pub fn shown(&self) -> String {
+        let text = String::from_utf8_lossy(self.text.trim_ascii_end());
+        text.chars().map(|c| if c.is_control() { '?' } else { c }).take(120).collect()
+    }
+
     /// Keeps what every response means for the line as a whole.
     fn note(&mut self, response: &Response) {
         match response {

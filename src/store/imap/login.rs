@@ -144,8 +144,12 @@ impl Start<'_> {
                     self.learn_from(&status);
                     return Ok(status.kind == StatusKind::Preauth);
                 }
-                Response::Junk => {}
-                _ => return Err(ImapError::Protocol("the server's greeting is not that of an IMAP server".to_owned())),
+                // What a tunnel says of itself.
+                Response::Junk if self.settings.command.is_some() => {}
+                _ => {
+                    let seen = self.handle.line().shown();
+                    return Err(ImapError::Protocol(format!("this is not the greeting of an IMAP server: {seen}")));
+                }
             }
         }
     }
