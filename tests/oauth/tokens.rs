@@ -264,3 +264,46 @@ fn where_tokens_are_kept_is_one_of_two_places() {
     );
     scene.run(&["info"]).exits(2).says("needs `host`: tokens are found there by host and user").done();
 }
+
+#[test]
+fn a_provider_whose_certificate_is_not_trusted_is_told_nothing() {
+    let scene = Scene::new();
+    let url =
+        format!("account.main.remote.oauth2.provider.device_url=https://localhost:{}/device", scene.server.tls_port);
+    let out = scene.run(&["-o", &url, "login", "main", "--device"]).exits(4);
+    out.says("begin the login: https://localhost:").says("its certificate is not trusted: ").done();
+    // No network at all.
+    let url = "account.main.remote.oauth2.provider.device_url=http://localhost:1/device";
+    scene
+        .run(&["-o", url, "login", "main", "--device"])
+        .exits(4)
+        .says("http://localhost:1/device: Connection refused")
+        .done();
+}
+
+#[test]
+fn a_proxy_leads_to_the_provider_too() {
+    let scene = Scene::new();
+    let server = scene.server.port;
+    for scheme in ["socks5h", "http"] {
+        let gateway = gateway::Gateway::open(Some(("me:k@y-of-it", "bWU6a0B5LW9mLWl0")));
+        let proxy = format!("{scheme}://me:k%40y-of-it@127.0.0.1:{}", gateway.port);
+        scene.config(&format!("port = {server}\ntls = \"none\"\nproxy = \"{proxy}\""), "");
+        scene.provider.known().expires_in = 1;
+        scene.run(&["login", "main", "--device"]).exits(0).done();
+        let out =
+            scene.sync().exits(0).never_says("k@y-of-it").never_says("k%40y-of-it").never_says("bWU6a0B5LW9mLWl0");
+        out.done();
+        let provider = format!("127.0.0.1:{}", scene.provider.port);
+        let led = gateway.led();
+        assert!(led.contains(&provider) && led.contains(&format!("localhost:{server}")), "{led:?}");
+        let wrong = proxy.replace("k%40y", "another");
+        scene.config(&format!("port = {server}\ntls = \"none\"\nproxy = \"{wrong}\""), "");
+        let out = scene
+            .run(&["-vv", "password", "get", "main"])
+            .exits(4)
+            .says("hint: the provider is asked through the `proxy`")
+            .never_says("another-of-it");
+        out.done();
+    }
+}

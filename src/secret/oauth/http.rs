@@ -50,6 +50,9 @@ impl Failure {
         let cause = format!("{action}: {self}");
         match self {
             Failure::Cancelled => SecretError::Cancelled,
+            Failure::Broken(_) if client.proxy.is_some() => {
+                SecretError::with(cause, "the provider is asked through the `proxy` of the config")
+            }
             Failure::Broken(_) => SecretError::new(cause),
             Failure::Refused { error, .. } => match hint(&error) {
                 Some(hint) => SecretError::with(cause, hint.replace("ACCOUNT", &client.account)),
@@ -123,7 +126,7 @@ fn send(url: &str, fields: &[(String, Secret)], proxy: Option<&Secret>) -> Resul
         .user_agent(concat!("mailsync/", env!("CARGO_PKG_VERSION")));
     let agent: Agent = config.build().into();
     let form = fields.iter().map(|(name, value)| (name.as_str(), value.expose()));
-    let mut response = agent.post(url).send_form(form).map_err(|err| broken(err.to_string()))?;
+    let mut response = agent.post(url).send_form(form).map_err(|err| broken(told(&err)))?;
     let status = response.status();
     let text = all_of(response.body_mut().as_reader()).map_err(|err| broken(err.to_string()))?;
     let Some(answer) = Answer::read(&text) else {
@@ -135,6 +138,19 @@ fn send(url: &str, fields: &[(String, Secret)], proxy: Option<&Secret>) -> Resul
     match status.is_success() {
         true => Ok(answer),
         false => Err(broken(format!("it answers with status {status}"))),
+    }
+}
+
+/// Why nothing came, in fewer words than the libraries use.
+fn told(err: &ureq::Error) -> String {
+    if matches!(err, ureq::Error::Timeout(_)) {
+        return format!("no answer within {} s", TIMEOUT.as_secs());
+    }
+    let text = err.to_string();
+    let text = ["io: ", "native-tls: "].iter().find_map(|start| text.strip_prefix(start)).unwrap_or(&text);
+    match text.contains("certificate verify failed").then(|| text.rsplit_once('(')).flatten() {
+        Some((_, why)) => format!("its certificate is not trusted: {}", plain(why.trim_end_matches(')'))),
+        None => plain(text),
     }
 }
 
