@@ -8,6 +8,7 @@ use crate::net::Stop;
 use crate::secret::keyring::{self, Entry};
 use crate::secret::oauth::{Client, Provider};
 use crate::secret::{self, Context, Decrypted, Found, Origin, SecretError, Source, Spec};
+use crate::store::imap::is_about_token;
 use crate::store::{Kind, LOG_IN, Lock, Opener, Reach, Store, StoreError};
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -173,6 +174,11 @@ impl Lookup {
             (Kind::Auth, Some(Ok(found))) => error.cause.push_str(&format!(" (password from {})", found.origin)),
             (Kind::Auth, None) if self.has_token() => {
                 error.cause.push_str(&format!(" (token from {})", self.spec.origin()));
+                if let (Source::OAuth2(_), true, Some(hint)) =
+                    (&self.spec.source, is_about_token(&error), &mut error.hint)
+                {
+                    hint.push_str(&format!(": mailsync login {}", self.account));
+                }
             }
             _ => {}
         }
@@ -224,7 +230,7 @@ impl Sourced {
 impl Opener for Sourced {
     fn open(&self) -> Result<Box<dyn Store>, StoreError> {
         let store = match self.inner.open() {
-            Err(error) if error.kind == Kind::Auth => match self.lookup.renew() {
+            Err(error) if is_about_token(&error) => match self.lookup.renew() {
                 None => Err(error),
                 Some(Ok(())) => self.inner.open(),
                 Some(Err(why)) => return Err(into_store(LOG_IN, why)),

@@ -307,3 +307,29 @@ fn a_proxy_leads_to_the_provider_too() {
         out.done();
     }
 }
+
+#[test]
+fn a_refusal_that_no_token_can_help_costs_one_login() {
+    let scene = Scene::new();
+    scene.log_in_well();
+    for (refusal, logins, hint) in [
+        ("NO AUTHENTICATE failed.", 2, "get a new one: mailsync login main"),
+        ("BAD User is authenticated but not connected.", 1, "the login was accepted and the mailbox refused"),
+        ("NO [ALERT] Your account is not enabled for IMAP use. (Failure)", 1, "IMAP is switched off"),
+        ("NO [ALERT] Too many simultaneous connections. (Failure)", 1, "fewer connections"),
+        ("NO Temporary authentication failure. Request was throttled.", 1, "a pause"),
+    ] {
+        let play = format!(
+            "S: * OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=XOAUTH2] hello
+             C: T AUTHENTICATE XOAUTH2 *
+             S: T {refusal}
+             EOF"
+        );
+        scene.provider.known().asked.clear();
+        let server = Script::play(&vec![play.as_str(); logins]);
+        scene.config(&format!("port = {}\ntls = \"none\"\nconnections = 4", server.port), "");
+        scene.sync().exits(4).says(hint).done();
+        server.finish();
+        assert_eq!(scene.provider.known().asked.len(), logins - 1, "{refusal}");
+    }
+}
