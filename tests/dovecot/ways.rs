@@ -67,8 +67,9 @@ fn a_family_of_addresses_is_used_alone() {
     home_of("ipv6").mailsync(&["sync"]).exits(1).says("it has no IPv6 address").done();
 }
 
-#[test]
-fn a_server_that_wants_a_certificate_of_ours_gets_it() {
+/// A server that lets in who shows a certificate of its authority; beside that are `alice.pem`, `alice.key` and `alice.p12`,
+/// which has the password "sesame-of-p12".
+fn certified() -> Dovecot {
     // The authority's files are where the server's are.
     let extra =
         "ssl_ca = <ca.pem\nssl_verify_client_cert = yes\nssl_require_crl = no\nauth_ssl_require_client_cert = yes\n"
@@ -81,19 +82,26 @@ fn a_server_that_wants_a_certificate_of_ours_gets_it() {
     };
     openssl("req -newkey rsa:2048 -nodes -keyout alice.key -out alice.csr -subj /CN=alice");
     openssl("x509 -req -in alice.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -out alice.pem");
-    openssl("pkcs12 -export -inkey alice.key -in alice.pem -out alice.p12 -passout pass:sesame");
+    openssl("pkcs12 -export -inkey alice.key -in alice.pem -out alice.p12 -passout pass:sesame-of-p12");
+    server
+}
+
+#[test]
+fn a_server_that_wants_a_certificate_of_ours_gets_it() {
+    let server = certified();
+    let dir = server.ca_file.parent().expect("a directory");
     let ca = format!("ca_file = \"{}\"", server.ca_file.display());
     let shown = dir.display();
     for keys in [
         format!("client_cert = \"{shown}/alice.pem\"\nclient_key = \"{shown}/alice.key\""),
-        format!("client_cert = \"{shown}/alice.p12\"\nclient_cert_password = \"sesame\""),
+        format!("client_cert = \"{shown}/alice.p12\"\nclient_cert_password = \"sesame-of-p12\""),
     ] {
         for (tls, port) in [("implicit", server.tls_port), ("starttls", server.port)] {
             home("localhost", port, &format!("{ca}\ntls = \"{tls}\"\n{keys}")).sync();
         }
     }
     let none = home("localhost", server.tls_port, &ca);
-    none.mailsync(&["sync"]).exits(4).done();
+    none.mailsync(&["sync"]).exits(4).says("hint: the server wants a certificate of yours: see client_cert").done();
 }
 
 fn through(command: &[&str], keys: &str) -> Home {
@@ -160,5 +168,63 @@ fn a_tunnel_that_fails_is_told_of() {
     while !gone() {
         assert!(begin.elapsed().as_secs() < 10, "process {pid} lives");
         std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+/// All that files below a directory hold.
+fn everything_in(dir: &std::path::Path) -> Vec<u8> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("an entry").path()) {
+        match entry.is_dir() {
+            true => all.extend(everything_in(&entry)),
+            // What is no file of ours may be gone by now.
+            false => all.extend(std::fs::read(&entry).unwrap_or_default()),
+        }
+    }
+    all
+}
+
+#[test]
+fn nothing_secret_of_the_way_is_said_or_written_anywhere() {
+    let server = certified();
+    let shown = server.ca_file.parent().expect("a directory").display();
+    // The last one is what HTTP makes of the proxy's.
+    let secrets = ["secret-alice", "sesame-of-p12", "k@y-of-proxy", "k%40y-of-proxy", "bWU6a0B5LW9mLXByb3h5"];
+    for scheme in ["socks5h", "http"] {
+        let gateway = Gateway::open(Some(("me:k@y-of-proxy", secrets[4])));
+        let keys = |proxy: &str, p12: &str, more: &str| {
+            format!(
+                "ca_file = \"{}\"\nproxy = \"{scheme}://me:{proxy}@127.0.0.1:{}\"\nclient_cert = \"{shown}/alice.p12\"\n\
+                 client_cert_password = \"{p12}\"\n{more}",
+                server.ca_file.display(),
+                gateway.port
+            )
+        };
+        let hooks = "password = \"secret-alice\"\n[hooks]\npost_sync = \"(env; cat) >> ~/told\"\nerror = \"(env; cat) >> ~/told\"";
+        let good = keys(secrets[3], secrets[1], hooks);
+        for (keys, code) in [
+            (good.clone(), 0),
+            (good.replace("secret-alice", "secret-alice-not"), 4),
+            (good.replace("sesame-of-p12", "sesame-of-p12-not"), 1),
+            (good.replace("y-of-proxy", "y-of-proxy-not"), 1),
+        ] {
+            let home = home("localhost", server.tls_port, &keys);
+            std::fs::remove_file(home.path().join(".netrc")).expect("no other password");
+            let out = home.mailsync(&["-vv", "-d", "imap,maildir,state,sync", "sync"]).exits(code);
+            let info = home.mailsync(&["-vv", "-d", "imap,maildir,state,sync", "info", "--json"]).exits(code);
+            let problems = home.mailsync(&["-vv", "problems"]);
+            std::fs::remove_dir_all(home.path().join(".config")).expect("without the config");
+            let files = everything_in(home.path());
+            for secret in secrets {
+                for out in [&out, &info, &problems] {
+                    out.clone().never_says(secret).done();
+                }
+                assert!(
+                    !files.windows(secret.len()).any(|window| window == secret.as_bytes()),
+                    "{secret} is in a file"
+                );
+            }
+            assert!(home.path().join("told").exists(), "the hooks did not run\n{out}");
+        }
     }
 }

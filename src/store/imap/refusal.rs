@@ -65,6 +65,7 @@ enum Meaning {
     WrongLoginOrImapOff,
     OnlyTokens,
     NeedsTls,
+    WantsCertificate,
     Locked,
     PasswordExpired,
     NotAuthorized,
@@ -105,7 +106,7 @@ const TEXTS: [(&[&str], Meaning); 20] = [
 ];
 
 /// The same for logins, where they come first but for what is about connections.
-const LOGIN_TEXTS: [(&[&str], Meaning); 43] = [
+const LOGIN_TEXTS: [(&[&str], Meaning); 44] = [
     // RFC 5802 section 7. Whoever goes on after these does what somebody between wants.
     (&["channel-bindings-dont-match"], Meaning::Intercepted),
     (&["server-does-support-channel-binding"], Meaning::Intercepted),
@@ -130,6 +131,7 @@ const LOGIN_TEXTS: [(&[&str], Meaning); 43] = [
     (&["basicauthblocked"], Meaning::OnlyTokens),
     (&["basic auth", "disabled"], Meaning::OnlyTokens),
     (&["plaintext authentication dis"], Meaning::NeedsTls),
+    (&["client", "certificate"], Meaning::WantsCertificate),
     (&["too many", "attempts"], Meaning::Failures),
     (&["too many", "failures"], Meaning::Failures),
     (&["too many", "failed"], Meaning::Failures),
@@ -257,6 +259,9 @@ impl Meaning {
             }
             Meaning::NeedsTls => {
                 "the server wants a protected line for this login: use tls = \"starttls\" or \"implicit\""
+            }
+            Meaning::WantsCertificate if when != When::ExternalLogin => {
+                "the server wants a certificate of yours: see client_cert"
             }
             Meaning::Locked => {
                 "the account is locked or disabled: unlock it on the provider's web site, or ask the administrator; more \
@@ -397,6 +402,7 @@ mod tests {
             ("T NO [EXPIRED] That password isn't valid any more.", Auth, "set a new one"),
             ("T NO [AUTHORIZATIONFAILED] Authorization failed", Auth, "authzid"),
             ("T NO [PRIVACYREQUIRED] Connection offers no privacy.", Auth, "starttls"),
+            ("T NO [ALERT] Client didn't present valid SSL certificate", Auth, "see client_cert"),
             ("T NO [ALERT] Plaintext authentication disallowed on non-secure (SSL/TLS) connections.", Auth, "starttls"),
             // Too much.
             (
