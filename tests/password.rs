@@ -264,6 +264,18 @@ fn a_command_that_hangs_or_fails_costs_only_its_account() {
     }
 }
 
+#[test]
+fn what_gpg_or_a_keyring_waits_for_holds_up_no_other_account() {
+    let (server, home) = (Dovecot::start(), Home::new());
+    let good = account("good", server.port, "user = \"alice\", password_command = [\"echo\", \"secret-alice\"]");
+    home.config(&(account("bad", server.port, "user = \"bob\", netrc = \"~/x.gpg\"") + &good));
+    home.write("x.gpg", "x", 0o600);
+    // It goes on once the other account is there.
+    let path = fake_gpg(&home, "until [ -d \"$HOME/Mail/good/INBOX/cur\" ]; do sleep 0.1; done; exit 2");
+    let out = home.mailsync_with(&["sync"], &[("PATH", &path)], "").exits(4);
+    out.says("mailsync: bad: 127.0.0.1: log in: ~/x.gpg can't be decrypted").says("exit status: 2").done();
+}
+
 /// An account for each source but the prompt, all of which have this password; what the program's environment needs.
 fn every_source(home: &Home, server: &Dovecot, keyring: &Keyring, password: &str) -> Vec<(String, String)> {
     home.write("file.password", &format!("{password}\n"), 0o600);

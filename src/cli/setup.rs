@@ -11,7 +11,7 @@ use crate::config::{self, Config, ConfigError, Located, Problem, nearest};
 use crate::fault::{self, patience};
 use crate::mail::{FolderName, Side, Sides};
 use crate::net::Stop;
-use crate::secret::{Decrypted, SecretError};
+use crate::secret::{Decrypted, SecretError, has_terminal};
 use crate::store::Opener;
 use crate::store::maildir::Bin;
 use crate::sync::rules::{Filter, Pattern, Rename, Rules};
@@ -115,8 +115,12 @@ impl<'a> Setup<'a> {
         Box::new(Sourced::new(opener, lookup))
     }
 
-    /// Looks now for the passwords that may need a question, while nothing else writes to the terminal.
+    /// Looks now for the passwords that may need a question, while nothing else writes to the terminal. Where there is none,
+    /// each account looks for itself: what hangs there costs no other one its time.
     pub fn ask_beforehand(&self) {
+        if !has_terminal() {
+            return;
+        }
         let logins = self.logins.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let _asking = Asking::begin();
         for lookup in logins.iter().filter(|lookup| lookup.may_ask()) {
