@@ -86,3 +86,19 @@ fn a_device_s_login_is_waited_for_patiently_but_not_for_ever() {
         login().exits(4).says(&format!("get an OAuth2 token: the provider says {error}")).says(said).done();
     }
 }
+
+#[test]
+fn who_connects_and_says_nothing_keeps_no_browser_waiting() {
+    let scene = Scene::new();
+    let begin = std::time::Instant::now();
+    let (said, code) = scene.log_in(|url| {
+        let back = fields(url.split_once('?').expect("a query").1)["redirect_uri"].clone();
+        let place = back.trim_start_matches("http://").trim_end_matches('/').replace("localhost", "127.0.0.1");
+        let idle: Vec<_> = (0..20).map(|_| std::net::TcpStream::connect(&place).expect("it listens")).collect();
+        let shown = browse(&browse(url).0.expect("the way back")).1;
+        drop(idle);
+        shown
+    });
+    assert_eq!(code, Some(0), "{said}");
+    assert!(begin.elapsed().as_secs() < 40, "{:?}", begin.elapsed());
+}

@@ -12,6 +12,8 @@ use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,6 +24,8 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How long a browser may take for its question, and no question is longer, in bytes.
 const QUESTION: Duration = Duration::from_secs(5);
 const MAX_QUESTION: usize = 16 << 10;
+/// So many are heard at once.
+const MAX_QUESTIONS: usize = 64;
 
 /// Has somebody log in with a browser, and keeps the tokens that come of it.
 pub fn log_in(client: &Client, talk: &Talk<'_>) -> Result<(), SecretError> {
@@ -38,26 +42,42 @@ pub fn log_in(client: &Client, talk: &Talk<'_>) -> Result<(), SecretError> {
     (talk.tell)(&format!("Log in with a browser on this machine: {url}"));
     open(&url);
     let end = Instant::now() + PATIENCE;
+    let (sender, answers) = channel();
+    let waiting = Arc::new(());
     loop {
         if talk.cancelled() {
             return Err(SecretError::Cancelled);
         }
         if Instant::now() >= end {
-            return Err(SecretError::with("nobody logged in in time", format!("mailsync login {}", client.account)));
+            return Err(SecretError::with("nobody logged in in time", client.log_in()));
+        }
+        if let Ok((mut browser, answer)) = answers.try_recv() {
+            return finish(client, &mut browser, &answer, (&redirect, &verifier), talk);
         }
         match listener.accept() {
-            Ok((mut browser, _)) => {
-                // Whatever else it asks for, and whoever else comes by: the login is still to come.
-                let Some(answer) = answer_of(&mut browser).filter(|answer| answer.get("state") == Some(&state)) else {
-                    reply(&mut browser, "404 Not Found", "This is not the answer that mailsync waits for.");
-                    continue;
-                };
-                return finish(client, &mut browser, &answer, (&redirect, &verifier), talk);
+            // Whoever has nothing to ask, as browsers that connect beforehand, keeps nobody waiting.
+            Ok((browser, _)) if Arc::strong_count(&waiting) <= MAX_QUESTIONS => {
+                let (sender, state, waiting) = (sender.clone(), state.clone(), waiting.clone());
+                thread::spawn(move || {
+                    hear(browser, &state, &sender);
+                    drop(waiting);
+                });
             }
+            Ok(_) => {}
             Err(err) if err.kind() == io::ErrorKind::WouldBlock => thread::sleep(LOOK),
             Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
             Err(err) => return Err(failed(err)),
         }
+    }
+}
+
+/// Passes on the answer that is waited for. Whatever else a browser asks for, and whoever else comes by: the login is still
+/// to come.
+fn hear(mut browser: TcpStream, state: &String, sender: &Sender<(TcpStream, HashMap<String, String>)>) {
+    match answer_of(&mut browser).filter(|answer| answer.get("state") == Some(state)) {
+        // Nobody listens any more where another one was faster.
+        Some(answer) => drop(sender.send((browser, answer))),
+        None => reply(&mut browser, "404 Not Found", "This is not the answer that mailsync waits for."),
     }
 }
 
