@@ -71,7 +71,7 @@ pub struct ClientCert {
     pub file: PathBuf,
     /// The key, where it is not in the same file.
     pub key: Option<PathBuf>,
-    /// Of a PKCS#12 file.
+    /// Of a PKCS#12 file, or of the key.
     pub password: Option<Secret>,
 }
 
