@@ -75,8 +75,8 @@ fn a_token_that_was_withdrawn_is_renewed_in_the_middle_of_things() {
     out.done();
 }
 
-#[test]
-fn tokens_that_end_in_the_middle_of_a_download_are_renewed_and_it_goes_on() {
+/// Somebody who has logged in, with sixty messages of some length to come over one connection.
+fn with_a_download() -> (Scene, Proxy) {
     let scene = Scene::new();
     let mut alice = scene.server.login("alice");
     for number in 0..60 {
@@ -86,6 +86,12 @@ fn tokens_that_end_in_the_middle_of_a_download_are_renewed_and_it_goes_on() {
     let line = Proxy::to(scene.server.port);
     scene.config(&format!("port = {}\ntls = \"none\"\nconnections = 1", line.port), "");
     scene.log_in_well();
+    (scene, line)
+}
+
+#[test]
+fn tokens_that_end_in_the_middle_of_a_download_are_renewed_and_it_goes_on() {
+    let (scene, line) = with_a_download();
     let begin = std::time::Instant::now();
     line.falsify(Some(goodbye("Session invalidated - AccessTokenExpired", 20)));
     // What was taken is taken no more: the server is told so by the provider.
@@ -100,6 +106,27 @@ fn tokens_that_end_in_the_middle_of_a_download_are_renewed_and_it_goes_on() {
     assert_eq!(asked.iter().filter(|form| form["grant_type"] == "refresh_token").count(), 1, "{asked:?}");
     assert!(said.matches("AUTHENTICATE").count() <= 3, "{said}");
     scene.home.nothing_to_do();
+}
+
+#[test]
+fn tokens_that_end_for_good_in_the_middle_end_the_run_and_the_next_one_resumes() {
+    let (scene, line) = with_a_download();
+    line.falsify(Some(goodbye("Session invalidated - AccessTokenExpired", 20)));
+    scene.provider.known().withdraw_at = Some(2);
+    scene.provider.known().refuse = Some(("invalid_grant", "revoked"));
+    scene.sync().exits(4).says("the provider says invalid_grant: revoked").says("mailsync login main").done();
+    let asked = scene.provider.known().asked.iter().filter(|form| form["grant_type"] == "refresh_token").count();
+    assert!(asked <= 2, "asked {asked} times");
+    line.falsify(None);
+    scene.provider.known().refuse = None;
+    scene.log_in_well();
+    let before = line.rearm(None);
+    assert!(before.down > 0);
+    scene.sync().exits(0).done();
+    assert_eq!(scene.home.maildir().messages("INBOX").len(), 61);
+    // What the first run had got is not got again.
+    let again = line.rearm(None);
+    assert!(again.down < 61 * 8800 - 15 * 8800, "{} bytes", again.down);
 }
 
 #[test]

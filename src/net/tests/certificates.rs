@@ -129,6 +129,17 @@ fn a_version_that_is_too_old_is_refused() {
     tls_error(dial(ancient.port, &certificate.settings()));
 }
 
+#[test]
+fn the_server_is_told_who_is_asked_for() {
+    let certificate = Certificate::new();
+    let dir = certificate.dir.path();
+    openssl(dir, "req -x509 -newkey rsa:2048 -keyout 2.key -out 2.pem -subj /CN=behind-sni -days 2 -nodes");
+    // Whoever names localhost (SNI, RFC 6066 section 3) is shown the other one.
+    let server = Server::start(&certificate, "-rev -servername localhost -cert2 2.pem -key2 2.key");
+    let (cause, _) = tls_error(dial(server.port, &certificate.settings()));
+    assert!(cause.contains("behind-sni"), "{cause}");
+}
+
 /// `openssl s_server`, which sends each line back reversed.
 struct Server {
     port: u16,
