@@ -54,6 +54,16 @@ fn a_proxy_that_refuses_is_told_with_what_to_do() {
         home.mailsync(&["sync"]).exits(1).says(why).says("check `proxy`").never_says("wrong@").done();
     }
     assert!(gateway.led().is_empty());
+    // One that is not there, and one that says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+    let port = silent.local_addr().expect("an address").port();
+    for (port, said) in [(1, "can't connect to it: "), (port, "no answer for 1 second")] {
+        for scheme in ["socks5h", "http"] {
+            let proxy = format!("proxy = \"{scheme}://me:key@127.0.0.1:{port}\"\ntimeout = 1");
+            let out = home("localhost", server.tls_port, &proxy).mailsync(&["sync"]).exits(1);
+            out.says(&format!("the proxy {scheme}://127.0.0.1:{port}: {said}")).says("hint: check `proxy`").done();
+        }
+    }
     let home = home("localhost", 9, &format!("proxy = \"http://me:key@127.0.0.1:{}\"", gateway.port));
     home.mailsync(&["sync"]).exits(1).says("it does not connect to localhost:9: HTTP/1.1 502 Bad Gateway").done();
 }
