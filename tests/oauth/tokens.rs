@@ -130,6 +130,20 @@ fn tokens_that_end_for_good_in_the_middle_end_the_run_and_the_next_one_resumes()
 }
 
 #[test]
+fn a_refresh_token_is_not_spent_where_the_next_one_can_not_be_kept() {
+    let scene = Scene::new();
+    scene.provider.known().expires_in = 1;
+    scene.log_in_well();
+    let hindrance = scene.tokens()[0].with_extension("new");
+    fs::create_dir(&hindrance).expect("something in the way");
+    scene.sync().exits(4).says("keep the OAuth2 token in ~/.local/state/mailsync/tokens/").done();
+    assert_eq!(scene.provider.known().asked.len(), 1, "the refresh token was spent");
+    fs::remove_dir(&hindrance).expect("out of the way");
+    scene.sync().exits(0).done();
+    assert!(!hindrance.exists());
+}
+
+#[test]
 fn processes_that_renew_at_once_do_it_once() {
     let scene = Scene::new();
     scene.provider.known().expires_in = 1;

@@ -7,13 +7,16 @@ use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long another process may take to renew the same tokens, and how often it is looked whether it has.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(20);
+
+/// No tokens are longer, as far as is seen, in bytes.
+const ROOM: usize = 16 << 10;
 
 /// The tokens of an account, if there are any.
 pub fn load(client: &Client, context: &Context<'_>) -> Result<Option<Tokens>, SecretError> {
@@ -37,13 +40,29 @@ pub fn load(client: &Client, context: &Context<'_>) -> Result<Option<Tokens>, Se
     found.map(|tokens| tokens.ok_or_else(broken)).transpose()
 }
 
+/// Fails where there will be no room for tokens: before the one that was there is spent on them.
+pub fn make_room(client: &Client) -> Result<(), SecretError> {
+    let try_it = |path: &Path| {
+        directory_of(path)?;
+        beside(path)?.1.write_all(&[b' '; ROOM])
+    };
+    match client.keyring {
+        // It has given what it has a moment ago.
+        Some(_) => Ok(()),
+        None => try_it(&client.file).map_err(|err| not_kept(client, &err)),
+    }
+}
+
+fn not_kept(client: &Client, err: &io::Error) -> SecretError {
+    SecretError::new(format!("keep the OAuth2 token in {}: {err}", file::shown(&client.file)))
+}
+
 /// Keeps tokens in place of those that were there.
 pub fn save(client: &Client, tokens: &Tokens, context: &Context<'_>) -> Result<(), SecretError> {
     let text = tokens.kept_form();
     match &client.keyring {
         Some(entry) => keyring::set(entry, &text, context),
-        None => write(&client.file, text.expose().as_bytes())
-            .map_err(|err| SecretError::new(format!("keep the OAuth2 token in {}: {err}", file::shown(&client.file)))),
+        None => write(&client.file, text.expose().as_bytes()).map_err(|err| not_kept(client, &err)),
     }
 }
 
@@ -110,14 +129,20 @@ fn directory_of(path: &Path) -> io::Result<&Path> {
 /// A refresh token may be good only once: what takes its place must be on the disk before anybody uses it.
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let dir = directory_of(path)?;
-    let aside = path.with_extension("new");
-    // One that a killed run left may have another mode.
-    remove(&aside)?;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
+    let (aside, mut file) = beside(path)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&aside, path)?;
     File::open(dir)?.sync_all()
+}
+
+/// A new file that is to take the place of another one.
+fn beside(path: &Path) -> io::Result<(PathBuf, File)> {
+    let aside = path.with_extension("new");
+    // One that a killed run left may have another mode.
+    remove(&aside)?;
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
+    Ok((aside, file))
 }
 
 #[cfg(test)]

@@ -80,6 +80,7 @@ impl Client {
             let cause = "the OAuth2 token has ended, and the provider gave none to renew it with";
             return Err(SecretError::with(cause, self.log_in()));
         };
+        kept::make_room(self)?;
         let form = [("grant_type", "refresh_token"), ("refresh_token", refresh.expose())];
         let answer = http::post(self, &self.provider.token_url, &form, context.cancelled);
         let answer = answer.map_err(|failure| failure.into_error("renew the OAuth2 token", self))?;
