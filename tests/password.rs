@@ -432,7 +432,7 @@ fn what_is_typed_is_stored_once_the_server_took_it() {
     let (server, keyring, home) = (Dovecot::start(), Keyring::start(), Home::new());
     home.config(&account("main", server.port, "user = \"alice\", keyring = true"));
     let lookup = ["lookup", "service", "mailsync", "host", "127.0.0.1", "user", "alice"];
-    let sync = |password: &str, answer: &str| {
+    let sync = |password: &str, offer: &str, answer: &str| {
         let command = format!(
             "DBUS_SESSION_BUS_ADDRESS='{}' '{}' -vv sync; echo ended with $?; read line",
             keyring.address(),
@@ -441,19 +441,27 @@ fn what_is_typed_is_stored_once_the_server_took_it() {
         let terminal = Tmux::start(&home, &command);
         terminal.wait_for("Password of alice on 127.0.0.1:");
         terminal.keys(&[password, "Enter"]);
-        terminal.wait_for("Store it in the keyring? [Y/n]");
+        terminal.wait_for(&format!("Store it in the keyring? {offer}"));
         terminal.keys(&[answer, "Enter"]);
         let screen = terminal.wait_for("ended with ");
         assert!(!screen.contains(password), "{screen}");
         terminal.enter_and_end();
         screen
     };
-    assert!(sync("not-hers", "y").contains("ended with 4"));
+    assert!(sync("not-hers", "[Y/n]", "y").contains("ended with 4"));
     assert!(!keyring.secret_tool(&lookup, "").1, "a wrong password was stored");
-    assert!(sync("secret-alice", "n").contains("ended with 0"));
+    assert!(sync("secret-alice", "[Y/n]", "n").contains("ended with 0"));
     assert!(!keyring.secret_tool(&lookup, "").1, "it was stored against the user's will");
-    assert!(sync("secret-alice", "").contains("ended with 0"));
+    assert!(sync("secret-alice", "[Y/n]", "").contains("ended with 0"));
     assert_eq!(keyring.secret_tool(&lookup, "").0, "secret-alice");
+    // Where the config names no keyring, it is offered and said what is missing.
+    keyring.secret_tool(&["clear", "service", "mailsync"], "");
+    home.config(&account("main", server.port, "user = \"alice\""));
+    assert!(sync("secret-alice", "[y/N]", "").contains("ended with 0"));
+    assert!(!keyring.secret_tool(&lookup, "").1, "nobody wanted it to be stored");
+    assert!(sync("secret-alice", "[y/N]", "y").contains("to use it, say keyring = true"));
+    assert_eq!(keyring.secret_tool(&lookup, "").0, "secret-alice");
+    home.config(&account("main", server.port, "user = \"alice\", keyring = true"));
     let address = keyring.address();
     home.mailsync_with(&["sync"], &[("DBUS_SESSION_BUS_ADDRESS", &address)], "").exits(0).done();
 }

@@ -116,7 +116,7 @@ impl Lookup {
         self.found.get_or_init(|| {
             let found = self.asking(None, |context| secret::resolve(&self.spec, context))?;
             if found.origin == (Origin::Prompt { keyring: true }) {
-                self.keep.store(offer(), Ordering::Relaxed);
+                self.keep.store(offer(self.looks_in_keyring()), Ordering::Relaxed);
             }
             Ok(found)
         })
@@ -163,9 +163,19 @@ impl Lookup {
             return;
         };
         let set = |context: &Context<'_>| keyring::set(&Entry::new(&self.spec)?, &found.login.password, context);
-        if let Err(error) = self.asking(None, set) {
-            (self.notes)(&self.account, format!("the password was not stored: {error}"));
+        match self.asking(None, set) {
+            Err(error) => (self.notes)(&self.account, format!("the password was not stored: {error}")),
+            Ok(()) if self.looks_in_keyring() => {}
+            Ok(()) => {
+                let text = "stored in the keyring; to use it, say keyring = true in the config";
+                (self.notes)(&self.account, text.to_owned());
+            }
         }
+    }
+
+    /// Whether the next run finds what was stored.
+    fn looks_in_keyring(&self) -> bool {
+        matches!(self.spec.source, Source::Keyring)
     }
 
     /// Says with an error about the login where the password came from: it may be another place than the user thinks.
@@ -206,13 +216,18 @@ impl Lookup {
     }
 }
 
-/// Asks whether the keyring is to have what was typed.
-fn offer() -> bool {
+/// Asks whether the keyring is to have what was typed; `usual` is what no answer means.
+fn offer(usual: bool) -> bool {
     let mut answer = String::new();
-    let asked = std::io::stderr().lock().write_all(b"Store it in the keyring? [Y/n] ");
+    let question = if usual { "Store it in the keyring? [Y/n] " } else { "Store it in the keyring? [y/N] " };
+    let asked = std::io::stderr().lock().write_all(question.as_bytes());
     let read = asked.and_then(|()| std::io::stdin().read_line(&mut answer));
     // The end of the input is no answer.
-    read.is_ok_and(|length| length > 0) && matches!(answer.trim().to_lowercase().as_str(), "" | "y" | "yes")
+    let yes = match answer.trim().to_lowercase().as_str() {
+        "" => usual,
+        word => ["y", "yes"].contains(&word),
+    };
+    read.is_ok_and(|length| length > 0) && yes
 }
 
 /// A server of which is told where its password came from.

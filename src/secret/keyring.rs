@@ -35,6 +35,7 @@ use super::wait::{self, Ended};
 use super::{Context, HUMAN, SecretError, Spec, no_user};
 use crate::mail::Secret;
 use std::fmt;
+use std::path::Path;
 
 /// What the items of passwords and of tokens have as their `service`.
 const PASSWORDS: &str = "mailsync";
@@ -73,6 +74,13 @@ impl fmt::Display for Entry {
         let words = self.attributes().map(|(name, value)| format!("{name} {value}"));
         f.write_str(&words.join(" "))
     }
+}
+
+/// Whether there is a bus on which a keyring may be; it is not asked.
+pub fn may_be_there() -> bool {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let bus = || set("XDG_RUNTIME_DIR").is_some_and(|dir| Path::new(&dir).join("bus").exists());
+    cfg!(feature = "keyring") && (set("DBUS_SESSION_BUS_ADDRESS").is_some() || bus())
 }
 
 /// The password, if there is one. The keyring may ask the user to unlock it.

@@ -178,7 +178,7 @@ fn from_netrc_or_prompt(spec: &Spec, context: &Context<'_>) -> Result<Found, Sec
         return Ok(found);
     }
     if let (true, true, Some(user)) = (context.prompt, has_terminal(), &spec.user) {
-        return asked(user, &spec.host, false);
+        return asked(user, &spec.host, !spec.host.is_empty() && keyring::may_be_there());
     }
     looked.push(match (has_terminal(), &spec.user) {
         (true, None) => "no prompt without `user`".to_owned(),

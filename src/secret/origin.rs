@@ -27,7 +27,7 @@ pub enum Origin {
         line: usize,
     },
     Prompt {
-        /// Whether it was looked for in a keyring that could hold it.
+        /// Whether there may be a keyring that could hold it.
         keyring: bool,
     },
     /// Not looked for yet: the netrc files, else a prompt.
