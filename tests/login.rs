@@ -155,3 +155,58 @@ fn a_certificate_needs_no_password_and_nobody_is_asked_for_one() {
     out.says("hint: the server does not know you by the client certificate").done();
     server.finish();
 }
+
+/// All that a process has in its memory and may read.
+fn memory_of(pid: u32) -> Vec<u8> {
+    use std::os::unix::fs::FileExt;
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).expect("its maps");
+    let memory = std::fs::File::open(format!("/proc/{pid}/mem")).expect("its memory");
+    let mut all = Vec::new();
+    for map in maps.lines().filter(|map| map.contains(" r") && !map.contains("[v")) {
+        let (from, to) = map.split(' ').next().and_then(|range| range.split_once('-')).expect("a range");
+        let address = |text: &str| u64::from_str_radix(text, 16).expect("an address");
+        let mut piece = vec![0; usize::try_from(address(to) - address(from)).expect("a size")];
+        // What is no memory, as a device, can't be read.
+        if memory.read_exact_at(&mut piece, address(from)).is_ok() {
+            all.extend_from_slice(&piece);
+        }
+    }
+    all
+}
+
+#[test]
+fn behind_the_login_the_secret_is_in_memory_once_for_the_connections_to_come() {
+    // What PLAIN, XOAUTH2 and LOGIN make of the user "me" and this.
+    let secret = "Xq7-sesame-Xq7";
+    for (capability, command, sent) in [
+        ("AUTH=PLAIN", "AUTHENTICATE PLAIN *", "AG1lAFhxNy1zZXNhbWUtWHE3"),
+        ("AUTH=XOAUTH2", "AUTHENTICATE XOAUTH2 *", "dXNlcj1tZQFhdXRoPUJlYXJlciBYcTctc2VzYW1lLVhxNwEB"),
+        ("X", "LOGIN *", "\"Xq7-sesame-Xq7\""),
+    ] {
+        let server = Script::play(&[&format!(
+            "S: * OK [CAPABILITY IMAP4rev1 SASL-IR {capability}] hello
+             C: T {command}
+             S: T OK [CAPABILITY IMAP4rev1] done
+             C: T LIST *
+             C: T LSUB *
+             HANG"
+        )]);
+        let source = if capability == "AUTH=XOAUTH2" { "token_command" } else { "password_command" };
+        // It runs where the program does.
+        let home = home(&server, &format!("{source} = [\"cat\", \"secret\"]"));
+        home.write("secret", &format!("{secret}\n"), 0o600);
+        let mut child = home.start(&["sync"]);
+        let begin = std::time::Instant::now();
+        while !server.transcript().contains(" LSUB ") {
+            assert!(begin.elapsed().as_secs() < 30, "{}", server.transcript());
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        let memory = memory_of(child.id());
+        child.kill().and_then(|()| child.wait()).expect("ended");
+        let times = |text: &str| memory.windows(text.len()).filter(|window| *window == text.as_bytes()).count();
+        assert!(server.transcript().contains(sent));
+        // As it was sent it is nowhere. The crate's own strings, which are gone, end without a line end.
+        assert_eq!((times(secret), times(&format!("{sent}\r\n"))), (1, 0), "{capability}");
+        server.finish();
+    }
+}

@@ -264,6 +264,18 @@ fn a_command_that_hangs_or_fails_costs_only_its_account() {
     }
 }
 
+#[test]
+fn what_gpg_or_a_keyring_waits_for_holds_up_no_other_account() {
+    let (server, home) = (Dovecot::start(), Home::new());
+    let good = account("good", server.port, "user = \"alice\", password_command = [\"echo\", \"secret-alice\"]");
+    home.config(&(account("bad", server.port, "user = \"bob\", netrc = \"~/x.gpg\"") + &good));
+    home.write("x.gpg", "x", 0o600);
+    // It goes on once the other account is there.
+    let path = fake_gpg(&home, "until [ -d \"$HOME/Mail/good/INBOX/cur\" ]; do sleep 0.1; done; exit 2");
+    let out = home.mailsync_with(&["sync"], &[("PATH", &path)], "").exits(4);
+    out.says("mailsync: bad: 127.0.0.1: log in: ~/x.gpg can't be decrypted").says("exit status: 2").done();
+}
+
 /// An account for each source but the prompt, all of which have this password; what the program's environment needs.
 fn every_source(home: &Home, server: &Dovecot, keyring: &Keyring, password: &str) -> Vec<(String, String)> {
     home.write("file.password", &format!("{password}\n"), 0o600);
@@ -420,28 +432,39 @@ fn what_is_typed_is_stored_once_the_server_took_it() {
     let (server, keyring, home) = (Dovecot::start(), Keyring::start(), Home::new());
     home.config(&account("main", server.port, "user = \"alice\", keyring = true"));
     let lookup = ["lookup", "service", "mailsync", "host", "127.0.0.1", "user", "alice"];
-    let sync = |password: &str, answer: &str| {
+    let sync = |password: &str, offer: &str, answer: &str| {
         let command = format!(
-            "DBUS_SESSION_BUS_ADDRESS='{}' '{}' -vv sync; echo ended with $?; read line",
+            "DBUS_SESSION_BUS_ADDRESS='{}' '{}' {} sync; echo ended with $?; read line",
             keyring.address(),
-            env!("CARGO_BIN_EXE_mailsync")
+            env!("CARGO_BIN_EXE_mailsync"),
+            // Where all that is said has to fit on the screen, less is.
+            if offer == "[Y/n]" { "-vv" } else { "" },
         );
         let terminal = Tmux::start(&home, &command);
         terminal.wait_for("Password of alice on 127.0.0.1:");
         terminal.keys(&[password, "Enter"]);
-        terminal.wait_for("Store it in the keyring? [Y/n]");
+        terminal.wait_for(&format!("Store it in the keyring? {offer}"));
         terminal.keys(&[answer, "Enter"]);
         let screen = terminal.wait_for("ended with ");
         assert!(!screen.contains(password), "{screen}");
         terminal.enter_and_end();
         screen
     };
-    assert!(sync("not-hers", "y").contains("ended with 4"));
+    assert!(sync("not-hers", "[Y/n]", "y").contains("ended with 4"));
     assert!(!keyring.secret_tool(&lookup, "").1, "a wrong password was stored");
-    assert!(sync("secret-alice", "n").contains("ended with 0"));
+    assert!(sync("secret-alice", "[Y/n]", "n").contains("ended with 0"));
     assert!(!keyring.secret_tool(&lookup, "").1, "it was stored against the user's will");
-    assert!(sync("secret-alice", "").contains("ended with 0"));
+    assert!(sync("secret-alice", "[Y/n]", "").contains("ended with 0"));
     assert_eq!(keyring.secret_tool(&lookup, "").0, "secret-alice");
+    // Where the config names no keyring, it is offered and said what is missing.
+    keyring.secret_tool(&["clear", "service", "mailsync"], "");
+    home.config(&account("main", server.port, "user = \"alice\""));
+    assert!(sync("secret-alice", "[y/N]", "").contains("ended with 0"));
+    assert!(!keyring.secret_tool(&lookup, "").1, "nobody wanted it to be stored");
+    let screen = sync("secret-alice", "[y/N]", "y");
+    assert!(screen.contains("to use it, say keyring = true"), "{screen}");
+    assert_eq!(keyring.secret_tool(&lookup, "").0, "secret-alice");
+    home.config(&account("main", server.port, "user = \"alice\", keyring = true"));
     let address = keyring.address();
     home.mailsync_with(&["sync"], &[("DBUS_SESSION_BUS_ADDRESS", &address)], "").exits(0).done();
 }

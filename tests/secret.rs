@@ -28,7 +28,7 @@ fn traced(spec: &Spec) -> (Result<(Login, String), Failure>, Vec<String>) {
     let note = |text| notes.borrow_mut().push(text);
     let decrypted = &Decrypted::default();
     let context =
-        Context { refused: false, prompt: false, timeout: TIMEOUT, decrypted, note: &note, cancelled: &|| false };
+        Context { refused: None, prompt: false, timeout: TIMEOUT, decrypted, note: &note, cancelled: &|| false };
     let found = resolve(spec, &context).map(|found| (found.login, found.origin.to_string()));
     let found = found.map_err(|err| match err {
         SecretError::Cancelled => panic!("nobody cancelled"),

@@ -146,7 +146,7 @@ complete -c mailsync -n "__fish_mailsync_using_subcommand password; and not __fi
 complete -c mailsync -n "__fish_mailsync_using_subcommand password; and not __fish_seen_subcommand_from set get forget help" -s h -l help -d 'Print help'
 complete -c mailsync -n "__fish_mailsync_using_subcommand password; and not __fish_seen_subcommand_from set get forget help" -f -a "set" -d 'Ask for it, or read a line of standard input where that is no terminal, and store it in the keyring'
 complete -c mailsync -n "__fish_mailsync_using_subcommand password; and not __fish_seen_subcommand_from set get forget help" -f -a "get" -d 'Find it where a sync would, and write it to standard output'
-complete -c mailsync -n "__fish_mailsync_using_subcommand password; and not __fish_seen_subcommand_from set get forget help" -f -a "forget" -d 'Remove it from the keyring'
+complete -c mailsync -n "__fish_mailsync_using_subcommand password; and not __fish_seen_subcommand_from set get forget help" -f -a "forget" -d 'Remove it from the keyring, or the tokens that a login gave'
 complete -c mailsync -n "__fish_mailsync_using_subcommand password; and not __fish_seen_subcommand_from set get forget help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c mailsync -n "__fish_mailsync_using_subcommand password; and __fish_seen_subcommand_from set" -s c -l config -d 'The config file [default: $XDG_CONFIG_HOME/mailsync/config.toml]' -r -F
 complete -c mailsync -n "__fish_mailsync_using_subcommand password; and __fish_seen_subcommand_from set" -s d -l debug -d 'Say all about these topics on standard error: imap, maildir, state, sync; secrets are masked' -r -f -a "imap\t''
@@ -174,7 +174,7 @@ complete -c mailsync -n "__fish_mailsync_using_subcommand password; and __fish_s
 complete -c mailsync -n "__fish_mailsync_using_subcommand password; and __fish_seen_subcommand_from forget" -s h -l help -d 'Print help'
 complete -c mailsync -n "__fish_mailsync_using_subcommand password; and __fish_seen_subcommand_from help" -f -a "set" -d 'Ask for it, or read a line of standard input where that is no terminal, and store it in the keyring'
 complete -c mailsync -n "__fish_mailsync_using_subcommand password; and __fish_seen_subcommand_from help" -f -a "get" -d 'Find it where a sync would, and write it to standard output'
-complete -c mailsync -n "__fish_mailsync_using_subcommand password; and __fish_seen_subcommand_from help" -f -a "forget" -d 'Remove it from the keyring'
+complete -c mailsync -n "__fish_mailsync_using_subcommand password; and __fish_seen_subcommand_from help" -f -a "forget" -d 'Remove it from the keyring, or the tokens that a login gave'
 complete -c mailsync -n "__fish_mailsync_using_subcommand password; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c mailsync -n "__fish_mailsync_using_subcommand login" -s o -l set -d 'Set a key of the config for this run' -r
 complete -c mailsync -n "__fish_mailsync_using_subcommand login" -s c -l config -d 'The config file [default: $XDG_CONFIG_HOME/mailsync/config.toml]' -r -F
@@ -220,4 +220,4 @@ complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_s
 complete -c mailsync -n "__fish_mailsync_using_subcommand help; and not __fish_seen_subcommand_from sync watch info status trigger problems undelete check password login mutt-mailboxes completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c mailsync -n "__fish_mailsync_using_subcommand help; and __fish_seen_subcommand_from password" -f -a "set" -d 'Ask for it, or read a line of standard input where that is no terminal, and store it in the keyring'
 complete -c mailsync -n "__fish_mailsync_using_subcommand help; and __fish_seen_subcommand_from password" -f -a "get" -d 'Find it where a sync would, and write it to standard output'
-complete -c mailsync -n "__fish_mailsync_using_subcommand help; and __fish_seen_subcommand_from password" -f -a "forget" -d 'Remove it from the keyring'
+complete -c mailsync -n "__fish_mailsync_using_subcommand help; and __fish_seen_subcommand_from password" -f -a "forget" -d 'Remove it from the keyring, or the tokens that a login gave'

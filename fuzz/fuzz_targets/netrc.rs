@@ -85,7 +85,7 @@ fn resolved(file: &[u8], user: Option<&str>, hide: &impl Fn(&str)) {
     let note = |text| notes.borrow_mut().push(text);
     let decrypted = &Decrypted::default();
     let context =
-        Context { refused: false, prompt: false, timeout: TIMEOUT, decrypted, note: &note, cancelled: &|| false };
+        Context { refused: None, prompt: false, timeout: TIMEOUT, decrypted, note: &note, cancelled: &|| false };
     match resolve(&spec, &context) {
         Ok(found) => hide(&format!("{found:?} {}", found.origin)),
         Err(error) => {

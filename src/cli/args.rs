@@ -252,7 +252,7 @@ pub enum PasswordAction {
         #[arg(value_name = "ACCOUNT")]
         account: String,
     },
-    /// Remove it from the keyring
+    /// Remove it from the keyring, or the tokens that a login gave
     Forget {
         #[arg(value_name = "ACCOUNT")]
         account: String,

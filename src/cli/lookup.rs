@@ -4,11 +4,12 @@ use super::setup::Notes;
 use super::signals::Asking;
 use crate::config;
 use crate::fault;
-use crate::mail::Login;
+use crate::mail::{Login, Secret};
 use crate::net::Stop;
 use crate::secret::keyring::{self, Entry};
 use crate::secret::oauth::{Client, Provider};
 use crate::secret::{self, Context, Decrypted, Found, Origin, SecretError, Source, Spec};
+use crate::store::imap::is_about_token;
 use crate::store::imap::sasl::has_ticket;
 use crate::store::{Ear, Kind, LOG_IN, Listen, Lock, Opener, Reach, Store, StoreError};
 use crate::ui::undisturbed;
@@ -45,6 +46,7 @@ pub fn client(imap: &config::Imap, oauth2: &config::OAuth2) -> Client {
             more: &[],
         },
     };
+    let user = imap.user.as_deref().unwrap_or_default();
     Client {
         account: oauth2.account.clone(),
         user: imap.user.clone(),
@@ -53,6 +55,9 @@ pub fn client(imap: &config::Imap, oauth2: &config::OAuth2) -> Client {
         secret: oauth2.client_secret.clone(),
         proxy: imap.proxy.as_ref().map(|url| url.value.clone()),
         file: oauth2.file.clone(),
+        keyring: oauth2.keyring.then(|| Entry::of_tokens(&imap.host, user)),
+        // Whoever has the same tokens has the same lock, whatever the account's name and wherever they are kept.
+        lock: oauth2.file.with_file_name(format!("{user}@{}.lock", imap.host).replace('/', "_")),
     }
 }
 
@@ -85,9 +90,9 @@ pub struct Lookup {
     stop: Stop,
     notes: Notes,
     found: OnceLock<Result<Found, SecretError>>,
-    /// Whether there was a token. Held while one is asked for: programs and providers that renew tokens don't like to be
-    /// asked twice at a time.
-    token: Mutex<bool>,
+    /// The last token. Held while one is asked for: programs and providers that renew tokens don't like to be asked twice
+    /// at a time.
+    token: Mutex<Option<Secret>>,
     /// Whether somebody may be asked.
     prompt: bool,
     /// Whether the user wants the keyring to have what was typed, once the server has taken it.
@@ -156,9 +161,9 @@ impl Lookup {
     }
 
     fn find(&self) -> Result<Found, SecretError> {
-        let found = self.asking(false, |context| secret::resolve(&self.spec, context))?;
+        let found = self.asking(None, |context| secret::resolve(&self.spec, context))?;
         if found.origin == (Origin::Prompt { keyring: true }) {
-            self.keep.store(offer(), Ordering::Relaxed);
+            self.keep.store(offer(self.looks_in_keyring()), Ordering::Relaxed);
         }
         Ok(found)
     }
@@ -168,15 +173,16 @@ impl Lookup {
         matches!(self.spec.source, Source::Token(_) | Source::OAuth2(_))
     }
 
-    /// A token that is good now: it is asked for with every connection, as the last one may have ended.
+    /// A token that is good now: it is asked for with every connection, as the last one may have ended, or been `refused`.
     fn fresh(&self, refused: bool) -> Result<Found, SecretError> {
         let mut token = self.token.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = self.asking(refused, |context| secret::resolve(&self.spec, context))?;
-        *token = true;
+        let last = token.as_ref().filter(|_| refused);
+        let found = self.asking(last, |context| secret::resolve(&self.spec, context))?;
+        *token = Some(found.login.password.clone());
         Ok(found)
     }
 
-    fn asking<T>(&self, refused: bool, act: impl FnOnce(&Context<'_>) -> T) -> T {
+    fn asking<T>(&self, refused: Option<&Secret>, act: impl FnOnce(&Context<'_>) -> T) -> T {
         let note = |text| (self.notes)(&self.account, text);
         act(&Context {
             refused,
@@ -203,9 +209,19 @@ impl Lookup {
             return;
         };
         let set = |context: &Context<'_>| keyring::set(&Entry::new(&self.spec)?, &found.login.password, context);
-        if let Err(error) = self.asking(false, set) {
-            (self.notes)(&self.account, format!("the password was not stored: {error}"));
+        match self.asking(None, set) {
+            Err(error) => (self.notes)(&self.account, format!("the password was not stored: {error}")),
+            Ok(()) if self.looks_in_keyring() => {}
+            Ok(()) => {
+                let text = "stored in the keyring; to use it, say keyring = true in the config";
+                (self.notes)(&self.account, text.to_owned());
+            }
         }
+    }
+
+    /// Whether the next run finds what was stored.
+    fn looks_in_keyring(&self) -> bool {
+        matches!(self.spec.source, Source::Keyring)
     }
 
     /// Says with an error about the login where the password came from: it may be another place than the user thinks.
@@ -214,6 +230,11 @@ impl Lookup {
             (Kind::Auth, Some(Ok(found))) => error.cause.push_str(&format!(" (password from {})", found.origin)),
             (Kind::Auth, None) if self.has_token() => {
                 error.cause.push_str(&format!(" (token from {})", self.spec.origin()));
+                if let (Source::OAuth2(_), true, Some(hint)) =
+                    (&self.spec.source, is_about_token(&error), &mut error.hint)
+                {
+                    hint.push_str(&format!(": mailsync login {}", self.account));
+                }
             }
             _ => {}
         }
@@ -221,7 +242,7 @@ impl Lookup {
     }
 
     fn has_token(&self) -> bool {
-        *self.token.lock().unwrap_or_else(PoisonError::into_inner)
+        self.token.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// Gets another token in place of one that was refused: it may have been withdrawn, or have ended early. `None` where
@@ -241,13 +262,18 @@ impl Lookup {
     }
 }
 
-/// Asks whether the keyring is to have what was typed.
-fn offer() -> bool {
+/// Asks whether the keyring is to have what was typed; `usual` is what no answer means.
+fn offer(usual: bool) -> bool {
     let mut answer = String::new();
-    let asked = std::io::stderr().lock().write_all(b"Store it in the keyring? [Y/n] ");
+    let question = if usual { "Store it in the keyring? [Y/n] " } else { "Store it in the keyring? [y/N] " };
+    let asked = std::io::stderr().lock().write_all(question.as_bytes());
     let read = asked.and_then(|()| std::io::stdin().read_line(&mut answer));
     // The end of the input is no answer.
-    read.is_ok_and(|length| length > 0) && matches!(answer.trim().to_lowercase().as_str(), "" | "y" | "yes")
+    let yes = match answer.trim().to_lowercase().as_str() {
+        "" => usual,
+        word => ["y", "yes"].contains(&word),
+    };
+    read.is_ok_and(|length| length > 0) && yes
 }
 
 /// A server of which is told where its password came from.
@@ -266,7 +292,7 @@ impl Sourced {
     /// Does what may log in, once more with another token where one was refused.
     fn logging_in<T>(&self, act: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
         let done = match act() {
-            Err(error) if error.kind == Kind::Auth => match self.lookup.renew() {
+            Err(error) if is_about_token(&error) => match self.lookup.renew() {
                 None => Err(error),
                 Some(Ok(())) => act(),
                 Some(Err(why)) => return Err(into_store(LOG_IN, why)),

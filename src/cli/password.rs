@@ -23,12 +23,16 @@ pub fn run(config: &Config, args: &PasswordArgs, flag: &Arc<AtomicBool>) -> anyh
         PasswordAction::Forget { account } => (account, "forget the password"),
     };
     let spec = spec(server(config, name, args.local)?);
+    if let (PasswordAction::Set { .. }, Source::OAuth2(_)) = (&args.action, &spec.source) {
+        let what = format!("`{name}` logs in by OAuth2, with no password");
+        return Err(UsageError { what, hint: Some(format!("mailsync login {name}")) }.into());
+    }
     let notes = notes_to_stderr();
     let note = |text| notes(name, text);
     let cancelled = || flag.load(Ordering::Relaxed);
     let decrypted = &Decrypted::default();
     let context =
-        Context { refused: false, prompt: false, timeout: timeout(), decrypted, note: &note, cancelled: &cancelled };
+        Context { refused: None, prompt: false, timeout: timeout(), decrypted, note: &note, cancelled: &cancelled };
     let failed = |error| anyhow::Error::new(into_store(action, error)).context(name.clone());
     let typed = match &args.action {
         PasswordAction::Set { .. } => typed(&spec).map(Some).map_err(failed)?,
@@ -78,6 +82,11 @@ fn set(spec: &Spec, password: &Secret, context: &Context<'_>) -> Result<Secret, 
 }
 
 fn forget(spec: &Spec, context: &Context<'_>) -> Result<Secret, SecretError> {
+    if let Source::OAuth2(client) = &spec.source {
+        let said =
+            if client.forget(context)? { "removed the OAuth2 tokens\n" } else { "there were no OAuth2 tokens\n" };
+        return Ok(Secret::new(said));
+    }
     let entry = Entry::new(spec)?;
     let said = match keyring::forget(&entry, context)? {
         true => format!("removed from the keyring ({entry})\n"),

@@ -11,13 +11,13 @@ use crate::config::{self, Config, ConfigError, Located, Problem, nearest};
 use crate::fault::{self, patience};
 use crate::mail::{FolderName, Side, Sides};
 use crate::net::Stop;
-use crate::secret::{Decrypted, SecretError};
+use crate::secret::{Decrypted, SecretError, has_terminal};
 use crate::store::Opener;
 use crate::store::maildir::Bin;
 use crate::sync::rules::{Filter, Pattern, Rename, Rules};
 use crate::sync::{AT_ONCE, Account, Disposal, Limits, Policy};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Takes what is odd about an account but does not hinder: its name, and what.
@@ -41,7 +41,7 @@ pub struct Setup<'a> {
     pub log: Arc<Log>,
     stop: Stop,
     logins: Mutex<Vec<Arc<Lookup>>>,
-    decrypted: Arc<Decrypted>,
+    decrypted: Mutex<Arc<Decrypted>>,
     /// Whether somebody may be asked for passwords.
     prompt: AtomicBool,
 }
@@ -53,7 +53,7 @@ impl<'a> Setup<'a> {
             log,
             stop,
             logins: Mutex::new(Vec::new()),
-            decrypted: Arc::default(),
+            decrypted: Mutex::default(),
             prompt: AtomicBool::new(true),
         }
     }
@@ -124,9 +124,10 @@ impl<'a> Setup<'a> {
 
     fn imap(&self, account: &config::Account, imap: &config::Imap, read_only: bool, notes: &Notes) -> Box<dyn Opener> {
         let prompt = self.prompt.load(Ordering::SeqCst);
-        let (decrypted, stop) = (self.decrypted.clone(), self.stop.clone());
+        let decrypted = self.decrypted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let stop = self.stop.clone();
         let lookup = Arc::new(Lookup::new(&account.name, imap, decrypted, prompt, stop, notes.clone()));
-        self.logins.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(lookup.clone());
+        self.logins.lock().unwrap_or_else(PoisonError::into_inner).push(lookup.clone());
         let opener = stores::imap(&account.name, imap, read_only, lookup.clone(), &self.stop, &self.log);
         Box::new(Sourced::new(opener, lookup))
     }
@@ -134,12 +135,13 @@ impl<'a> Setup<'a> {
     /// Makes an account anew, so that its passwords are looked for again; `None` where somebody typed one of them, who can't
     /// be asked again.
     pub fn renewed(&self, name: &str, notes: &Notes) -> Option<Account> {
-        let mut logins = self.logins.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
         if logins.iter().any(|lookup| lookup.account() == name && lookup.was_typed()) {
             return None;
         }
         logins.retain(|lookup| lookup.account() != name);
         drop(logins);
+        *self.decrypted.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
         // It was made of the same config before.
         self.accounts(&[name.to_owned()], notes).ok()?.pop()
     }
@@ -149,9 +151,13 @@ impl<'a> Setup<'a> {
         self.prompt.store(false, Ordering::SeqCst);
     }
 
-    /// Looks now for the passwords that may need a question, while nothing else writes to the terminal.
+    /// Looks now for the passwords that may need a question, while nothing else writes to the terminal. Where there is none,
+    /// each account looks for itself: what hangs there costs no other one its time.
     pub fn ask_beforehand(&self) {
-        let logins = self.logins.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if !has_terminal() {
+            return;
+        }
+        let logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
         let _asking = Asking::begin();
         for lookup in logins.iter().filter(|lookup| lookup.may_ask()) {
             // A failure is kept, and told by the account that it hinders; Ctrl-C ends all of it.

@@ -68,6 +68,7 @@ pub fn imap(
         // All of them are pins: `check` has seen them.
         pins: imap.pins.iter().filter_map(|pin| Pin::parse(&pin.value).ok()).collect(),
         server_name: imap.host.clone(),
+        port: imap.port,
         min_version: match imap.tls_min_version {
             config::TlsVersion::V1_0 => TlsVersion::V1_0,
             config::TlsVersion::V1_1 => TlsVersion::V1_1,

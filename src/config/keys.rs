@@ -70,7 +70,7 @@ pub const IMAP: Table = Table {
     ],
 };
 
-pub const OAUTH2: Table = Table { name: "`oauth2`", keys: &["provider", "client_id", "client_secret"] };
+pub const OAUTH2: Table = Table { name: "`oauth2`", keys: &["provider", "client_id", "client_secret", "store"] };
 
 pub const PROVIDER: Table =
     Table { name: "`provider` of `oauth2`", keys: &["auth_url", "token_url", "device_url", "scope"] };

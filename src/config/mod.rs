@@ -37,6 +37,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tree::Node;
+use zeroize::Zeroizing;
 
 /// No sensible config file is larger, in bytes.
 const MAX_SIZE: u64 = 4 << 20;
@@ -153,7 +154,7 @@ impl Config {
 }
 
 /// The text of the file and its mode, both of the same open file.
-fn read(file: &Path) -> Result<(String, u32), ConfigError> {
+fn read(file: &Path) -> Result<(Zeroizing<String>, u32), ConfigError> {
     let fail =
         |err: &dyn std::fmt::Display| Problem::new(At::whole(&file.display().to_string()), format!("read: {err}"));
     let missing = "write it (mailsync-config(5) shows the smallest one), or name another with -c FILE";
@@ -171,7 +172,7 @@ fn read(file: &Path) -> Result<(String, u32), ConfigError> {
         let line = err.as_bytes()[..err.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
         Problem::new(At::whole(&format!("{}:{line}", file.display())), "not UTF-8")
     })?;
-    Ok((text, mode))
+    Ok((Zeroizing::new(text), mode))
 }
 
 fn whole(reader: &mut Reader, root: &Node, file: &Path, dirs: Option<&BaseDirs>) -> Option<Config> {

@@ -19,6 +19,8 @@ pub struct OAuth2 {
     pub account: String,
     /// Where the tokens are kept.
     pub file: PathBuf,
+    /// Whether the keyring has them in place of the file.
+    pub keyring: bool,
 }
 
 /// Who gives tokens.
@@ -50,6 +52,14 @@ pub fn read(reader: &mut Reader, node: &Node) -> Option<OAuth2> {
         let hint = "register a program of your own with the provider; mailsync-config(5) says where";
         reader.complain_with(&section.at, "`oauth2` needs `client_id`", hint);
     }
+    let keyring = section.choice(reader, "store", &[("file", false), ("keyring", true)]).unwrap_or(false);
+    if let (true, false, Some(node)) = (keyring, cfg!(feature = "keyring"), section.get("store")) {
+        reader.complain_with(
+            &node.at,
+            "this mailsync was built without the keyring",
+            "leave out `store`, or say \"file\"",
+        );
+    }
     let secret = section.word(reader, "client_secret").map(|text| Secret::new(text.value));
     Some(OAuth2 {
         provider: provider?,
@@ -57,6 +67,7 @@ pub fn read(reader: &mut Reader, node: &Node) -> Option<OAuth2> {
         client_secret: secret,
         account: String::new(),
         file: PathBuf::new(),
+        keyring,
     })
 }
 

@@ -71,7 +71,7 @@ pub struct ClientCert {
     pub file: PathBuf,
     /// The key, where it is not in the same file.
     pub key: Option<PathBuf>,
-    /// Of a PKCS#12 file.
+    /// Of a PKCS#12 file, or of the key.
     pub password: Option<Secret>,
 }
 
@@ -173,6 +173,12 @@ pub fn read(reader: &mut Reader, node: &Node) -> Option<Imap> {
     let user = section.word(reader, "user").map(|user| user.value);
     if user.is_none() && !matches!(password, Password::Unsaid) {
         reader.complain(&section.at, "`user` may be left out only where the password comes from netrc");
+    }
+    if let (Password::OAuth2(oauth2), Some(node), true) = (&password, section.get("oauth2"), host.is_empty())
+        && oauth2.keyring
+    {
+        let what = "`oauth2` with store = \"keyring\" needs `host`: tokens are found there by host and user";
+        reader.complain(&node.at, what);
     }
     Some(Imap {
         at: section.at.clone(),
@@ -284,7 +290,13 @@ fn password(reader: &mut Reader, section: &Section<'_>) -> Password {
     let given: Vec<&str> = WAYS.into_iter().filter(said).collect();
     if let [first, second, ..] = given[..] {
         let at = section.get(second).map_or(&section.at, |node| &node.at);
-        reader.complain(at, format!("`{second}` beside `{first}`: one of them only"));
+        let what = format!("`{second}` beside `{first}`: one of them only");
+        match (first, second) {
+            ("oauth2", "keyring") => {
+                reader.complain_with(at, what, "tokens in the keyring: oauth2 = { store = \"keyring\", ... }")
+            }
+            _ => reader.complain(at, what),
+        }
     }
     let way = match given.first().copied() {
         Some("password") => section.word(reader, "password").map(|text| Password::Inline(Secret::new(text.value))),

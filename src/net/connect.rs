@@ -67,17 +67,26 @@ pub(super) fn addresses(
     }
 }
 
-/// The system's resolver can't be interrupted: it gets a thread, which is left behind where it takes too long.
 fn resolve(host: &str, port: u16, timeout: Duration, stop: &Stop) -> Result<Vec<SocketAddr>, NetError> {
+    let name = (bare(host).to_owned(), port);
+    answered(host, timeout, stop, move || name.to_socket_addrs().map(Iterator::collect))
+}
+
+/// The system's resolver can't be interrupted: it gets a thread, which is left behind where it takes too long.
+fn answered(
+    host: &str,
+    timeout: Duration,
+    stop: &Stop,
+    look_up: impl FnOnce() -> io::Result<Vec<SocketAddr>> + Send + 'static,
+) -> Result<Vec<SocketAddr>, NetError> {
     let failed = |cause: String| NetError::Resolve { host: host.to_owned(), cause };
     let (send, answer) = mpsc::channel();
-    let name = (bare(host).to_owned(), port);
-    let lookup = move || {
-        let found = name.to_socket_addrs().map(Iterator::collect::<Vec<_>>);
+    let look_up = move || {
+        let found = look_up();
         // Nobody listens any more where the wait has ended.
         drop(send.send(found));
     };
-    thread::Builder::new().name("resolve".into()).spawn(lookup).map_err(NetError::Io)?;
+    thread::Builder::new().name("resolve".into()).spawn(look_up).map_err(NetError::Io)?;
     let deadline = Instant::now() + timeout;
     loop {
         match answer.recv_timeout(SLICE) {
@@ -365,6 +374,23 @@ mod tests {
         let error =
             connect("localhost", port, Family::Any, Duration::from_secs(5), &Stop::new()).expect_err("nobody there");
         assert!(error.to_string().contains("127.0.0.1: Connection refused"), "{error}");
+    }
+
+    #[test]
+    fn a_name_server_that_does_not_answer_is_waited_for_no_longer_than_told() {
+        let asked = |timeout, stop: &Stop| {
+            let (hold, held) = mpsc::channel::<()>();
+            let silent = move || held.recv().map(|()| Vec::new()).map_err(io::Error::other);
+            let begin = Instant::now();
+            let error = answered("h", timeout, stop, silent).expect_err("no answer");
+            drop(hold);
+            assert!(begin.elapsed() < LONG);
+            error.to_string()
+        };
+        assert!(asked(Duration::from_millis(100), &Stop::new()).ends_with("the name server does not answer"));
+        let stop = Stop::new();
+        stop.set();
+        assert_eq!(asked(LONG * 10, &stop), NetError::Stopped.to_string());
     }
 
     #[test]

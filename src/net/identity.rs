@@ -18,7 +18,7 @@ pub struct ClientCertificate {
     pub file: PathBuf,
     /// The key in PEM; in `file` where there is none.
     pub key: Option<PathBuf>,
-    /// What a PKCS#12 file is encrypted with.
+    /// What a PKCS#12 file or a key is encrypted with.
     pub password: Option<Secret>,
 }
 
@@ -26,6 +26,7 @@ pub struct ClientCertificate {
 const PKCS8: &str = "PRIVATE KEY";
 const PKCS1: &str = "RSA PRIVATE KEY";
 const SEC1: &str = "EC PRIVATE KEY";
+const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
 
 /// Tags of DER (X.690 section 8).
 const INTEGER: u8 = 2;
@@ -59,7 +60,8 @@ impl ClientCertificate {
             None => ("client_cert", &self.file),
         };
         let pem = if self.key.is_some() { read(name, path)? } else { file.clone() };
-        let key = private_key(&pem).map_err(|(cause, hint)| unusable(name, path, cause, hint))?;
+        let key =
+            private_key(&pem, self.password.as_ref()).map_err(|(cause, hint)| unusable(name, path, cause, hint))?;
         Identity::from_pkcs8(&file, key.expose().as_bytes()).map_err(|error| {
             let hint = "the certificate comes first, in PEM, and client_key is its key";
             unusable("client_cert", &self.file, &error.to_string(), hint)
@@ -79,17 +81,22 @@ fn contains(bytes: &[u8], what: &[u8]) -> bool {
     memchr::memmem::find(bytes, what).is_some()
 }
 
-/// The first private key in a PEM file, as PKCS#8 (RFC 5958) in PEM; or why there is none, and what to do.
-fn private_key(pem: &[u8]) -> Result<Secret, (&'static str, &'static str)> {
+/// Why there is no key, and what to do.
+type Trouble = (&'static str, &'static str);
+
+/// The first private key in a PEM file, as PKCS#8 (RFC 5958) in PEM.
+fn private_key(pem: &[u8], password: Option<&Secret>) -> Result<Secret, Trouble> {
     let text = String::from_utf8_lossy(pem);
-    let encrypted = ("its key is encrypted", "decrypt it: openssl pkcs8 -topk8 -nocrypt -in KEY -out FILE (mode 600)");
-    for label in [PKCS8, PKCS1, SEC1] {
+    for label in [PKCS8, PKCS1, SEC1, ENCRYPTED] {
         let (begin, end) = (format!("-----BEGIN {label}-----"), format!("-----END {label}-----"));
         let Some(start) = text.find(&begin) else { continue };
         let Some(length) = text[start..].find(&end) else { return Err(("its key has no end", "copy it anew")) };
         let block = &text[start..start + length + end.len()];
         if block.contains("ENCRYPTED") {
-            return Err(encrypted);
+            let Some(password) = password else {
+                return Err(("its key is encrypted", "say with what: client_cert_password"));
+            };
+            return decrypted(block.as_bytes(), password);
         }
         if label == PKCS8 {
             return Ok(Secret::new(block));
@@ -101,10 +108,22 @@ fn private_key(pem: &[u8]) -> Result<Secret, (&'static str, &'static str)> {
         let pem = encode_string(PKCS8, LineEnding::LF, &wrapped.ok_or(broken)?).map_err(|_| broken)?;
         return Ok(Secret::new(pem));
     }
-    match text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") {
-        true => Err(encrypted),
-        false => Err(("there is no private key in it", "name the key's file with client_key")),
-    }
+    Err(("there is no private key in it", "name the key's file with client_key"))
+}
+
+/// An encrypted key in PEM, by the library that native-tls uses here.
+#[cfg(not(any(target_os = "macos", target_os = "ios", windows)))]
+fn decrypted(pem: &[u8], password: &Secret) -> Result<Secret, Trouble> {
+    use openssl::pkey::PKey;
+    let wrong = ("its key can't be decrypted", "check client_cert_password");
+    let key = PKey::private_key_from_pem_passphrase(pem, password.expose().as_bytes()).map_err(|_| wrong)?;
+    let plain = key.private_key_to_pem_pkcs8().ok().and_then(|pem| String::from_utf8(pem).ok());
+    plain.map(Secret::new).ok_or(wrong)
+}
+
+#[cfg(any(target_os = "macos", target_os = "ios", windows))]
+fn decrypted(_: &[u8], _: &Secret) -> Result<Secret, Trouble> {
+    Err(("its key is encrypted", "decrypt it: openssl pkcs8 -topk8 -nocrypt -in KEY -out FILE (mode 600)"))
 }
 
 /// What kind of key an ECPrivateKey (RFC 5915) is: its parameters name the curve.

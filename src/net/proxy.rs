@@ -103,7 +103,8 @@ impl Proxy {
         let mut last = None;
         for target in targets {
             // The proxy itself is found by any address that it has.
-            let stream = connect::connect(&self.host, self.port, Family::Any, timeout, stop)?;
+            let stream = connect::connect(&self.host, self.port, Family::Any, timeout, stop);
+            let stream = stream.map_err(|error| self.broken(error))?;
             let mut talk = Talk { stream, timeout, begun: Instant::now(), stop };
             let led = match self.kind {
                 Kind::Socks5 { .. } => self.socks5(&mut talk, &target, port),
@@ -111,11 +112,21 @@ impl Proxy {
             };
             match led {
                 Ok(()) => return Ok(talk.stream),
-                Err(Led::Broken(error)) => return Err(error),
+                Err(Led::Broken(error)) => return Err(self.broken(error)),
                 Err(Led::Refused(cause)) => last = Some(self.error(cause)),
             }
         }
         Err(last.unwrap_or_else(|| self.error(format!("{host} has no address"))))
+    }
+
+    /// A failure of the line to the proxy, which is not the server.
+    fn broken(&self, error: NetError) -> NetError {
+        match error {
+            NetError::Stopped => NetError::Stopped,
+            NetError::Closed => self.error("it closed the connection".to_owned()),
+            NetError::Connect { cause, .. } => self.error(format!("can't connect to it: {cause}")),
+            error => self.error(error.to_string()),
+        }
     }
 
     fn error(&self, cause: String) -> NetError {
@@ -440,12 +451,16 @@ mod tests {
         let (port, played) = proxy(vec![(vec![5, 1, 0], Vec::new())]);
         let proxy = Proxy::parse(&format!("socks5h://127.0.0.1:{port}")).expect("a proxy");
         let connect = |timeout| proxy.connect("h", 993, Family::Any, timeout, &Stop::new()).map(drop);
-        assert!(matches!(connect(Duration::from_secs(10)), Err(NetError::Closed)));
+        let closed = connect(Duration::from_secs(10)).expect_err("it went away").to_string();
+        assert!(closed.ends_with("it closed the connection"), "{closed}");
         played.join().expect("it heard what it should");
         let silent = TcpListener::bind("127.0.0.1:0").expect("bind");
         let port = silent.local_addr().expect("an address").port();
         let proxy = Proxy::parse(&format!("http://127.0.0.1:{port}")).expect("a proxy");
         let failed = proxy.connect("h", 993, Family::Any, Duration::from_millis(300), &Stop::new()).map(drop);
-        assert!(matches!(failed, Err(NetError::Timeout(_))), "{failed:?}");
+        assert_eq!(
+            failed.expect_err("no answer").to_string(),
+            format!("the proxy http://127.0.0.1:{port}: no answer for 0 seconds")
+        );
     }
 }

@@ -171,6 +171,8 @@ pub struct TlsSettings {
     pub pins: Vec<Pin>,
     /// The name that the certificate must be for: the host.
     pub server_name: String,
+    /// The host's port, for what is said; 0 where it is the usual one.
+    pub port: u16,
     pub min_version: TlsVersion,
     /// What is shown to a server that asks who we are.
     pub client: Option<ClientCertificate>,
@@ -245,19 +247,27 @@ impl TlsSettings {
         } else {
             None
         };
-        refused(format!("TLS with {host} failed: {reason}"), hint)
+        refused(format!("TLS with {host} failed: {}", bare(&reason)), hint)
     }
 
     fn how_to_pin(&self) -> String {
+        let port = |usual| if self.port == 0 { usual } else { self.port };
         let to = match self.mode {
-            TlsMode::StartTls => format!("{}:143 -starttls imap", self.server_name),
-            _ => format!("{}:993", self.server_name),
+            TlsMode::StartTls => format!("{}:{} -starttls imap", self.server_name, port(143)),
+            _ => format!("{}:{}", self.server_name, port(993)),
         };
         format!(
             "pin = [\"sha256:...\"], see \
              `openssl s_client -connect {to} </dev/null | openssl x509 -noout -fingerprint -sha256`"
         )
     }
+}
+
+/// What OpenSSL says without its numbers and the places in its source: `error:0A00010B:SSL routines:function:REASON:file`.
+fn bare(reason: &str) -> &str {
+    let Some((before, said)) = reason.split_once("error:") else { return reason };
+    let words = said.split(':').nth(3).filter(|words| before.is_empty() && !words.is_empty());
+    words.unwrap_or(reason)
 }
 
 /// What the library's words mean, where they don't say it plainly, and what can be done; that goes on with how to pin.
@@ -306,6 +316,16 @@ mod tests {
             assert_eq!(Pin::parse(&hex).map(|pin| pin.to_string()), Ok(format!("{name}:{hex}")));
             let key = format!("spki-{name}:{hex}");
             assert_eq!(Pin::parse(&key.to_uppercase()).map(|pin| pin.to_string()), Ok(key));
+        }
+    }
+
+    #[test]
+    fn the_library_s_numbers_are_not_told() {
+        let reason =
+            "error:0A00042E:SSL routines:ssl3_read_bytes:tlsv1 alert protocol version:../ssl/x.c:1602:SSL alert 70";
+        assert_eq!(bare(reason), "tlsv1 alert protocol version");
+        for other in ["error:0A00042E", "the peer went away", "", "x error:a:b:c:d"] {
+            assert_eq!(bare(other), other);
         }
     }
 

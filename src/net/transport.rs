@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
+use zeroize::Zeroize;
 
 /// How long a wait goes on before it looks whether it should stop.
 pub(super) const SLICE: Duration = Duration::from_millis(200);
@@ -122,6 +123,10 @@ impl Transport {
 
     /// While set, nothing of what is sent is shown in the log, and nothing received that holds a secret: for logins.
     pub fn set_mask(&mut self, mask: Option<Mask>) {
+        // The login was sent; what stood in the buffer is overwritten.
+        if mask.is_none() && self.output.is_empty() {
+            self.output.zeroize();
+        }
         self.log.set_mask(mask);
     }
 

@@ -158,7 +158,7 @@ mod tests {
         first_line(
             "password_command",
             &argv,
-            &Context { refused: false, prompt: false, timeout, decrypted, note: &|note| panic!("{note}"), cancelled },
+            &Context { refused: None, prompt: false, timeout, decrypted, note: &|note| panic!("{note}"), cancelled },
         )
     }
 

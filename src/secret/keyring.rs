@@ -2,6 +2,7 @@
 //!
 //! A password is an item with the attributes `service` ("mailsync"), `host` and `user`, so that
 //! `secret-tool lookup service mailsync host HOST user USER` finds it, and what `secret-tool store` wrote is found here.
+//! The tokens of OAuth2 have "mailsync-oauth2" as `service`.
 
 #[cfg(feature = "keyring")]
 mod service;
@@ -30,22 +31,20 @@ mod service {
     }
 }
 
+use super::wait::{self, Ended};
 use super::{Context, HUMAN, SecretError, Spec, no_user};
 use crate::mail::Secret;
 use std::fmt;
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::path::Path;
 
-/// What all items have as their `service`.
-const SERVICE: &str = "mailsync";
-
-/// How often the wish to stop is looked at.
-const TICK: Duration = Duration::from_millis(20);
+/// What the items of passwords and of tokens have as their `service`.
+const PASSWORDS: &str = "mailsync";
+const TOKENS: &str = "mailsync-oauth2";
 
 /// What an item is found by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
+    service: &'static str,
     pub host: String,
     pub user: String,
 }
@@ -56,11 +55,16 @@ impl Entry {
         if spec.host.is_empty() {
             return Err(SecretError::with("no host is known", "set `host` in the config: the keyring goes by it"));
         }
-        Ok(Entry { host: spec.host.clone(), user: spec.user.clone().ok_or_else(no_user)? })
+        Ok(Entry { service: PASSWORDS, host: spec.host.clone(), user: spec.user.clone().ok_or_else(no_user)? })
+    }
+
+    /// The item of the tokens of a user of a server.
+    pub fn of_tokens(host: &str, user: &str) -> Entry {
+        Entry { service: TOKENS, host: host.to_owned(), user: user.to_owned() }
     }
 
     fn attributes(&self) -> [(&str, &str); 3] {
-        [("service", SERVICE), ("host", &self.host), ("user", &self.user)]
+        [("service", self.service), ("host", &self.host), ("user", &self.user)]
     }
 }
 
@@ -70,6 +74,13 @@ impl fmt::Display for Entry {
         let words = self.attributes().map(|(name, value)| format!("{name} {value}"));
         f.write_str(&words.join(" "))
     }
+}
+
+/// Whether there is a bus on which a keyring may be; it is not asked.
+pub fn may_be_there() -> bool {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let bus = || set("XDG_RUNTIME_DIR").is_some_and(|dir| Path::new(&dir).join("bus").exists());
+    cfg!(feature = "keyring") && (set("DBUS_SESSION_BUS_ADDRESS").is_some() || bus())
 }
 
 /// The password, if there is one. The keyring may ask the user to unlock it.
@@ -90,35 +101,22 @@ pub fn forget(entry: &Entry, context: &Context<'_>) -> Result<bool, SecretError>
     within(context, move |seconds| service::forget(&entry, seconds))
 }
 
-/// Does something in a thread of its own, which is left to itself when the time is over: the bus has waits that nothing
-/// ends. It is told how many seconds the user has for an answer.
+/// The bus has waits that nothing ends. What is done is told how many seconds the user has for an answer.
 fn within<T: Send + 'static>(
     context: &Context<'_>,
     act: impl FnOnce(u64) -> Result<T, SecretError> + Send + 'static,
 ) -> Result<T, SecretError> {
     let patience = context.timeout * HUMAN;
-    let (sender, receiver) = channel();
-    let spawned = thread::Builder::new().name("keyring".into()).spawn(move || {
-        // Nobody is there to take it once the time was over.
-        let _ = sender.send(act(patience.as_secs().max(1)));
-    });
-    spawned.map_err(|err| SecretError::new(format!("ask the keyring: {err}")))?;
-    let deadline = Instant::now() + patience;
-    loop {
-        match receiver.recv_timeout(TICK) {
-            Ok(result) => return result,
-            Err(RecvTimeoutError::Timeout) if (context.cancelled)() => return Err(SecretError::Cancelled),
-            Err(RecvTimeoutError::Timeout) if Instant::now() < deadline => {}
-            Err(RecvTimeoutError::Timeout) => {
-                return Err(SecretError::with(
-                    format!("the keyring gave no answer within {} s", patience.as_secs()),
-                    "it may wait for its own password, in a window",
-                ));
-            }
-            Err(RecvTimeoutError::Disconnected) => {
-                return Err(SecretError::new("the conversation with the keyring broke down"));
-            }
-        }
+    let seconds = patience.as_secs();
+    match wait::within("keyring", patience, context.cancelled, move || act(seconds.max(1))) {
+        Ok(result) => result,
+        Err(Ended::Cancelled) => Err(SecretError::Cancelled),
+        Err(Ended::TimedOut) => Err(SecretError::with(
+            format!("the keyring gave no answer within {seconds} s"),
+            "it may wait for its own password, in a window",
+        )),
+        Err(Ended::NotStarted(err)) => Err(SecretError::new(format!("ask the keyring: {err}"))),
+        Err(Ended::Lost) => Err(SecretError::new("the conversation with the keyring broke down")),
     }
 }
 
@@ -126,11 +124,13 @@ fn within<T: Send + 'static>(
 mod tests {
     use super::super::Decrypted;
     use super::*;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
 
     fn waited(timeout: Duration, cancelled: bool) -> SecretError {
         let decrypted = &Decrypted::default();
         let context =
-            Context { refused: false, prompt: false, timeout, decrypted, note: &|_| (), cancelled: &|| cancelled };
+            Context { refused: None, prompt: false, timeout, decrypted, note: &|_| (), cancelled: &|| cancelled };
         let (hold, held) = channel::<()>();
         let act = move |_| {
             // Until the sender is gone.
@@ -151,7 +151,8 @@ mod tests {
 
     #[test]
     fn an_entry_is_shown_as_secret_tool_takes_it() {
-        let entry = Entry { host: "h".into(), user: "u".into() };
+        let entry = Entry { service: PASSWORDS, host: "h".into(), user: "u".into() };
         assert_eq!(entry.to_string(), "service mailsync host h user u");
+        assert_eq!(Entry::of_tokens("h", "u").to_string(), "service mailsync-oauth2 host h user u");
     }
 }

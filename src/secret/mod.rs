@@ -11,6 +11,7 @@ pub mod netrc;
 pub mod oauth;
 mod origin;
 mod search;
+mod wait;
 
 pub use gpg::Decrypted;
 pub use origin::Origin;
@@ -70,8 +71,8 @@ pub struct Found {
 
 /// What the resolver may do while it looks.
 pub struct Context<'a> {
-    /// Whether the token that was found before was refused, so that another one is needed.
-    pub refused: bool,
+    /// The token that was found before, where the server refused it and another one is needed.
+    pub refused: Option<&'a Secret>,
     /// Whether it may ask, where there is a terminal.
     pub prompt: bool,
     /// How long a program may take; one that may have to ask somebody has four times as long.
@@ -123,7 +124,7 @@ pub fn resolve(spec: &Spec, context: &Context<'_>) -> Result<Found, SecretError>
         Source::Given(password) => password.clone(),
         Source::Command(argv) => command::first_line("password_command", argv, context)?,
         Source::Token(argv) => command::first_line("token_command", argv, context)?,
-        Source::OAuth2(client) => client.access(context.refused)?,
+        Source::OAuth2(client) => client.access(context)?,
         Source::File(path) => file::first_line(path)?,
         Source::Env(name) => from_environment(name)?,
         Source::Keyring => return from_keyring_or_prompt(spec, context),
@@ -177,7 +178,7 @@ fn from_netrc_or_prompt(spec: &Spec, context: &Context<'_>) -> Result<Found, Sec
         return Ok(found);
     }
     if let (true, true, Some(user)) = (context.prompt, has_terminal(), &spec.user) {
-        return asked(user, &spec.host, false);
+        return asked(user, &spec.host, !spec.host.is_empty() && keyring::may_be_there());
     }
     looked.push(match (has_terminal(), &spec.user) {
         (true, None) => "no prompt without `user`".to_owned(),

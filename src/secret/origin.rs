@@ -13,8 +13,10 @@ pub enum Origin {
         key: &'static str,
         program: String,
     },
-    /// Tokens that a login gave.
-    OAuth2,
+    /// Tokens that a login gave, and that are in a file or in the keyring.
+    OAuth2 {
+        keyring: bool,
+    },
     File(PathBuf),
     /// A variable, by its name.
     Env(String),
@@ -25,7 +27,7 @@ pub enum Origin {
         line: usize,
     },
     Prompt {
-        /// Whether it was looked for in a keyring that could hold it.
+        /// Whether there may be a keyring that could hold it.
         keyring: bool,
     },
     /// Not looked for yet: the netrc files, else a prompt.
@@ -40,7 +42,7 @@ impl Origin {
             Source::Given(_) => Origin::Config,
             Source::Command(argv) => Origin::command("password_command", argv),
             Source::Token(argv) => Origin::command("token_command", argv),
-            Source::OAuth2(_) => Origin::OAuth2,
+            Source::OAuth2(client) => Origin::OAuth2 { keyring: client.keyring.is_some() },
             Source::File(path) => Origin::File(path.clone()),
             Source::Env(name) => Origin::Env(name.clone()),
             Source::Keyring => Origin::Keyring,
@@ -64,7 +66,8 @@ impl fmt::Display for Origin {
         match self {
             Origin::Config => f.write_str("the config"),
             Origin::Command { key, program } => write!(f, "{key} {}", file::shown(Path::new(program))),
-            Origin::OAuth2 => f.write_str("mailsync login (OAuth2)"),
+            Origin::OAuth2 { keyring: false } => f.write_str("mailsync login (OAuth2)"),
+            Origin::OAuth2 { keyring: true } => f.write_str("mailsync login (OAuth2), by the keyring"),
             Origin::File(path) => write!(f, "password_file {}", file::shown(path)),
             Origin::Env(name) => write!(f, "the environment's {name}"),
             Origin::Keyring => f.write_str("the keyring"),

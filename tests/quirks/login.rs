@@ -23,9 +23,62 @@ fn a_greeting_of_bye_is_a_matter_of_the_network() {
 }
 
 #[test]
+fn what_is_no_imap_server_is_shown() {
+    for line in
+        ["+OK POP3 ready", "220 mail.example.org ESMTP", "SSH-2.0-OpenSSH_9.2", "HTTP/1.1 400 Bad Request", "* what"]
+    {
+        let error = fails(&format!("S: {line}\nEOF"));
+        let said = error.to_string();
+        assert!(said.ends_with(&format!("this is not the greeting of an IMAP server: {line}")), "{said}");
+        assert_eq!((error.kind, error.reach), (Kind::Protocol, Reach::Connection));
+    }
+}
+
+#[test]
 fn a_preauth_greeting_is_refused_where_the_line_is_not_protected() {
     let error = fails("S: * PREAUTH [CAPABILITY IMAP4rev1] welcome\nEOF");
     assert_eq!(error.kind, Kind::Tls, "{error}");
+}
+
+#[test]
+fn a_preauth_greeting_is_refused_behind_tls_too() {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+    let dir = tempfile::tempdir().expect("a directory");
+    let openssl = |args: &str| {
+        let mut command = Command::new("openssl");
+        command.current_dir(dir.path()).args(args.split(' ')).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    let made = openssl("req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -subj /CN=localhost -days 2");
+    assert!({ made }.status().expect("openssl is installed").success());
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    let mut server = openssl(&format!("s_server -quiet -naccept 1 -accept {free} -cert cert.pem -key key.pem"));
+    let mut server = server.stdin(Stdio::piped()).spawn().expect("openssl is installed");
+    let greeting = b"* PREAUTH [CAPABILITY IMAP4rev1] welcome\r\n";
+    server.stdin.as_mut().expect("a pipe").write_all(greeting).expect("written");
+    let mut settings = settings(free.port());
+    settings.host = "127.0.0.1".to_owned();
+    settings.tls.mode = TlsMode::Implicit;
+    settings.tls.pins = vec![Pin::parse(&fingerprint(dir.path())).expect("a pin")];
+    let begin = std::time::Instant::now();
+    let error = loop {
+        match ImapOpener::new(settings.clone(), Stop::new()).open() {
+            // It is not up yet.
+            Err(error) if error.kind == Kind::Network && begin.elapsed() < Duration::from_secs(20) => {}
+            opened => break opened.map(drop).expect_err("it is refused"),
+        }
+    };
+    let _gone = server.kill().and_then(|()| server.wait());
+    assert!(error.kind == Kind::Tls && error.to_string().contains("(PREAUTH)"), "{error}");
+}
+
+/// The SHA-256 of the certificate in a directory.
+fn fingerprint(dir: &std::path::Path) -> String {
+    let mut command = std::process::Command::new("openssl");
+    command.current_dir(dir).args(["x509", "-in", "cert.pem", "-noout", "-fingerprint", "-sha256"]);
+    let said = String::from_utf8(command.output().expect("openssl is installed").stdout).expect("text");
+    said.trim_end().split_once('=').expect("a fingerprint").1.to_owned()
 }
 
 #[test]
@@ -201,6 +254,14 @@ fn silence_is_a_matter_of_the_network() {
     let settings = ImapSettings { timeout: Duration::from_millis(300), ..settings(script.port) };
     let error = ImapOpener::new(settings, Stop::new()).open().map(drop).expect_err("no answer");
     assert_eq!((error.kind, error.reach), (Kind::Network, Reach::Connection), "{error}");
+}
+
+#[test]
+fn silence_on_a_port_that_may_want_tls_at_once_is_told_with_that() {
+    let script = Script::play(&["HANG"]);
+    let settings = ImapSettings { timeout: Duration::from_millis(300), ..settings(script.port) };
+    let error = ImapOpener::new(settings, Stop::new()).open().map(drop).expect_err("no answer");
+    assert!(error.hint.as_deref().is_some_and(|hint| hint.contains("tls = \"implicit\"")), "{error}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
+use std::time::Duration;
 
 /// What the provider knows, and what it will do.
 #[derive(Default)]
@@ -18,6 +19,17 @@ pub struct Known {
     pub refuse: Option<(&'static str, &'static str)>,
     /// How often somebody who asks for a device's login is told to wait.
     pub pending: usize,
+    /// Said one after the other to who asks for a device's login; `broken` is no answer at all.
+    pub device: Vec<&'static str>,
+    /// Given instead of an answer to who asks for tokens.
+    pub answer: Option<String>,
+    /// How long each answer to who asks for tokens takes.
+    pub pause: Duration,
+    /// How many have come to ask for tokens.
+    pub coming: usize,
+    /// Once so many questions about tokens were answered, those that were given are good no more.
+    pub withdraw_at: Option<usize>,
+    asked_about: usize,
     /// The forms that came to the token's URL.
     pub asked: Vec<HashMap<String, String>>,
     /// Of a login that began: its code, and the challenge.
@@ -59,7 +71,18 @@ fn serve(client: TcpStream, known: &Mutex<Known>) {
     let mut reader = BufReader::new(client);
     // A client may ask several things over one connection, and go away whenever it likes.
     while let Some((path, query, form)) = question(&mut reader) {
+        if path == "/token" {
+            let pause = {
+                let mut known = known.lock().expect("nobody panicked");
+                known.coming += 1;
+                known.pause
+            };
+            thread::sleep(pause);
+        }
         let (status, answer) = answer(&path, &query, form, &mut known.lock().expect("nobody panicked"));
+        if answer == "broken" {
+            return;
+        }
         let location = answer.strip_prefix("to ").map_or(String::new(), |to| format!("Location: {to}\r\n"));
         let head = format!("HTTP/1.1 {status}\r\n{location}Content-Type: application/json\r\n");
         if write!(writer, "{head}Content-Length: {}\r\n\r\n{answer}", answer.len()).is_err() {
@@ -127,6 +150,10 @@ fn answer(path: &str, query: &Fields, form: Fields, known: &mut Known) -> (&'sta
             ("200 OK", format!("{{{codes}, {place}, \"interval\": 1, \"expires_in\": 60}}"))
         }
         "/introspect" => {
+            known.asked_about += 1;
+            if known.withdraw_at == Some(known.asked_about) {
+                known.access.clear();
+            }
             let good = query.get("token").is_some_and(|token| known.access.contains(token));
             ("200 OK", format!("{{\"active\": {good}, \"username\": \"alice\"}}"))
         }
@@ -141,6 +168,9 @@ fn refused(error: &str, description: &str) -> (&'static str, String) {
 
 fn token(form: Fields, known: &mut Known) -> (&'static str, String) {
     known.asked.push(form.clone());
+    if let Some(answer) = &known.answer {
+        return ("200 OK", answer.clone());
+    }
     if let Some((error, description)) = known.refuse {
         return refused(error, description);
     }
@@ -157,6 +187,12 @@ fn token(form: Fields, known: &mut Known) -> (&'static str, String) {
                 return refused("invalid_grant", "Token has been expired or revoked.");
             };
             known.refresh.remove(at);
+        }
+        _ if !known.device.is_empty() => {
+            return match known.device.remove(0) {
+                "broken" => ("200 OK", "broken".to_owned()),
+                error => refused(error, ""),
+            };
         }
         _ if known.pending > 0 => {
             known.pending -= 1;

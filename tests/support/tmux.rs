@@ -3,6 +3,7 @@
 use super::home::Home;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,9 @@ pub struct Tmux {
 impl Tmux {
     /// Starts a shell command in the home's environment.
     pub fn start(home: &Home, command: &str) -> Tmux {
-        let socket = home.path().join("tmux.socket");
+        // One of its own: the server of the terminal before may still be on its way out.
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let socket = home.path().join(format!("tmux.{}", STARTED.fetch_add(1, Ordering::Relaxed)));
         let mut start = Command::new("tmux");
         home.surround(&mut start);
         start.arg("-S").arg(&socket).args(["-f", "/dev/null", "-u", "new-session", "-d", "-x", "100", "-y", "30"]);

@@ -129,6 +129,17 @@ fn a_version_that_is_too_old_is_refused() {
     tls_error(dial(ancient.port, &certificate.settings()));
 }
 
+#[test]
+fn the_server_is_told_who_is_asked_for() {
+    let certificate = Certificate::new();
+    let dir = certificate.dir.path();
+    openssl(dir, "req -x509 -newkey rsa:2048 -keyout 2.key -out 2.pem -subj /CN=behind-sni -days 2 -nodes");
+    // Whoever names localhost (SNI, RFC 6066 section 3) is shown the other one.
+    let server = Server::start(&certificate, "-rev -servername localhost -cert2 2.pem -key2 2.key");
+    let (cause, _) = tls_error(dial(server.port, &certificate.settings()));
+    assert!(cause.contains("behind-sni"), "{cause}");
+}
+
 /// `openssl s_server`, which sends each line back reversed.
 struct Server {
     port: u16,
@@ -179,9 +190,13 @@ fn a_certificate_of_ours_is_shown_in_all_the_forms_that_it_may_have() {
     openssl(dir, "req -x509 -key us.sec1 -out ec.pem -subj /CN=ec -days 2");
     openssl(dir, "pkcs12 -export -inkey us.key -in us.pem -out us.p12 -passout pass:sesame");
     openssl(dir, "pkcs8 -topk8 -in us.key -out us.encrypted -passout pass:sesame");
+    openssl(dir, "rsa -traditional -aes256 -in us.key -out us.encrypted1 -passout pass:sesame");
+    openssl(dir, "ec -aes128 -in us.sec1 -out us.encrypted2 -passout pass:sesame");
+    openssl(dir, "req -x509 -newkey ed25519 -nodes -keyout ed.key -out ed.pem -subj /CN=ed -days 2");
     let read = |name: &str| std::fs::read(dir.join(name)).expect("a file");
     std::fs::write(dir.join("both.pem"), [read("us.key"), read("us.pem")].concat()).expect("written");
-    std::fs::write(dir.join("trusted.pem"), [read("us.pem"), read("ec.pem")].concat()).expect("written");
+    std::fs::write(dir.join("trusted.pem"), [read("us.pem"), read("ec.pem"), read("ed.pem")].concat())
+        .expect("written");
     let server = Server::start(&certificate, "-rev -Verify 2 -verify_return_error -CAfile trusted.pem");
     let with = |file: &str, key: Option<&str>, password: Option<&str>| TlsSettings {
         client: Some(ClientCertificate {
@@ -197,13 +212,18 @@ fn a_certificate_of_ours_is_shown_in_all_the_forms_that_it_may_have() {
         with("ec.pem", Some("us.sec1"), None),
         with("both.pem", None, None),
         with("us.p12", None, Some("sesame")),
+        with("us.pem", Some("us.encrypted"), Some("sesame")),
+        with("us.pem", Some("us.encrypted1"), Some("sesame")),
+        with("ec.pem", Some("us.encrypted2"), Some("sesame")),
+        with("ed.pem", Some("ed.key"), None),
     ] {
         assert_eq!(answers(server.port, &settings).expect("an answer").trim_end(), "hello", "{settings:?}");
     }
     let error = answers(server.port, &certificate.settings()).expect_err("none was shown");
     assert!(error.hint().is_some_and(|hint| hint.contains("client_cert")), "{error}");
     for (settings, why, help) in [
-        (with("us.pem", Some("us.encrypted"), None), "client_key", "openssl pkcs8"),
+        (with("us.pem", Some("us.encrypted"), None), "its key is encrypted", "client_cert_password"),
+        (with("us.pem", Some("us.encrypted"), Some("wrong")), "can't be decrypted", "client_cert_password"),
         (with("us.pem", None, None), "no private key", "client_key"),
         (with("us.p12", None, Some("wrong")), "client_cert", "client_cert_password"),
         (with("us.key", Some("us.key"), None), "client_cert", "certificate comes first"),

@@ -1,6 +1,6 @@
 //! The Secret Service over D-Bus: the only file that names the crate.
 
-use super::{Entry, SecretError};
+use super::{Entry, SecretError, TOKENS};
 use crate::mail::Secret;
 use crate::secret::file;
 use dbus_secret_service::{EncryptionType, Error, Item, SecretService};
@@ -31,8 +31,7 @@ pub fn set(entry: &Entry, password: &Secret, seconds: u64) -> Result<(), SecretE
         err => failed(err),
     })?;
     collection.ensure_unlocked().map_err(failed)?;
-    let label = format!("mailsync: {} on {}", entry.user, entry.host);
-    collection.create_item(&label, attributes(entry), bytes, true, PLAIN).map(drop).map_err(failed)
+    collection.create_item(&label(entry), attributes(entry), bytes, true, PLAIN).map(drop).map_err(failed)
 }
 
 pub fn forget(entry: &Entry, seconds: u64) -> Result<bool, SecretError> {
@@ -68,6 +67,12 @@ fn find<'a>(service: &'a SecretService, entry: &Entry) -> Result<Option<Item<'a>
     };
     item.unlock().map_err(failed)?;
     Ok(Some(item))
+}
+
+/// What the keyring's own program calls it.
+fn label(entry: &Entry) -> String {
+    let what = if entry.service == TOKENS { "OAuth2 tokens of " } else { "" };
+    format!("mailsync: {what}{} on {}", entry.user, entry.host)
 }
 
 fn attributes(entry: &Entry) -> HashMap<&str, &str> {

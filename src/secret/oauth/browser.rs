@@ -1,6 +1,6 @@
 //! A login with a browser on this machine, which comes back to a port of ours (RFC 8252 section 7.3), with PKCE (RFC 7636).
 
-use super::http::plain;
+use super::http::{Failure, plain};
 use super::{Client, Talk, random};
 use crate::environment;
 use crate::secret::SecretError;
@@ -12,6 +12,8 @@ use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,6 +24,8 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How long a browser may take for its question, and no question is longer, in bytes.
 const QUESTION: Duration = Duration::from_secs(5);
 const MAX_QUESTION: usize = 16 << 10;
+/// So many are heard at once.
+const MAX_QUESTIONS: usize = 64;
 
 /// Has somebody log in with a browser, and keeps the tokens that come of it.
 pub fn log_in(client: &Client, talk: &Talk<'_>) -> Result<(), SecretError> {
@@ -38,22 +42,28 @@ pub fn log_in(client: &Client, talk: &Talk<'_>) -> Result<(), SecretError> {
     (talk.tell)(&format!("Log in with a browser on this machine: {url}"));
     open(&url);
     let end = Instant::now() + PATIENCE;
+    let (sender, answers) = channel();
+    let waiting = Arc::new(());
     loop {
-        if (talk.cancelled)() {
+        if talk.cancelled() {
             return Err(SecretError::Cancelled);
         }
         if Instant::now() >= end {
-            return Err(SecretError::with("nobody logged in in time", format!("mailsync login {}", client.account)));
+            return Err(SecretError::with("nobody logged in in time", client.log_in()));
+        }
+        if let Ok((mut browser, answer)) = answers.try_recv() {
+            return finish(client, &mut browser, &answer, (&redirect, &verifier), talk);
         }
         match listener.accept() {
-            Ok((mut browser, _)) => {
-                // Whatever else it asks for, and whoever else comes by: the login is still to come.
-                let Some(answer) = answer_of(&mut browser).filter(|answer| answer.get("state") == Some(&state)) else {
-                    reply(&mut browser, "404 Not Found", "This is not the answer that mailsync waits for.");
-                    continue;
-                };
-                return finish(client, &mut browser, &answer, &redirect, &verifier);
+            // Whoever has nothing to ask, as browsers that connect beforehand, keeps nobody waiting.
+            Ok((browser, _)) if Arc::strong_count(&waiting) <= MAX_QUESTIONS => {
+                let (sender, state, waiting) = (sender.clone(), state.clone(), waiting.clone());
+                thread::spawn(move || {
+                    hear(browser, &state, &sender);
+                    drop(waiting);
+                });
             }
+            Ok(_) => {}
             Err(err) if err.kind() == io::ErrorKind::WouldBlock => thread::sleep(LOOK),
             Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
             Err(err) => return Err(failed(err)),
@@ -61,26 +71,33 @@ pub fn log_in(client: &Client, talk: &Talk<'_>) -> Result<(), SecretError> {
     }
 }
 
+/// Passes on the answer that is waited for. Whatever else a browser asks for, and whoever else comes by: the login is still
+/// to come.
+fn hear(mut browser: TcpStream, state: &String, sender: &Sender<(TcpStream, HashMap<String, String>)>) {
+    match answer_of(&mut browser).filter(|answer| answer.get("state") == Some(state)) {
+        // Nobody listens any more where another one was faster.
+        Some(answer) => drop(sender.send((browser, answer))),
+        None => reply(&mut browser, "404 Not Found", "This is not the answer that mailsync waits for."),
+    }
+}
+
 fn finish(
     client: &Client,
     browser: &mut TcpStream,
     answer: &HashMap<String, String>,
-    redirect: &str,
-    verifier: &str,
+    (redirect, verifier): (&str, &str),
+    talk: &Talk<'_>,
 ) -> Result<(), SecretError> {
     let Some(code) = answer.get("code") else {
         let said = |name: &str| answer.get(name).map(|text| plain(text)).filter(|text| !text.is_empty());
         let error = said("error").unwrap_or_else(|| "nothing".to_owned());
-        let why = said("error_description").map_or(error.clone(), |why| format!("{error}: {why}"));
         reply(browser, "200 OK", "You are not logged in. mailsync says why.");
-        return Err(SecretError::new(format!("the provider says {why}")));
+        let refused = Failure::Refused { error, description: said("error_description").unwrap_or_default() };
+        return Err(refused.into_error("get an OAuth2 token", client));
     };
-    let exchanged = client.exchange(&[
-        ("grant_type", "authorization_code"),
-        ("code", code),
-        ("redirect_uri", redirect),
-        ("code_verifier", verifier),
-    ]);
+    let form =
+        [("grant_type", "authorization_code"), ("code", code), ("redirect_uri", redirect), ("code_verifier", verifier)];
+    let exchanged = client.exchange(&form, talk.context);
     match &exchanged {
         Ok(()) => reply(browser, "200 OK", "You are logged in. You can close this window."),
         Err(_) => reply(browser, "200 OK", "You are not logged in. mailsync says why."),
@@ -141,7 +158,7 @@ fn answer_of(browser: &mut TcpStream) -> Option<HashMap<String, String>> {
         }
     }
     let text = String::from_utf8_lossy(&bytes);
-    let (_, query) = text.lines().next()?.strip_prefix("GET ")?.split(' ').next()?.split_once('?')?;
+    let query = text.lines().next()?.strip_prefix("GET /?")?.split(' ').next()?;
     let field = |pair: &str| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let decoded = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
@@ -161,18 +178,15 @@ fn reply(browser: &mut TcpStream, status: &str, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::oauth::Provider;
+    use crate::secret::oauth::tests::client;
 
     #[test]
     fn the_url_has_all_that_a_provider_wants_and_no_secret() {
         let client = Client {
-            account: "main".to_owned(),
             user: Some("me+x@example.org".to_owned()),
-            provider: Provider::named("gmail").expect("a provider"),
             id: "an id".to_owned(),
             secret: Some(crate::mail::Secret::new("sesame")),
-            proxy: None,
-            file: "/nowhere".into(),
+            ..client("/nowhere".as_ref())
         };
         // The example of RFC 7636, appendix B.
         let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";

@@ -1,19 +1,17 @@
-//! Tokens, and the file that they are kept in.
+//! Tokens: what a provider answers, and the form in which they are kept.
 
 use super::Client;
+use super::answer::Answer;
 use crate::mail::Secret;
-use crate::secret::{SecretError, file};
-use serde_json::{Value, json};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use serde::Serialize;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How long a token is good whose provider does not say it.
 const USUAL: u64 = 3600;
 /// No token is good for longer, in seconds.
 const LONGEST: u64 = 366 * 24 * 3600;
+/// A token that ends so soon is renewed: the login that it is for takes its time.
+const SPARE: Duration = Duration::from_secs(120);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tokens {
@@ -28,13 +26,12 @@ pub struct Tokens {
 
 impl Tokens {
     /// Reads a provider's answer (RFC 6749 section 5.1). It need not repeat the refresh token that it had given `before`.
-    pub fn read(client: &Client, answer: &Value, before: Option<&Tokens>) -> Result<Tokens, &'static str> {
-        let text = |name: &str| answer.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    pub fn read(client: &Client, answer: &Answer, before: Option<&Tokens>) -> Result<Tokens, &'static str> {
+        let text = |name: &str| answer.text(name).filter(|text| !text.is_empty());
         let access = text("access_token").ok_or("it has no access_token")?;
-        // Some say it as a text.
-        let seconds =
-            answer.get("expires_in").and_then(|value| value.as_u64().or_else(|| value.as_str()?.parse().ok()));
         let refresh = text("refresh_token").map(Secret::new);
+        // Some say it as a text.
+        let seconds = answer.number("expires_in").or_else(|| answer.text("expires_in")?.parse().ok());
         Ok(Tokens {
             access: Secret::new(access),
             refresh: refresh.or_else(|| before.and_then(|before| before.refresh.clone())),
@@ -47,116 +44,108 @@ impl Tokens {
     pub fn is_for(&self, client: &Client) -> bool {
         (self.client.as_str(), self.url.as_str()) == (&client.id, &client.provider.token_url)
     }
-}
 
-/// The tokens of a file; `None` where there is no such file.
-pub fn load(path: &Path) -> Result<Option<Tokens>, SecretError> {
-    let Some(bytes) = file::read_private(path)? else { return Ok(None) };
-    let broken = || {
-        let hint = "remove it, and log in once more: mailsync login ACCOUNT";
-        SecretError::with(format!("{} does not hold tokens", file::shown(path)), hint)
-    };
-    let value: Value = serde_json::from_slice(&bytes).map_err(|_| broken())?;
-    let text = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
-    let expires = value.get("expires").and_then(Value::as_u64).map(|at| UNIX_EPOCH + Duration::from_secs(at));
-    let found = || {
+    /// Whether a login that begins now can do with it; not with one that was `refused`.
+    pub fn is_good(&self, refused: Option<&Secret>) -> bool {
+        self.expires > SystemTime::now() + SPARE && Some(&self.access) != refused
+    }
+
+    /// Reads what [`Tokens::kept_form`] wrote.
+    pub fn from_kept(bytes: &[u8]) -> Option<Tokens> {
+        let kept = Answer::read(bytes)?;
+        let text = |name: &str| kept.text(name).map(str::to_owned);
+        let expires = UNIX_EPOCH.checked_add(Duration::from_secs(kept.number("expires")?))?;
         Some(Tokens {
             access: Secret::new(text("access_token")?),
             refresh: text("refresh_token").map(Secret::new),
-            expires: expires?,
+            expires,
             client: text("client_id")?,
             url: text("token_url")?,
         })
-    };
-    found().map(Some).ok_or_else(broken)
-}
-
-/// Keeps tokens in a file that nobody else can read, in place of those that were there.
-pub fn save(path: &Path, tokens: &Tokens) -> Result<(), SecretError> {
-    let expires = tokens.expires.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let text = json!({
-        "access_token": tokens.access.expose(),
-        "refresh_token": tokens.refresh.as_ref().map(Secret::expose),
-        "expires": expires,
-        "client_id": tokens.client,
-        "token_url": tokens.url,
-    });
-    let text = Secret::new(text.to_string());
-    write(path, text.expose().as_bytes())
-        .map_err(|err| SecretError::new(format!("keep the OAuth2 token in {}: {err}", file::shown(path))))
-}
-
-/// A refresh token may be good only once: what takes its place must be on the disk before anybody uses it.
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    let aside = path.with_extension("new");
-    let mut options = OpenOptions::new();
-    // One that a killed run left may have another mode.
-    match fs::remove_file(&aside) {
-        Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
-        _ => {}
     }
-    let mut file = options.write(true).create_new(true).mode(0o600).open(&aside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&aside, path)?;
-    File::open(dir)?.sync_all()
+
+    /// A line of JSON.
+    pub fn kept_form(&self) -> Secret {
+        let kept = Kept {
+            access_token: self.access.expose(),
+            refresh_token: self.refresh.as_ref().map(Secret::expose),
+            expires: self.expires.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+            client_id: &self.client,
+            token_url: &self.url,
+        };
+        // What grows leaves copies behind: room for all of it, and for what is escaped.
+        let length: usize = [kept.access_token, kept.refresh_token.unwrap_or_default(), kept.client_id, kept.token_url]
+            .map(|text| text.len() * 6)
+            .iter()
+            .sum();
+        let mut bytes = Vec::with_capacity(length + 256);
+        serde_json::to_writer(&mut bytes, &kept).expect("texts and numbers can be written to memory");
+        Secret::new(String::from_utf8(bytes).expect("JSON is UTF-8"))
+    }
+}
+
+/// The form in which tokens are kept.
+#[derive(Serialize)]
+struct Kept<'a> {
+    access_token: &'a str,
+    refresh_token: Option<&'a str>,
+    /// Seconds since 1970.
+    expires: u64,
+    client_id: &'a str,
+    token_url: &'a str,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::oauth::Provider;
-    use std::os::unix::fs::PermissionsExt;
+    use crate::secret::oauth::tests::client;
 
-    fn client(path: &Path) -> Client {
-        Client {
-            account: "main".to_owned(),
-            user: None,
-            provider: Provider::named("gmail").expect("a provider"),
-            id: "me".to_owned(),
-            secret: None,
-            proxy: None,
-            file: path.to_owned(),
-        }
+    fn answer(text: &str) -> Answer {
+        Answer::read(text.as_bytes()).expect("JSON")
     }
 
     #[test]
-    fn what_is_kept_is_read_again_by_nobody_else() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("tokens/main.json");
-        let client = client(&path);
-        assert_eq!(load(&path), Ok(None));
-        let first = json!({"access_token": "one", "refresh_token": "again", "expires_in": "60"});
+    fn a_refresh_token_stays_until_another_one_comes() {
+        let client = client("/nowhere".as_ref());
+        let first = answer(r#"{"access_token": "one", "refresh_token": "again", "expires_in": "60"}"#);
         let first = Tokens::read(&client, &first, None).expect("tokens");
-        save(&path, &first).expect("kept");
-        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
-        let found = load(&path).expect("read").expect("tokens");
-        assert_eq!((found.access.expose(), found.refresh.as_ref().map(Secret::expose)), ("one", Some("again")));
-        assert!(found.is_for(&client) && !found.is_for(&Client { id: "other".to_owned(), ..client.clone() }));
-        // A refresh token that is not given anew stays; one that is given anew takes its place.
-        let second = Tokens::read(&client, &json!({"access_token": "two"}), Some(&found)).expect("tokens");
-        assert_eq!(second.refresh, found.refresh);
-        let third = json!({"access_token": "three", "refresh_token": "rotated", "expires_in": u64::MAX});
-        let third = Tokens::read(&client, &third, Some(&found)).expect("tokens");
+        assert!(!first.is_good(None), "it ends in a moment");
+        let second = Tokens::read(&client, &answer(r#"{"access_token": "two"}"#), Some(&first)).expect("tokens");
+        assert_eq!(second.refresh, first.refresh);
+        assert!(second.is_good(None) && second.is_good(Some(&first.access)));
+        assert!(!second.is_good(Some(&second.access)), "the server refused it");
+        let third =
+            answer(&format!(r#"{{"access_token": "three", "refresh_token": "rotated", "expires_in": {}}}"#, u64::MAX));
+        let third = Tokens::read(&client, &third, Some(&second)).expect("tokens");
         assert_eq!(third.refresh, Some(Secret::new("rotated")));
-        save(&path, &third).expect("kept");
-        assert!(!format!("{:?}", load(&path)).contains("three"));
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("a mode");
-        assert!(load(&path).is_err());
+        let kept = third.kept_form();
+        let found = Tokens::from_kept(kept.expose().as_bytes()).expect("tokens");
+        assert_eq!((&found.access, &found.refresh), (&third.access, &third.refresh));
+        assert!(found.is_for(&client) && !found.is_for(&Client { id: "other".to_owned(), ..client.clone() }));
+        assert!(!format!("{found:?}").contains("three"));
     }
 
     #[test]
-    fn what_is_no_answer_or_no_file_of_tokens_is_told() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("main.json");
-        for answer in [json!({}), json!({"access_token": 3}), json!({"access_token": ""}), json!([])] {
-            assert!(Tokens::read(&client(&path), &answer, None).is_err());
+    fn what_has_no_token_is_told() {
+        let client = client("/nowhere".as_ref());
+        for text in ["{}", r#"{"access_token": 3}"#, r#"{"access_token": ""}"#, "[]", "null"] {
+            assert!(Tokens::read(&client, &answer(text), None).is_err(), "{text}");
         }
-        for text in ["", "{}", "[1]", r#"{"access_token": "a", "expires": -1, "client_id": "c", "token_url": "u"}"#] {
-            write(&path, text.as_bytes()).expect("written");
-            assert!(load(&path).expect_err(text).to_string().contains("does not hold tokens"));
+        let odd = r#"{"access_token": "a", "expires": -1, "client_id": "c", "token_url": "u"}"#;
+        for text in ["", "{}", "[1]", odd, &odd.replace("-1", "18446744073709551615")] {
+            assert!(Tokens::from_kept(text.as_bytes()).is_none(), "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_token_is_kept_in_one_line(access in "\\PC{0,60}", refresh in ".{0,60}") {
+            let text = serde_json::json!({"access_token": format!("x{access}"), "refresh_token": format!("y{refresh}")});
+            let tokens = Tokens::read(&client("/nowhere".as_ref()), &answer(&text.to_string()), None).expect("tokens");
+            let kept = tokens.kept_form();
+            proptest::prop_assert!(!kept.expose().contains('\n'));
+            let found = Tokens::from_kept(kept.expose().as_bytes()).expect("tokens");
+            proptest::prop_assert_eq!((found.access, found.refresh), (tokens.access, tokens.refresh));
         }
     }
 }

@@ -15,6 +15,10 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How long what may follow a server's goodbye is waited for.
+const AFTER_BYE: Duration = Duration::from_secs(3);
 
 /// How the server takes literals (RFC 7888).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -153,6 +157,12 @@ impl Line {
         Ok(response)
     }
 
+    /// The last line that came, fit for a message and not without end.
+    pub fn shown(&self) -> String {
+        let text = String::from_utf8_lossy(self.text.trim_ascii_end());
+        text.chars().map(|c| if c.is_control() { '?' } else { c }).take(120).collect()
+    }
+
     /// Keeps what every response means for the line as a whole.
     fn note(&mut self, response: &Response) {
         match response {
@@ -163,7 +173,11 @@ impl Line {
             }
             // The numbers so far were those of the mailbox that was selected before.
             Response::Status(status) if status.code == Some(Code::Closed) => self.exists = 0,
-            Response::Status(status) if status.kind == StatusKind::Bye => self.bye = Some(status.clone()),
+            Response::Status(status) if status.kind == StatusKind::Bye => {
+                self.bye = Some(status.clone());
+                // Some servers never hang up.
+                self.transport.set_timeout(self.transport.timeout().min(AFTER_BYE));
+            }
             Response::Tagged { status, .. } => self.verdict = is_about_account(status).then(|| status.clone()),
             _ => {}
         }

@@ -87,10 +87,12 @@ impl Start<'_> {
     fn arrive(settings: &ImapSettings, stop: &Stop) -> Result<Arrival, StoreError> {
         let transport = settings.connect(stop)?;
         let mut start = Start { handle: Handle::new(Line::new(transport)), caps: None, settings };
-        let preauth = start.greeting().map_err(|error| error.into_store(Reach::Account, "connect"))?;
-        if preauth && settings.command.is_none() && settings.tls.mode != TlsMode::Implicit {
-            let cause = "the server took us as logged in on a line that is not protected (PREAUTH)";
-            return Err(StoreError::new(Reach::Account, Kind::Tls, LOG_IN, cause));
+        let preauth = start.greeting().map_err(|error| start.not_greeted(error))?;
+        // Somebody between may say so to keep us from STARTTLS, and nobody but a tunnel knows whose mail it is.
+        if preauth && settings.command.is_none() {
+            let cause = "the server took us as logged in before it was told who we are (PREAUTH)";
+            let error = StoreError::new(Reach::Account, Kind::Tls, LOG_IN, cause);
+            return Err(error.with_hint("only what `command` runs may do that; here somebody may be between"));
         }
         if settings.command.is_none() && settings.tls.mode == TlsMode::StartTls {
             start.starttls(stop)?;
@@ -99,6 +101,19 @@ impl Start<'_> {
             start.capabilities().map_err(|error| error.into_store(Reach::Account, LOG_IN))?;
         }
         Ok(Arrival { handle: start.handle, caps: start.caps, preauth })
+    }
+
+    /// Why there is no greeting; with what can be done, where the server seems to wait for a handshake.
+    fn not_greeted(&self, error: ImapError) -> StoreError {
+        let silent = matches!(error, ImapError::Net(NetError::Timeout(_)));
+        let plain = self.settings.command.is_none() && self.settings.tls.mode != TlsMode::Implicit;
+        let error = error.into_store(Reach::Account, "connect");
+        match silent && plain {
+            true => {
+                error.with_hint("a port that speaks TLS from the first byte on says nothing first: tls = \"implicit\"")
+            }
+            false => error,
+        }
     }
 
     fn wire(&mut self) -> Wire<'_> {
@@ -129,8 +144,12 @@ impl Start<'_> {
                     self.learn_from(&status);
                     return Ok(status.kind == StatusKind::Preauth);
                 }
-                Response::Junk => {}
-                _ => return Err(ImapError::Protocol("the server's greeting is not that of an IMAP server".to_owned())),
+                // What a tunnel says of itself.
+                Response::Junk if self.settings.command.is_some() => {}
+                _ => {
+                    let seen = self.handle.line().shown();
+                    return Err(ImapError::Protocol(format!("this is not the greeting of an IMAP server: {seen}")));
+                }
             }
         }
     }

@@ -30,6 +30,7 @@ mod wire;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use facade::{Bodies, Handle, Line};
+pub use refusal::is_about_token;
 
 use crate::mail::{Cursor, FolderName, Login};
 use crate::net::{NetError, Route, Stop, TlsMode, TlsSettings, Transport, WireLog};

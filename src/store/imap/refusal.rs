@@ -2,7 +2,7 @@
 
 use super::error::ImapError;
 use super::token::Code;
-use crate::store::{Kind, Reach};
+use crate::store::{Kind, Reach, StoreError};
 
 /// What was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +68,7 @@ enum Meaning {
     WrongLoginOrImapOff,
     OnlyTokens,
     NeedsTls,
+    WantsCertificate,
     Locked,
     PasswordExpired,
     NotAuthorized,
@@ -111,7 +112,7 @@ const TEXTS: [(&[&str], Meaning); 20] = [
 ];
 
 /// The same for logins, where they come first but for what is about connections.
-const LOGIN_TEXTS: [(&[&str], Meaning); 44] = [
+const LOGIN_TEXTS: [(&[&str], Meaning); 45] = [
     // RFC 5802 section 7. Whoever goes on after these does what somebody between wants.
     (&["channel-bindings-dont-match"], Meaning::Intercepted),
     (&["server-does-support-channel-binding"], Meaning::Intercepted),
@@ -137,6 +138,7 @@ const LOGIN_TEXTS: [(&[&str], Meaning); 44] = [
     (&["basicauthblocked"], Meaning::OnlyTokens),
     (&["basic auth", "disabled"], Meaning::OnlyTokens),
     (&["plaintext authentication dis"], Meaning::NeedsTls),
+    (&["client", "certificate"], Meaning::WantsCertificate),
     (&["too many", "attempts"], Meaning::Failures),
     (&["too many", "failures"], Meaning::Failures),
     (&["too many", "failed"], Meaning::Failures),
@@ -159,6 +161,17 @@ const LOGIN_TEXTS: [(&[&str], Meaning); 44] = [
     (&["invalid credentials (failure)"], Meaning::Gmail),
     (&["login rate"], Meaning::Throttled),
 ];
+
+/// Hints about a token that another one may help with.
+const EXPIRED: &str = "the access token has expired: get a new one";
+const NOT_ACCEPTED: &str =
+    "the access token was not accepted: it may have expired or be for another scope or user; get a new one";
+
+/// Whether a failure is about the access token alone, so that another login with a new one may succeed. Both hints end with
+/// the advice to get one.
+pub fn is_about_token(error: &StoreError) -> bool {
+    error.kind == Kind::Auth && error.hint.as_deref().is_some_and(|hint| [EXPIRED, NOT_ACCEPTED].contains(&hint))
+}
 
 /// What a refusal means beyond `no`; `None` where neither code nor text is known.
 pub fn meaning(when: When, code: Option<&Code>, text: &str) -> Option<Meant> {
@@ -211,7 +224,7 @@ impl Meaning {
                 "the login was accepted and the mailbox refused: check the user name, the token's scope and tenant, the \
                  login form of a shared mailbox, and that IMAP is enabled for it",
             ),
-            Meaning::TokenExpired => (Reach::Connection, Kind::Auth, "the access token has expired: get a new one"),
+            Meaning::TokenExpired => (Reach::Connection, Kind::Auth, EXPIRED),
             Meaning::UnsafeLogin => {
                 (Reach::Account, Kind::Auth, "allow IMAP clients in the provider's web mail settings, then try again")
             }
@@ -248,14 +261,20 @@ impl Meaning {
             Meaning::WrongLoginOrImapOff => {
                 "switch IMAP on in the web mail settings, and use the application password that is made there"
             }
-            Meaning::OnlyTokens => "the provider takes no passwords any more: use an access token (token_command)",
+            Meaning::OnlyTokens => {
+                "the provider takes no passwords any more: use an access token (oauth2 or token_command)"
+            }
             Meaning::NeedsTls => {
                 "the server wants a protected line for this login: use tls = \"starttls\" or \"implicit\""
+            }
+            Meaning::WantsCertificate if when != When::ExternalLogin => {
+                "the server wants a certificate of yours: see client_cert"
             }
             Meaning::Locked => {
                 "the account is locked or disabled: unlock it on the provider's web site, or ask the administrator; more \
                  tries may keep it locked"
             }
+            Meaning::PasswordExpired if when == When::TokenLogin => EXPIRED,
             Meaning::PasswordExpired => "the password has expired: set a new one with the provider",
             Meaning::NotAuthorized => {
                 "the login was accepted, and may not use this mailbox: check the user name and `authzid`"
@@ -269,9 +288,7 @@ impl Meaning {
             }
             Meaning::AskAdmin => "the server's administrator can tell more",
             _ => match when {
-                When::TokenLogin => {
-                    "the access token was not accepted: it may have expired or be for another scope or user; get a new one"
-                }
+                When::TokenLogin => NOT_ACCEPTED,
                 When::ExternalLogin => {
                     "the server does not know you by the client certificate: check it, and `authzid`"
                 }
@@ -401,6 +418,7 @@ mod tests {
             ("T NO [EXPIRED] That password isn't valid any more.", Auth, "set a new one"),
             ("T NO [AUTHORIZATIONFAILED] Authorization failed", Auth, "authzid"),
             ("T NO [PRIVACYREQUIRED] Connection offers no privacy.", Auth, "starttls"),
+            ("T NO [ALERT] Client didn't present valid SSL certificate", Auth, "see client_cert"),
             ("T NO [ALERT] Plaintext authentication disallowed on non-secure (SSL/TLS) connections.", Auth, "starttls"),
             // Too much.
             (
@@ -432,6 +450,7 @@ mod tests {
             ("LOGIN", "T NO no", "user name and password"),
             ("AUTHENTICATE SCRAM-SHA-256", "T NO no", "user name and password"),
             ("AUTHENTICATE XOAUTH2", "T NO AUTHENTICATE failed. (status 400)", "access token was not accepted"),
+            ("AUTHENTICATE XOAUTH2", "T NO [EXPIRED] no more", "the access token has expired"),
             ("AUTHENTICATE OAUTHBEARER", "T NO SASL failed (status invalid_token)", "access token was not accepted"),
             ("AUTHENTICATE XOAUTH2", "T NO no (error_description the access token expired)", "has expired"),
             (
@@ -444,6 +463,7 @@ mod tests {
         ] {
             let error = refused(command, line).into_store(Reach::Message, "log in");
             assert_eq!((error.kind, error.reach), (Kind::Auth, Reach::Account), "{line}: {error}");
+            assert_eq!(is_about_token(&error), hint.contains("token") || hint.contains("expired"), "{line}");
             assert!(error.hint.as_deref().is_some_and(|said| said.contains(hint)), "{line}: {:?}", error.hint);
         }
     }

@@ -11,6 +11,10 @@ use crate::mail::{Login, Secret};
 use crate::net::{Mask, NetError};
 use std::cell::RefCell;
 use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// What fits into the crate's buffer behind a tag, in bytes: it holds 8 kB.
+const CRATE_BUFFER: usize = 8 * 1024 - 64;
 
 /// How a command of the crate went, for the caller that wants more than yes or no.
 pub struct Done {
@@ -93,6 +97,10 @@ impl Greeted {
             Err(Unfit::Stopped) => Err(Failed::for_good(ImapError::Net(NetError::Stopped))),
         };
         handle.line().transport.set_mask(None);
+        let result = result.map(|(mut session, done)| {
+            session.overwrite();
+            (session, done)
+        });
         result.map_err(|failed| Failed { error: failed.error.masked(&*mask), ..failed })
     }
 
@@ -102,16 +110,16 @@ impl Greeted {
         mechanism: Mechanism,
         initial: bool,
     ) -> Result<(Session, Done), Failed> {
-        let first = if initial { exchange.first() } else { None };
-        let name = match first.as_deref() {
+        let first = if initial { exchange.first().map(Zeroizing::new) } else { None };
+        let name = Zeroizing::new(match first.as_deref().map(Vec::as_slice) {
             // RFC 4959 section 3: nothing at all is written as `=`.
             Some([]) => format!("{} =", mechanism.name()),
-            Some(first) => format!("{} {}", mechanism.name(), base64::encode(first)),
+            Some(first) => [mechanism.name(), " ", &Zeroizing::new(base64::encode(first))].concat(),
             None => mechanism.name().to_owned(),
-        };
+        });
         let (exchange, broken) = (RefCell::new(exchange), RefCell::new(None));
         let asked = Asked { exchange, broken, handle: self.handle.clone() };
-        let run = |client: imap::Client<Handle>| client.authenticate(name, &asked).map_err(Box::new);
+        let run = |client: imap::Client<Handle>| client.authenticate(name.as_str(), &asked).map_err(Box::new);
         let result = self.through_crate(&mechanism.command(), run);
         let exchange = asked.exchange.into_inner();
         if let Some(why) = asked.broken.into_inner() {
@@ -205,6 +213,15 @@ impl Failed {
 type Back = Box<(imap::Error, imap::Client<Handle>)>;
 
 impl Session {
+    /// Overwrites the login where the crate's buffer still has it, which lives as long as the connection: by a command that
+    /// goes nowhere.
+    fn overwrite(&mut self) {
+        self.handle.pretend();
+        // It is answered by the facade alone, with an OK.
+        let _ = self.session.run(" ".repeat(CRATE_BUFFER));
+        let _ = self.handle.outcome();
+    }
+
     /// CREATE (RFC 3501 section 6.3.3).
     pub fn create(&mut self, mailbox: &str) -> Result<Done, ImapError> {
         let result = self.session.create(mailbox);
