@@ -3,7 +3,7 @@
 use super::setup::Notes;
 use crate::config;
 use crate::fault;
-use crate::mail::Login;
+use crate::mail::{Login, Noted};
 use crate::net::Stop;
 use crate::secret::keyring::{self, Entry};
 use crate::secret::oauth::{Client, Provider};
@@ -229,6 +229,14 @@ impl Opener for Sourced {
         let store = store.map_err(|error| self.lookup.explain(error))?;
         self.lookup.accepted();
         Ok(store)
+    }
+
+    fn recall(&self, noted: Option<&Noted>) {
+        self.inner.recall(noted);
+    }
+
+    fn noted(&self) -> Option<Noted> {
+        self.inner.noted()
     }
 
     fn begin(&self) {

@@ -24,6 +24,17 @@ pub trait Opener: Send + Sync {
     /// Connects and logs in.
     fn open(&self) -> Result<Box<dyn Store>, StoreError>;
 
+    /// Tells the store what it noted in an earlier run; to be called before all else.
+    fn recall(&self, noted: Option<&Noted>) {
+        let _ = noted;
+    }
+
+    /// What the store is to be told in the next run, `None` where that is what it was told in this one. To be asked when it
+    /// was opened, and also when that failed.
+    fn noted(&self) -> Option<Noted> {
+        None
+    }
+
     /// Starts to connect in the background, so that the next [`Opener::open`] finds a connection and has only to log
     /// in. Asks for no password; what fails is told by `open`.
     fn begin(&self) {}

@@ -33,6 +33,14 @@ impl Opener for TracedOpener {
         Ok(Box::new(TracedStore { inner, tell: self.tell.clone() }))
     }
 
+    fn recall(&self, noted: Option<&Noted>) {
+        self.inner.recall(noted);
+    }
+
+    fn noted(&self) -> Option<Noted> {
+        self.inner.noted()
+    }
+
     fn begin(&self) {
         self.inner.begin();
     }
