@@ -416,6 +416,12 @@ pub trait Folder: Send {
     /// or why it was refused. An `Err` of the whole leaves open which of them were stored.
     fn append(&mut self, batch: Vec<Outgoing>) -> Result<Vec<Result<Option<Key>, StoreError>>, StoreError>;
 
+    /// Says which messages [`Folder::identify`] will be asked about by header in a moment: a store that can asks along with
+    /// what comes before that.
+    fn foresee(&mut self, keys: &[Key]) {
+        let _ = keys;
+    }
+
     /// Adds and removes flags; flags outside [`Folder::flag_space`] are passed over, keys that are gone too.
     /// The answer names the messages that were refused.
     fn set_flags(&mut self, changes: &[(Key, FlagDelta)]) -> Result<Vec<(Key, StoreError)>, StoreError>;

@@ -306,6 +306,10 @@ impl Folder for TracedFolder<'_> {
         self.said(|| format!("store {count}"), result, |placed| places(placed))
     }
 
+    fn foresee(&mut self, keys: &[Key]) {
+        self.inner.foresee(keys);
+    }
+
     fn set_flags(&mut self, changes: &[(Key, FlagDelta)]) -> Result<Vec<(Key, StoreError)>, StoreError> {
         let result = self.inner.set_flags(changes);
         let keys: Vec<Key> = changes.iter().map(|(key, _)| key.clone()).collect();

@@ -59,6 +59,23 @@ fn deletions_in_twenty_folders_go_up_side_by_side() {
 }
 
 #[test]
+fn changes_of_every_kind_in_twenty_folders_go_up_side_by_side() {
+    let scene = Scene::new(20, 10);
+    for number in 0..20 {
+        let messages = scene.maildir().messages(&folder(number));
+        scene.maildir().remove(&messages[0]);
+        scene.maildir().set_letters(&messages[1], "FS");
+        scene.save(number, &format!("mine {number}"), "S");
+    }
+    let seen = scene.run();
+    // The login, the opening, flags and a look at what is to go, the upload, the mark, the removal; and turns that came too
+    // late for a flight.
+    assert!(seen.round_trips() <= 9, "{:?}", seen.commands());
+    let asked = seen.commands().iter().filter(|command| command.contains("MESSAGE-ID")).count();
+    assert_eq!(asked, 20, "nothing is asked twice: {:?}", seen.commands());
+}
+
+#[test]
 fn twenty_folders_come_down_side_by_side() {
     let mut scene = Scene::new(0, 0);
     for number in 0..20 {
