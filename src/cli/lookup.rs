@@ -4,7 +4,7 @@ use super::setup::Notes;
 use super::signals::Asking;
 use crate::config;
 use crate::fault;
-use crate::mail::{Login, Secret};
+use crate::mail::{Login, Noted, Secret};
 use crate::net::Stop;
 use crate::secret::keyring::{self, Entry};
 use crate::secret::oauth::{Client, Provider};
@@ -316,6 +316,14 @@ impl Opener for Sourced {
 
     fn listen(&self, to: &Listen) -> Result<Option<Box<dyn Ear>>, StoreError> {
         self.logging_in(|| self.inner.listen(to))
+    }
+
+    fn recall(&self, noted: Option<&Noted>) {
+        self.inner.recall(noted);
+    }
+
+    fn noted(&self) -> Option<Noted> {
+        self.inner.noted()
     }
 
     fn begin(&self) {

@@ -130,6 +130,11 @@ impl Transport {
         self.log.set_mask(mask);
     }
 
+    /// The mask, which is taken off.
+    pub fn take_mask(&mut self) -> Option<Mask> {
+        self.log.take_mask()
+    }
+
     /// How the line is protected: `TLS`, `tunnel`, `none`.
     pub fn protection(&self) -> &'static str {
         match self.stream {

@@ -34,6 +34,13 @@ impl Log {
         self.mask = mask;
     }
 
+    /// The mask, which is taken off.
+    pub(super) fn take_mask(&mut self) -> Option<Mask> {
+        let mask = self.mask.clone();
+        self.set_mask(None);
+        mask
+    }
+
     /// What is sent.
     pub(super) fn sent(&mut self, bytes: &[u8]) {
         let Some(sink) = &self.sink else { return };

@@ -17,6 +17,7 @@ mod lock;
 mod memory;
 mod problem;
 mod tally;
+mod together;
 
 pub use baseline::Row;
 pub use candidate::Candidate;
@@ -26,6 +27,8 @@ pub use intent::Intent;
 pub use left::{Left, read_left};
 pub use problem::{Backlog, ProblemRow, Waiting, read_problems};
 pub use tally::Sums;
+
+use together::Request;
 
 use crate::fault::point;
 use crate::mail::{Cursor, Flags, FolderId, FolderName, Identity, Key, Noted, PairId, Role, Side, Sides, Withheld};
@@ -55,7 +58,7 @@ const STEPS: [&str; 5] = [
 const STATEMENTS: usize = 64;
 
 /// A failure of the state's file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum StateError {
     /// Another run holds the lock; who, as far as it says.
     Locked { holder: String },
@@ -165,6 +168,8 @@ pub type Tell = Arc<dyn Fn(&str) + Send + Sync>;
 /// An open state, used by all threads of an account's run.
 pub struct State {
     connection: Mutex<Connection>,
+    /// What waits to be committed while the connection is in use.
+    queue: Mutex<Vec<Arc<Request>>>,
     id: String,
     tell: Option<Tell>,
     /// Held for its kernel lock.
@@ -206,7 +211,7 @@ impl State {
     /// The state in a database of today's layout.
     fn over(connection: Connection, lock: Option<File>) -> rusqlite::Result<State> {
         let id = connection.query_row("SELECT value FROM meta WHERE name = 'id'", [], |row| row.get(0))?;
-        Ok(State { connection: Mutex::new(connection), id, tell: None, _lock: lock })
+        Ok(State { connection: Mutex::new(connection), queue: Mutex::default(), id, tell: None, _lock: lock })
     }
 
     /// A random name that this state has had since it was made.
@@ -234,89 +239,6 @@ impl State {
     /// The same state, which tells of every change that it commits.
     pub fn told_to(self, tell: Option<Tell>) -> State {
         State { tell, ..self }
-    }
-
-    /// Commits all of `changes`, or none. Folders may exchange their names in one commit.
-    pub fn apply(&self, changes: &[Change]) -> Result<(), StateError> {
-        if changes.is_empty() {
-            return Ok(());
-        }
-        let mut connection = self.lock();
-        let transaction = connection.transaction()?;
-        for change in changes {
-            if let Change::Rename { folder, side, .. } = change {
-                folder::unname(&transaction, *folder, *side)?;
-            }
-        }
-        // Most often nothing waits, and thousands of copies need not each be looked for there.
-        let mut tallies = tally::Tallies::default();
-        let waiting = problem::any(&transaction)? || changes.iter().any(|one| matches!(one, Change::Problem { .. }));
-        for change in changes {
-            match change {
-                Change::Bind { folder, keys, flags, identity } => {
-                    tallies.bind(&transaction, *folder, keys, flags)?;
-                    baseline::insert(&transaction, *folder, keys, flags, identity)?;
-                    for side in Side::BOTH.into_iter().filter(|_| waiting) {
-                        problem::delete(&transaction, *folder, side, &keys[side])?;
-                    }
-                }
-                Change::Flags { pair, flags } => {
-                    tallies.reflag(&transaction, *pair, flags)?;
-                    baseline::set_flags(&transaction, *pair, flags)?;
-                }
-                Change::Forget { pair } => {
-                    problem::delete_of(&transaction, *pair, Side::Local)?;
-                    problem::delete_of(&transaction, *pair, Side::Remote)?;
-                    tallies.forget(&transaction, *pair)?;
-                    baseline::delete(&transaction, *pair)?;
-                }
-                Change::Doom { pair, side } => doom::insert(&transaction, *pair, *side)?,
-                Change::Spare { pair } => doom::delete(&transaction, *pair)?,
-                Change::Intend { folder, intent } => intent::insert(&transaction, *folder, intent)?,
-                Change::Done { folder, to, source } => intent::delete(&transaction, *folder, *to, source)?,
-                Change::Discard { folder, side, discard } => discard::begin(&transaction, *folder, *side, discard)?,
-                Change::Discarded { folder, side } => discard::end(&transaction, *folder, *side)?,
-                Change::Rekey { pair, side, key } => {
-                    problem::delete_of(&transaction, *pair, *side)?;
-                    tallies.rekey(&transaction, *pair, *side, key)?;
-                    baseline::set_key(&transaction, *pair, *side, key)?;
-                    doom::delete(&transaction, *pair)?;
-                    problem::delete_of(&transaction, *pair, *side)?;
-                }
-                Change::Problem { folder, waiting } => problem::put(&transaction, *folder, waiting)?,
-                Change::Solved { folder, side, key } => problem::delete(&transaction, *folder, *side, key)?,
-                Change::Cursor { folder, side, cursor } => {
-                    folder::set_cursor(&transaction, *folder, *side, cursor)?;
-                    let (messages, unseen) = tallies.numbers(&transaction, *folder)?;
-                    folder::set_numbers(&transaction, *folder, messages, unseen)?;
-                }
-                Change::Held { folder, side, held } => folder::set_held(&transaction, *folder, *side, held)?,
-                Change::Rename { folder, side, wire, name } => {
-                    folder::rename(&transaction, *folder, *side, wire, name)?
-                }
-                Change::Object { folder, side, object } => folder::set_object(&transaction, *folder, *side, object)?,
-                Change::Role { folder, role } => folder::set_role(&transaction, *folder, *role)?,
-                Change::Turn { side, turn } => {
-                    let sql = "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)";
-                    transaction.execute(sql, [turn_of(*side), turn.to_string()])?;
-                }
-                Change::Compared { at } => {
-                    let sql = "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)";
-                    transaction.execute(sql, [COMPARED, &at.to_string()])?;
-                }
-                Change::Noted { side, noted } => listing::note(&transaction, *side, noted)?,
-                Change::ForgetFolder { folder } => {
-                    tallies.forget_folder(*folder);
-                    folder::delete(&transaction, *folder)?;
-                }
-            }
-        }
-        tallies.save(&transaction)?;
-        committing(|| transaction.commit())?;
-        if let Some(tell) = &self.tell {
-            changes.iter().for_each(|change| tell(&format!("{change:?}")));
-        }
-        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {

@@ -26,6 +26,17 @@ pub trait Opener: Send + Sync {
     /// Connects and logs in.
     fn open(&self) -> Result<Box<dyn Store>, StoreError>;
 
+    /// Tells the store what it noted in an earlier run; to be called before all else.
+    fn recall(&self, noted: Option<&Noted>) {
+        let _ = noted;
+    }
+
+    /// What the store is to be told in the next run, `None` where that is what it was told in this one. To be asked when it
+    /// was opened, and also when that failed.
+    fn noted(&self) -> Option<Noted> {
+        None
+    }
+
     /// Starts to connect in the background, so that the next [`Opener::open`] finds a connection and has only to log
     /// in. Asks for no password; what fails is told by `open`.
     fn begin(&self) {}
@@ -418,6 +429,12 @@ pub trait Folder: Send {
     /// `None` where the store does not tell (no UIDPLUS, RFC 4315 section 3), so that the caller looks for it;
     /// or why it was refused. An `Err` of the whole leaves open which of them were stored.
     fn append(&mut self, batch: Vec<Outgoing>) -> Result<Vec<Result<Option<Key>, StoreError>>, StoreError>;
+
+    /// Says which messages [`Folder::identify`] will be asked about by header in a moment: a store that can asks along with
+    /// what comes before that.
+    fn foresee(&mut self, keys: &[Key]) {
+        let _ = keys;
+    }
 
     /// Adds and removes flags; flags outside [`Folder::flag_space`] are passed over, keys that are gone too.
     /// The answer names the messages that were refused.

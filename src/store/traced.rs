@@ -33,6 +33,14 @@ impl Opener for TracedOpener {
         Ok(Box::new(TracedStore { inner, tell: self.tell.clone() }))
     }
 
+    fn recall(&self, noted: Option<&Noted>) {
+        self.inner.recall(noted);
+    }
+
+    fn noted(&self) -> Option<Noted> {
+        self.inner.noted()
+    }
+
     fn begin(&self) {
         self.inner.begin();
     }
@@ -305,6 +313,10 @@ impl Folder for TracedFolder<'_> {
         let count = batch.len();
         let result = self.inner.append(batch);
         self.said(|| format!("store {count}"), result, |placed| places(placed))
+    }
+
+    fn foresee(&mut self, keys: &[Key]) {
+        self.inner.foresee(keys);
     }
 
     fn set_flags(&mut self, changes: &[(Key, FlagDelta)]) -> Result<Vec<(Key, StoreError)>, StoreError> {

@@ -9,7 +9,7 @@ use super::pool::Pool;
 use super::prepare::Work;
 use super::relocate::relocate;
 use super::{Account, Options, guard};
-use crate::mail::{FolderId, FolderName, Side, Sides, Withheld};
+use crate::mail::{FolderId, FolderName, Noted, Side, Sides, Withheld};
 use crate::state::{Backlog, Change, State, StateError};
 use crate::store::{Claim, FolderInfo, Kind, Lock, Reach, Stop, Store, StoreError};
 use std::collections::{HashMap, HashSet};
@@ -114,11 +114,15 @@ impl Run<'_> {
     fn all(&self) -> Result<(), Failure> {
         // Held to the end of the run. The state's own lock knows nothing of a run that has another state.
         let mut locks = self.lock_stores()?;
+        let noted = Sides::try_from_fn(|side| self.state.noted(side))?;
+        Side::BOTH.into_iter().for_each(|side| self.account.stores[side].recall(noted[side].as_ref()));
         // Only now that this run will take place: a server sees nothing of one that does not.
         Side::BOTH.into_iter().for_each(|side| self.account.stores[side].begin());
         let pairs = self.state.folders()?;
         let pool = Pool::new(self.account);
-        let mut stores = pool.take()?;
+        let opened = pool.take();
+        self.note(Sides::from_fn(|side| self.account.stores[side].noted()))?;
+        let mut stores = opened?;
         if !self.claim(&mut stores, pairs.is_empty())? {
             return Ok(());
         }
@@ -128,7 +132,7 @@ impl Run<'_> {
                 locks[side] = self.account.stores[side].lock().map_err(Failure::on(side))?;
             }
         }
-        let lists = self.lists(&mut stores, pairs.is_empty())?;
+        let lists = self.lists(&mut stores, &noted, pairs.is_empty())?;
         let known = self.refind(&pairs, &lists, &mut stores)?;
         let listed = Sides::new(lists.local.as_slice(), lists.remote.as_slice());
         let plan = plan_folders(listed, &self.account.rules, &known, &self.account.policy);
@@ -271,29 +275,46 @@ impl Run<'_> {
     }
 
     /// Lists both sides at once: one of them works while the other one waits for its server.
-    fn lists(&self, stores: &mut Stores, fresh: bool) -> Result<Sides<Vec<FolderInfo>>, Failure> {
+    fn lists(
+        &self,
+        stores: &mut Stores,
+        noted: &Sides<Option<Noted>>,
+        fresh: bool,
+    ) -> Result<Sides<Vec<FolderInfo>>, Failure> {
         let Sides { local, remote } = stores;
         thread::scope(|scope| {
-            let remote = scope.spawn(|| self.list(Side::Remote, remote.as_mut(), fresh));
-            let local = self.list(Side::Local, local.as_mut(), fresh);
+            let remote = scope.spawn(|| self.list(Side::Remote, remote.as_mut(), noted, fresh));
+            let local = self.list(Side::Local, local.as_mut(), noted, fresh);
             let remote = remote.join().unwrap_or_else(|panic| resume_unwind(panic));
             Ok(Sides::new(local?, remote?))
         })
     }
 
-    fn list(&self, side: Side, store: &mut dyn Store, fresh: bool) -> Result<Vec<FolderInfo>, Failure> {
+    fn list(
+        &self,
+        side: Side,
+        store: &mut dyn Store,
+        noted: &Sides<Option<Noted>>,
+        fresh: bool,
+    ) -> Result<Vec<FolderInfo>, Failure> {
         // A dry run before the first real one finds no root, and makes none.
         if self.options.dry_run && fresh && store.claim("").map_err(Failure::on(side))? == Claim::Missing {
             return Ok(Vec::new());
         }
-        let noted = self.state.noted(side)?;
-        let (list, noted) = store.list_again(noted.as_ref()).map_err(Failure::on(side))?;
-        if let Some(noted) = noted
-            && !self.options.dry_run
-        {
-            self.state.apply(&[Change::Noted { side, noted }])?;
-        }
+        let (list, noted) = store.list_again(noted[side].as_ref()).map_err(Failure::on(side))?;
+        self.note(Sides::with(side, noted, None))?;
         Ok(list)
+    }
+
+    /// Keeps what stores are to be told in the next run.
+    fn note(&self, noted: Sides<Option<Noted>>) -> Result<(), Failure> {
+        let Sides { local, remote } = noted;
+        let both = [(Side::Local, local), (Side::Remote, remote)];
+        let changes = both.into_iter().filter_map(|(side, noted)| Some(Change::Noted { side, noted: noted? }));
+        if !self.options.dry_run {
+            self.state.apply(&changes.collect::<Vec<_>>())?;
+        }
+        Ok(())
     }
 
     fn look_at(&self, changed: &[Work], pool: &Pool<'_>) -> Result<Vec<Look>, Failure> {

@@ -9,7 +9,7 @@ use super::pair::{Failure, Look};
 use crate::mail::{Flags, Identity, Key, Side, Sides};
 use crate::state::{Change, Intent};
 use crate::store::draft::draft_error;
-use crate::store::{Draft, Drafter, Fetched, Folder, Kind, Mark, Outgoing, Reach, Receive, StoreError};
+use crate::store::{Draft, Drafter, Fetched, Folder, Kind, Mark, Outgoing, Reach, Receive, StoreError, most_files};
 use std::mem;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, SyncSender};
@@ -19,6 +19,8 @@ use std::time::SystemTime;
 /// A batch of copies is stored at once: large enough that its fsyncs don't count, small enough that its files can all
 /// be open.
 const BATCH_MESSAGES: usize = 100;
+/// Where few files may be open, this part of them for a batch: there are three of them for each of some connections, and others.
+const BATCH_SHARE: usize = 16;
 const BATCH_BYTES: u64 = 8 << 20;
 /// How many whole batches may wait while one is stored.
 const WAITING: usize = 1;
@@ -141,6 +143,8 @@ struct Taking<'scope, 'env> {
     come: Vec<bool>,
     batch: Batch,
     bytes: u64,
+    /// How many messages make a batch.
+    most: usize,
     failed: Failed,
     /// Why the transfer ends, where it is neither the source's doing nor that of who stores.
     failure: Option<Failure>,
@@ -173,6 +177,7 @@ impl<'scope, 'env> Taking<'scope, 'env> {
             come: vec![false; task.copies.keys.len()],
             batch: Vec::new(),
             bytes: 0,
+            most: BATCH_MESSAGES.min(most_files() / BATCH_SHARE).max(1),
             failed: Vec::new(),
             failure: None,
             storing: Some(storing),
@@ -253,7 +258,7 @@ impl Receive for Taking<'_, '_> {
         if self.task.context.stop.is_set() {
             return Err(self.fail(Failure { side: None, error: StoreError::stopped() }));
         }
-        match self.batch.len() >= BATCH_MESSAGES || self.bytes >= BATCH_BYTES {
+        match self.batch.len() >= self.most || self.bytes >= BATCH_BYTES {
             true => self.hand_over(),
             false => Ok(()),
         }

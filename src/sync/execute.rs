@@ -166,6 +166,10 @@ fn carry_out(
         local: local.open(&job.wires.local, access.local, expect.local).map_err(Failure::on(Side::Local))?,
         remote: remote.open(&job.wires.remote, access.remote, expect.remote).map_err(Failure::on(Side::Remote))?,
     };
+    for on in Side::BOTH.into_iter().filter(|on| !matches!(job.fates[*on], Fate::MovedTo { .. })) {
+        let keys: Vec<Key> = work.deletes[on].iter().map(|(_, key)| key.clone()).collect();
+        folders[on].foresee(&keys);
+    }
     set_flags(look, work, &mut folders, context, done)?;
     for to in Side::BOTH {
         copy(look, to, &work.copies[to], &mut folders, context, done)?;

@@ -18,7 +18,8 @@ const FILES: usize = 320;
 pub struct Pool<'a> {
     account: &'a Account,
     idle: Mutex<Vec<Stores>>,
-    /// How many connections were made, but for those that broke. Held while another one is being made.
+    /// How many connections were made. One that breaks counts on: where lines break, a run has rather fewer than more of
+    /// them than the account allows. Held while another one is being made.
     made: Mutex<usize>,
     /// Why no more can be made: whoever needs one is told at once, and need not wait for the server in turn.
     lost: Mutex<Option<Failure>>,

@@ -90,3 +90,16 @@ fn a_first_push_takes_no_more_for_many_messages() {
 fn a_maildir_that_the_server_has_too_takes_no_more_for_many_messages() {
     grows_little("adoption", |count| (count, count));
 }
+
+#[test]
+fn where_few_files_may_be_open_all_comes_down_all_the_same() {
+    let (dovecot, home) = place(0, 2 * FEW);
+    drop(dovecot.login("alice"));
+    let program = home.command(&["sync"]).get_program().to_string_lossy().into_owned();
+    let mut limited = std::process::Command::new("sh");
+    limited.args(["-c", &format!("ulimit -n 200 && exec {program} sync -q")]);
+    home.surround(&mut limited);
+    let out = limited.output().expect("run it");
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert_eq!(fs::read_dir(home.mail().join("INBOX/cur")).expect("a folder").count(), 2 * FEW);
+}

@@ -2,9 +2,9 @@
 
 use crate::harness::*;
 use crate::support::{Dovecot, Script, dovecot};
-use mailsync::mail::{Login, Secret};
+use mailsync::mail::{Login, Noted, Secret};
 use mailsync::net::{Pin, Stop, TlsMode};
-use mailsync::store::imap::{ImapOpener, ImapSettings};
+use mailsync::store::imap::{Compress, ImapOpener, ImapSettings};
 use mailsync::store::{Kind, Opener, Reach, Store, StoreError};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -219,6 +219,151 @@ fn capabilities_are_asked_for_after_the_login_where_they_were_not_told() {
     assert_eq!(facts.delimiter.as_deref(), Some("."));
     assert!(facts.uses.contains(&("ID".to_owned(), true)) && facts.uses.contains(&("UIDPLUS".to_owned(), false)));
     script.finish();
+}
+
+/// A server that lets us in by LOGIN, with these capabilities beside IMAP4rev1.
+const LETS_IN: &str = "S: * OK [CAPABILITY IMAP4rev1 ID] hello
+    C: a1 LOGIN \"me\" \"secret\"
+    S: a1 OK [CAPABILITY IMAP4rev1 ID] in\n";
+
+/// The same up to its answer, with what goes along.
+const HEARS_ALL: &str = "S: * OK [CAPABILITY IMAP4rev1 ID] hello
+    C: a1 LOGIN \"me\" \"secret\"
+    C: m1 ID *
+    C: m2 LIST \"\" \"*\"
+    C: m3 LSUB \"\" \"*\"\n";
+
+const ASKS: &str = "C: m1 ID *
+    C: m2 LIST \"\" \"*\"
+    C: m3 LSUB \"\" \"*\"\n";
+
+const LISTS: &str = "S: m1 OK done
+    S: * LIST () \"/\" INBOX
+    S: m2 OK done
+    S: m3 OK done
+    C: m4 STATUS \"INBOX\" *
+    S: * STATUS INBOX (MESSAGES 1 UIDNEXT 2 UIDVALIDITY 7 UNSEEN 0)
+    S: m4 OK done
+    C: m5 LOGOUT\n";
+
+/// What an opener of an earlier run remembers of such a server.
+fn remembered() -> Noted {
+    let script = Script::play(&[LETS_IN]);
+    let opener = ImapOpener::new(settings(script.port), Stop::new());
+    opener.recall(None);
+    drop(opener.connect().expect("connected"));
+    script.finish();
+    opener.noted().expect("something to remember")
+}
+
+/// The names that are listed with what is remembered, and what is to be remembered from then on, if it is something else.
+fn listed(noted: &Noted, scripts: &[&str], change: impl FnOnce(&mut ImapSettings)) -> (Vec<String>, Option<Noted>) {
+    let script = Script::play(scripts);
+    let mut settings = settings(script.port);
+    change(&mut settings);
+    let opener = ImapOpener::new(settings, Stop::new());
+    opener.recall(Some(noted));
+    let mut store = Box::new(opener.connect().expect("connected"));
+    let names = store.list().expect("listed").into_iter().map(|info| info.name.to_string()).collect();
+    store.close();
+    script.finish();
+    (names, opener.noted())
+}
+
+#[test]
+fn what_a_server_could_do_the_last_time_is_asked_along_with_the_login() {
+    let script = [HEARS_ALL, "S: a1 OK [CAPABILITY IMAP4rev1 ID] in\n", LISTS].concat();
+    assert_eq!(listed(&remembered(), &[&script], |_| ()), (vec!["INBOX".to_owned()], None));
+}
+
+#[test]
+fn nothing_goes_along_with_another_login_or_where_the_user_does_not_want_it() {
+    let noted = remembered();
+    let plain = [LETS_IN, ASKS, LISTS].concat();
+    let changes: [&dyn Fn(&mut ImapSettings); 2] =
+        [&|settings| settings.pipeline = 3, &|settings| settings.compress = Compress::On];
+    for change in changes {
+        assert_eq!(listed(&noted, &[&plain], change), (vec!["INBOX".to_owned()], None));
+    }
+    let other = "S: * OK [CAPABILITY IMAP4rev1 ID AUTH=PLAIN SASL-IR] hello
+        C: a1 AUTHENTICATE PLAIN *
+        QUIET 200
+        S: a1 OK [CAPABILITY IMAP4rev1 ID] in\n";
+    let (names, now) = listed(&noted, &[&[other, ASKS, LISTS].concat()], |_| ());
+    assert_eq!(names, ["INBOX"]);
+    assert!(now.is_some_and(|now| now != noted), "the mechanism is another one now");
+}
+
+#[test]
+fn a_server_that_can_do_something_else_now_is_asked_once_more() {
+    let script = "S: a1 OK [CAPABILITY IMAP4rev1 ID NAMESPACE] in
+        S: m1 OK done
+        S: * LIST () \"/\" of-before
+        S: m2 OK done
+        S: m3 OK done
+        C: m4 ID *
+        S: m4 OK done
+        C: m5 NAMESPACE
+        S: m5 OK done
+        C: m6 LIST \"\" \"*\"
+        S: * LIST () \"/\" INBOX
+        S: m6 OK done
+        C: m7 LSUB \"\" \"*\"
+        S: m7 OK done
+        C: T STATUS \"INBOX\" *
+        S: * STATUS INBOX (MESSAGES 1 UIDNEXT 2 UIDVALIDITY 7 UNSEEN 0)
+        S: T OK done
+        C: T LOGOUT";
+    let noted = remembered();
+    let (names, now) = listed(&noted, &[&[HEARS_ALL, script].concat()], |_| ());
+    assert_eq!(names, ["INBOX"]);
+    assert!(now.is_some_and(|now| now != noted), "it can do more now");
+}
+
+#[test]
+fn a_server_that_goes_wrong_over_what_goes_along_is_not_asked_so_for_a_while() {
+    let noted = remembered();
+    let plain = [LETS_IN, ASKS, LISTS].concat();
+    for odd in [
+        // Threw away what it had read with the login.
+        "S: a1 OK [CAPABILITY IMAP4rev1 ID] in\nEOF",
+        "S: a1 OK [CAPABILITY IMAP4rev1 ID] in\nDROP",
+        // Does not say any more what it can do.
+        "S: a1 OK in\nS: m1 OK done\nS: m2 OK done\nS: m3 OK done\nEOF",
+        "S: a1 BAD too much\nS: m1 OK done\nS: m2 BAD not now\nS: m3 BAD not now\nEOF",
+        "S: * BYE too much\nDROP",
+    ] {
+        let odd = [HEARS_ALL, odd].concat();
+        let hurry = |settings: &mut ImapSettings| settings.timeout = Duration::from_secs(1);
+        let (names, now) = listed(&noted, &[&odd, &plain], hurry);
+        assert_eq!(names, ["INBOX"], "{odd}");
+        let resting = now.expect("something new to remember");
+        assert_eq!(listed(&resting, &[&plain], |_| ()), (vec!["INBOX".to_owned()], None), "{odd}");
+    }
+}
+
+#[test]
+fn after_a_password_that_is_wrong_nothing_goes_along() {
+    let refusal = "S: * OK [CAPABILITY IMAP4rev1 ID] hello
+        C: a1 LOGIN \"me\" \"secret\"
+        QUIET 100
+        S: a1 NO [AUTHENTICATIONFAILED] wrong
+        EOF";
+    let first = [HEARS_ALL, "S: a1 NO [AUTHENTICATIONFAILED] wrong\nEOF"].concat();
+    // What went along may have been to blame, so that it is tried once more.
+    let script = Script::play(&[&first, refusal]);
+    let opener = ImapOpener::new(settings(script.port), Stop::new());
+    opener.recall(Some(&remembered()));
+    let error = opener.open().map(drop).expect_err("no login");
+    script.finish();
+    assert_eq!((error.kind, error.reach), (Kind::Auth, Reach::Account), "{error}");
+    let nothing = opener.noted().expect("it is forgotten");
+    let script = Script::play(&[refusal]);
+    let opener = ImapOpener::new(settings(script.port), Stop::new());
+    opener.recall(Some(&nothing));
+    opener.open().map(drop).expect_err("no login");
+    script.finish();
+    assert_eq!(opener.noted(), None);
 }
 
 #[test]

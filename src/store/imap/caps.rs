@@ -32,7 +32,7 @@ pub const USED: [&str; 24] = [
 ];
 
 /// A server's capabilities, without those that the user switched off.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Caps(BTreeSet<String>);
 
 impl Caps {
@@ -45,6 +45,16 @@ impl Caps {
     /// Whether the server has it; `name` in upper case.
     pub fn has(&self, name: &str) -> bool {
         self.0.contains(name)
+    }
+
+    /// All of them, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
+    /// Whether modification sequences mean something on this server (CONDSTORE, RFC 7162).
+    pub fn condstore(&self) -> bool {
+        self.has("CONDSTORE") || self.has("QRESYNC")
     }
 
     /// Whether the server has one that fits.

@@ -39,12 +39,21 @@ pub struct Conn {
     send_id: bool,
     /// Whether the first flight (ID, ENABLE, NAMESPACE) is still to be sent.
     fresh: bool,
+    /// What was sent along with the login and is not answered.
+    along: Option<Along>,
     setup: Setup,
     read_only: bool,
     /// The mailbox that this user has open.
     open: Option<Open>,
     /// How many messages it had when something was last heard of it.
     exists: u32,
+}
+
+/// Commands that were sent along with the login: the first flight, and maybe more.
+#[derive(Debug, Default)]
+pub struct Along {
+    pub commands: Vec<Command>,
+    pub tags: Vec<Tag>,
 }
 
 /// A mailbox that a user has open.
@@ -97,7 +106,7 @@ pub fn during(action: &str) -> impl Fn(ImapError) -> StoreError {
 impl Conn {
     /// At most `pipeline` commands are ever unanswered.
     pub fn new(logged_in: LoggedIn, send_id: bool, pipeline: usize, stop: &Stop) -> Conn {
-        let LoggedIn { handle, session, caps } = logged_in;
+        let LoggedIn { handle, session, caps, along, .. } = logged_in;
         let turns = Turns::new(stop.clone(), pipeline);
         let lane = turns.lane();
         let shared = Arc::new(Shared { handle, session: Mutex::new(session), turns, selected: Mutex::default() });
@@ -107,6 +116,7 @@ impl Conn {
             caps,
             send_id,
             fresh: true,
+            along: Some(along).filter(|along| !along.tags.is_empty()),
             setup: Setup::default(),
             read_only: false,
             open: None,
@@ -123,6 +133,7 @@ impl Conn {
             caps: self.caps.clone(),
             send_id: self.send_id,
             fresh: false,
+            along: None,
             setup: self.setup.clone(),
             read_only: self.read_only,
             open: None,
@@ -189,10 +200,12 @@ impl Conn {
     /// comes next. Only so many were sent as tags are given; the caller sends the rest. What concerns no selected mailbox
     /// is sent once all before it is answered.
     pub fn ahead(&mut self, commands: &[Command], whole: bool) -> Result<(Wire<'_>, Vec<Tag>), ImapError> {
+        let sent = self.came_along(commands)?;
         if commands.iter().any(|command| may_overtake(command.name)) {
             let (mut wire, ..) = self.take(self.exclusive())?;
             wire.stay_alone();
-            return Ok((wire, Vec::new()));
+            wire.expect(sent.len());
+            return Ok((wire, sent));
         }
         let literals = self.caps.literals();
         let select = self.open.as_ref().map(|open| open.select.clone());
@@ -223,6 +236,28 @@ impl Conn {
             return Err(error);
         }
         Ok((wire, sent.tags))
+    }
+
+    /// The tags of these commands where they are what was sent along with the login. Otherwise what was is read to its end,
+    /// and only what it says of the server counts.
+    fn came_along(&mut self, commands: &[Command]) -> Result<Vec<Tag>, ImapError> {
+        let Some(along) = self.along.take() else { return Ok(Vec::new()) };
+        if along.commands == commands {
+            return Ok(along.tags);
+        }
+        let mut setup = std::mem::take(&mut self.setup);
+        let (mut wire, ..) = self.take(self.exclusive())?;
+        wire.expect(along.tags.len());
+        let ended = wire.go_on(&along.commands, along.tags, &mut |response| setup.take(&response));
+        drop(wire);
+        self.setup = setup;
+        ended.map(|_| Vec::new())
+    }
+
+    /// Waits until what was sent along with the login begins to be answered; says whether that was in time.
+    pub fn hears(&self, time: Duration) -> Result<bool, ImapError> {
+        let mut line = self.shared.handle.line();
+        Ok(self.along.is_none() || line.has_input() || line.hears(time)?)
     }
 
     /// Whether [`Conn::apart`] can take these commands: there are few, and the server need not be waited for in the
@@ -372,18 +407,7 @@ impl Conn {
         if !std::mem::take(&mut self.fresh) {
             return Vec::new();
         }
-        let mut flight = Vec::new();
-        if self.send_id && self.caps.has("ID") {
-            let version = env!("CARGO_PKG_VERSION");
-            flight.push(Command::new("ID").text(format!(" (\"name\" \"mailsync\" \"version\" \"{version}\")")));
-        }
-        if self.caps.has("QRESYNC") && self.caps.has("ENABLE") {
-            flight.push(Command::new("ENABLE").text(" QRESYNC"));
-        }
-        if self.caps.has("NAMESPACE") {
-            flight.push(Command::new("NAMESPACE"));
-        }
-        flight
+        first_flight(&self.caps, self.send_id)
     }
 
     /// Sends the first flight, if that was not done yet.
@@ -397,7 +421,7 @@ impl Conn {
 
     /// Whether modification sequences mean something on this server (CONDSTORE, RFC 7162).
     pub fn condstore(&self) -> bool {
-        self.caps.has("CONDSTORE") || self.caps.has("QRESYNC")
+        self.caps.condstore()
     }
 
     /// Lets go of the mailbox that is open, and of what is known of it, without telling the server.
@@ -508,6 +532,22 @@ impl Conn {
         let status = self.run(&command, &mut |_| {})?;
         ImapError::check(command.name, status)
     }
+}
+
+/// What [`Conn::first_flight`] consists of, with a server that can do this.
+pub fn first_flight(caps: &Caps, send_id: bool) -> Vec<Command> {
+    let mut flight = Vec::new();
+    if send_id && caps.has("ID") {
+        let version = env!("CARGO_PKG_VERSION");
+        flight.push(Command::new("ID").text(format!(" (\"name\" \"mailsync\" \"version\" \"{version}\")")));
+    }
+    if caps.has("QRESYNC") && caps.has("ENABLE") {
+        flight.push(Command::new("ENABLE").text(" QRESYNC"));
+    }
+    if caps.has("NAMESPACE") {
+        flight.push(Command::new("NAMESPACE"));
+    }
+    flight
 }
 
 impl Shared {

@@ -23,11 +23,14 @@ fn store(set: &str, what: &str) -> Command {
     Command::new("UID STORE").text(format!(" {set} {what}"))
 }
 
-/// Adds and removes flags: one command for each change and set of messages, all in flight at once.
+/// Adds and removes flags: one command for each change and set of messages, all in flight at once, and behind them the
+/// questions of `along`, whose answers go to `each`; whether these are answered is the caller's affair.
 pub fn set_flags(
     conn: &mut Conn,
     changes: &[(Key, FlagDelta)],
     space: &FlagSpace,
+    along: &[Command],
+    each: &mut dyn FnMut(Response),
 ) -> Result<Vec<(Key, StoreError)>, StoreError> {
     let mut groups: HashMap<(bool, Flags), Vec<u32>> = HashMap::new();
     for (key, delta) in changes {
@@ -43,12 +46,22 @@ pub fn set_flags(
         set: uids.into_iter().collect(),
         what: format!("{}FLAGS.SILENT ({flags})", if adds { '+' } else { '-' }),
     });
-    let refused = run(conn, changes.collect(), "set flags")?;
+    let refused = run_with(conn, changes.collect(), "set flags", along, each)?;
     Ok(refused.into_iter().map(|(uid, error)| (Key::Uid(uid), error)).collect())
 }
 
 /// Runs STOREs. Sets that are refused are tried message by message; what is refused then, and is there, is the answer.
 fn run(conn: &mut Conn, changes: Vec<Change>, action: &str) -> Result<HashMap<u32, StoreError>, StoreError> {
+    run_with(conn, changes, action, &[], &mut |_| {})
+}
+
+fn run_with(
+    conn: &mut Conn,
+    changes: Vec<Change>,
+    action: &str,
+    mut along: &[Command],
+    each: &mut dyn FnMut(Response),
+) -> Result<HashMap<u32, StoreError>, StoreError> {
     let mut pieces: Vec<(UidSet, String)> = Vec::new();
     for change in &changes {
         for set in change.set.chunks(SET_MAX) {
@@ -57,8 +70,9 @@ fn run(conn: &mut Conn, changes: Vec<Change>, action: &str) -> Result<HashMap<u3
     }
     let mut refused = HashMap::new();
     while !pieces.is_empty() {
-        let commands: Vec<Command> = pieces.iter().map(|(set, what)| store(&set.to_string(), what)).collect();
-        let ended = conn.run_all(&commands, &mut |_| {}).map_err(during(action))?;
+        let stores = pieces.iter().map(|(set, what)| store(&set.to_string(), what));
+        let commands: Vec<Command> = stores.chain(std::mem::take(&mut along).iter().cloned()).collect();
+        let ended = conn.run_all(&commands, each).map_err(during(action))?;
         let mut again = Vec::new();
         for ((set, what), status) in pieces.into_iter().zip(ended) {
             let Err(error) = ImapError::check("UID STORE", status) else { continue };

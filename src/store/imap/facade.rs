@@ -8,6 +8,7 @@ use super::error::ImapError;
 use super::refusal::{self, When};
 use super::sasl::base64;
 use super::token::{Code, Frame, Next, Response, Status, StatusKind};
+use super::wire::{Command, Tag, write};
 use crate::fault::point;
 use crate::net::{NetError, Transport, Waited};
 use crate::store::Reach;
@@ -99,6 +100,9 @@ struct Foreign {
     cancel: bool,
     /// How many challenges its command has met.
     challenges: u32,
+    /// Commands of ours that go along with its next command, and the tags that they were sent with.
+    along: Vec<Command>,
+    sent: Vec<Tag>,
 }
 
 impl Line {
@@ -242,6 +246,15 @@ impl Line {
         !self.held.is_empty() || !self.transport.buffered().is_empty()
     }
 
+    /// Whether the server says anything within so long.
+    pub fn hears(&mut self, time: Duration) -> Result<bool, ImapError> {
+        match self.transport.wait_input(time, None) {
+            // The end of the line is something that comes as well.
+            Ok(_) => Ok(self.has_input()),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
     /// Waits for input, or until `wake` is readable.
     pub fn wait(&mut self, wake: Option<BorrowedFd<'_>>) -> Result<Waited, ImapError> {
         let timeout = self.transport.timeout();
@@ -261,6 +274,21 @@ impl Line {
             }
             _ => ImapError::Net(error),
         }
+    }
+
+    /// Sends what the crate wrote, and what is to go along with it.
+    fn flush_crate(&mut self) -> Result<(), ImapError> {
+        let along = std::mem::take(&mut self.foreign.along);
+        if !along.is_empty() {
+            // They hold no secret.
+            let mask = self.transport.take_mask();
+            for command in &along {
+                let tag = write(self, command)?;
+                self.foreign.sent.push(tag);
+            }
+            self.transport.set_mask(mask);
+        }
+        self.flush()
     }
 
     /// Reads on until there is something that the crate may see, and puts it into `pending`.
@@ -360,6 +388,18 @@ impl Handle {
         line.foreign.pending.clear();
     }
 
+    /// Sends these commands right behind the crate's next one, which must be a login that needs no second line.
+    pub fn send_along(&self, commands: &[Command]) {
+        self.line().foreign.along = commands.to_vec();
+    }
+
+    /// The tags of the commands that were sent so; those that were not are not sent any more.
+    pub fn sent_along(&self) -> Vec<Tag> {
+        let foreign = &mut self.line().foreign;
+        foreign.along.clear();
+        std::mem::take(&mut foreign.sent)
+    }
+
     /// Breaks the login off: the crate's next line is not sent, but `*` (RFC 3501 section 6.2.2).
     pub fn cancel(&self) {
         self.line().foreign.cancel = true;
@@ -418,7 +458,7 @@ impl Write for Handle {
 
     fn flush(&mut self) -> io::Result<()> {
         let mut line = self.line();
-        match line.flush() {
+        match line.flush_crate() {
             Ok(()) => Ok(()),
             Err(error) => Err(line.foreign.fail(error)),
         }

@@ -23,7 +23,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long UIDNEXT counts as freshly known.
+/// What is asked of more messages is asked when it is wanted: answers are held until then.
+const FORESEEN_MAX: usize = 1000;
+
+/// How long UIDNEXT, and what a message is, count as freshly known.
 const FRESH: Duration = Duration::from_secs(5);
 
 /// One mailbox that is selected on its connection.
@@ -42,6 +45,9 @@ pub struct ImapFolder<'a> {
     pub(super) asked: Option<changes::Asked>,
     /// What was asked for along with the look at what changed.
     pub(super) headers: Headers,
+    /// Messages of which is to be known what they are, soon, and what was asked of them along with something else.
+    foreseen: UidSet,
+    foretold: Option<(Instant, Headers)>,
     guarded: Guarded,
 }
 
@@ -112,6 +118,8 @@ impl<'a> ImapFolder<'a> {
             uidnext_known: true,
             asked: None,
             headers: Headers::default(),
+            foreseen: UidSet::default(),
+            foretold: None,
             guarded,
         })
     }
@@ -205,9 +213,12 @@ impl Folder for ImapFolder<'_> {
     fn identify(&mut self, keys: &[Key], depth: Depth) -> Result<Identified, StoreError> {
         match depth {
             Depth::Header => {
-                let told = |uid: u32| self.headers.answered(uid).cloned().map(|identity| (Key::Uid(uid), identity));
-                let (here, lacking): (Vec<u32>, Vec<u32>) =
-                    uids(keys).iter().partition(|uid| self.headers.answered(*uid).is_some());
+                let foretold = self.foretold.take().filter(|(at, _)| at.elapsed() < FRESH).map(|(_, headers)| headers);
+                let answered = |uid: u32| {
+                    self.headers.answered(uid).or_else(|| foretold.as_ref().and_then(|headers| headers.answered(uid)))
+                };
+                let told = |uid: u32| answered(uid).cloned().map(|identity| (Key::Uid(uid), identity));
+                let (here, lacking): (Vec<u32>, Vec<u32>) = uids(keys).iter().partition(|uid| answered(*uid).is_some());
                 let mut found = match lacking.is_empty() {
                     true => Identified::default(),
                     false => headers(self.conn, &lacking.into_iter().collect())?,
@@ -255,13 +266,22 @@ impl Folder for ImapFolder<'_> {
         Ok(told)
     }
 
+    fn foresee(&mut self, keys: &[Key]) {
+        self.foreseen = if keys.len() <= FORESEEN_MAX { uids(keys) } else { UidSet::default() };
+    }
+
     fn set_flags(&mut self, changes: &[(Key, FlagDelta)]) -> Result<Vec<(Key, StoreError)>, StoreError> {
         if !self.selected.writable {
             let refused = |key: &Key| Some((key.clone(), self.refuse_if_read_only("set flags").err()?));
             return Ok(changes.iter().filter_map(|(key, _)| refused(key)).collect());
         }
         self.touched = true;
-        edit::set_flags(self.conn, changes, &self.selected.flag_space)
+        let ask = header_commands(self.conn, &std::mem::take(&mut self.foreseen));
+        let mut headers = Headers::default();
+        let mut take = |response| headers.take(response);
+        let refused = edit::set_flags(self.conn, changes, &self.selected.flag_space, &ask, &mut take)?;
+        self.foretold = Some((Instant::now(), headers));
+        Ok(refused)
     }
 
     fn remove(&mut self, keys: &[Key]) -> Result<Vec<(Key, StoreError)>, StoreError> {

@@ -1,5 +1,6 @@
 //! Which folders there are, and where each of them stands.
 
+use super::caps::Caps;
 use super::conn::Conn;
 use super::error::ImapError;
 use super::names::{Named, settle};
@@ -34,7 +35,7 @@ pub fn all(conn: &mut Conn, subscribed_only: bool) -> Result<Vec<FolderInfo>, Im
     let mut found = Found::default();
     let mut commands = conn.first_flight();
     let before = commands.len();
-    commands.extend(list_commands(conn));
+    commands.extend(list_commands(conn.caps()));
     let mut setup = std::mem::take(conn.setup_mut());
     let ended = conn.run_all(&commands, &mut |response| {
         setup.take(&response);
@@ -65,33 +66,38 @@ fn plainly(conn: &mut Conn, subscribed_only: bool) -> Result<Vec<FolderInfo>, Im
 }
 
 fn is_extended(conn: &Conn) -> bool {
-    conn.caps().has("LIST-EXTENDED")
+    is_extended_by(conn.caps())
+}
+
+fn is_extended_by(caps: &Caps) -> bool {
+    caps.has("LIST-EXTENDED")
 }
 
 fn plain_commands() -> Vec<Command> {
     vec![Command::new("LIST").text(" \"\" \"*\""), Command::new("LSUB").text(" \"\" \"*\"")]
 }
 
-fn list_commands(conn: &Conn) -> Vec<Command> {
-    if !is_extended(conn) {
+/// What lists all folders of a server that can do this.
+pub fn list_commands(caps: &Caps) -> Vec<Command> {
+    if !is_extended_by(caps) {
         return plain_commands();
     }
     let mut options = vec!["SUBSCRIBED".to_owned()];
-    if conn.caps().has("SPECIAL-USE") {
+    if caps.has("SPECIAL-USE") {
         options.push("SPECIAL-USE".to_owned());
     }
-    if conn.caps().has("LIST-STATUS") {
-        options.push(format!("STATUS ({})", status_items(conn)));
+    if caps.has("LIST-STATUS") {
+        options.push(format!("STATUS ({})", status_items(caps)));
     }
     vec![Command::new("LIST").text(format!(" \"\" \"*\" RETURN ({})", options.join(" ")))]
 }
 
-fn status_items(conn: &Conn) -> String {
+fn status_items(caps: &Caps) -> String {
     let mut items = "MESSAGES UIDNEXT UIDVALIDITY UNSEEN".to_owned();
-    if conn.condstore() {
+    if caps.condstore() {
         items.push_str(" HIGHESTMODSEQ");
     }
-    if conn.caps().has("OBJECTID") {
+    if caps.has("OBJECTID") {
         items.push_str(" MAILBOXID");
     }
     items
@@ -147,7 +153,7 @@ fn finish(
 /// Asks where those folders stand of which the server did not say it along with their names.
 fn ask_statuses(conn: &mut Conn, folders: &[FolderInfo], found: &mut Found) -> Result<(), ImapError> {
     loop {
-        let items = status_items(conn);
+        let items = status_items(conn.caps());
         let unknown = |folder: &&FolderInfo| folder.selectable && !found.statuses.contains_key(&folded(&folder.wire));
         let commands: Vec<Command> = folders
             .iter()

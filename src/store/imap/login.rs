@@ -1,13 +1,15 @@
 //! From the first byte to the login: greeting, STARTTLS, capabilities, mechanisms.
 
 use super::caps::Caps;
+use super::conn::Along;
 use super::error::ImapError;
 use super::facade::{Handle, Ignore, Line};
+use super::recall::Recall;
 use super::refusal::is_about_mechanism;
 use super::sasl::{Channel, Mechanism, Offer, Who, Wish, choose};
 use super::session::{Done, Failed, Greeted, Session};
 use super::token::{Code, Response, Status, StatusKind};
-use super::wire::{Command, Wire};
+use super::wire::{Command, Tag, Wire};
 use super::{Compress, ImapSettings};
 use crate::mail::{Login, Secret};
 use crate::net::{NetError, Stop, TlsMode, trusts_bundle};
@@ -19,6 +21,23 @@ pub struct LoggedIn {
     pub handle: Handle,
     pub session: Session,
     pub caps: Caps,
+    /// What was sent along with the login.
+    pub along: Along,
+    /// What is to be remembered of it; `None` where nothing can go along with such a login.
+    pub recall: Option<Recall>,
+}
+
+/// A login that failed.
+pub struct NotIn {
+    pub error: StoreError,
+    /// Whether other commands had been sent along with it, which may be to blame.
+    pub along: bool,
+}
+
+impl From<StoreError> for NotIn {
+    fn from(error: StoreError) -> NotIn {
+        NotIn { error, along: false }
+    }
 }
 
 /// A connection on its way there.
@@ -65,22 +84,38 @@ impl Known {
     }
 }
 
-/// Logs in.
-pub fn log_in(settings: &ImapSettings, arrival: Arrival, known: &Known) -> Result<LoggedIn, StoreError> {
+/// Logs in. Where it goes by this mechanism, these commands are sent along.
+pub fn log_in(
+    settings: &ImapSettings,
+    arrival: Arrival,
+    known: &Known,
+    along: Option<(Mechanism, Vec<Command>)>,
+) -> Result<LoggedIn, NotIn> {
     let Arrival { handle, caps, preauth } = arrival;
     let mut start = Start { handle, caps, settings };
     let greeted = Greeted::new(start.handle.clone());
+    let failed = |error: ImapError| error.into_store(Reach::Account, LOG_IN);
+    let (mut commands, mut tags, mut by) = (Vec::new(), Vec::new(), None);
     let session = match preauth {
-        true => greeted.adopt().map_err(|error| error.into_store(Reach::Account, LOG_IN))?,
+        true => greeted.adopt().map_err(failed)?,
         false => {
-            let (session, mechanism) = start.try_mechanisms(greeted, known)?;
+            let (session, mechanism, sent) = start.try_mechanisms(greeted, known, along.as_ref())?;
             known.set(mechanism);
+            by = Some(mechanism);
+            (commands, tags) = (along.map(|(_, commands)| commands).unwrap_or_default(), sent);
             session
         }
     };
-    let caps = start.capabilities().map_err(|error| error.into_store(Reach::Account, LOG_IN))?;
+    // Asked for now, they would come behind the answers to what was sent along.
+    let told = start.caps.is_some();
+    if !told && !tags.is_empty() {
+        let error = failed(ImapError::Protocol("the server no longer says what it can do".to_owned()));
+        return Err(NotIn { error, along: true });
+    }
+    let caps = start.capabilities().map_err(failed)?;
     start.compress(&caps).map_err(|error| error.into_store(Reach::Account, "compress the line"))?;
-    Ok(LoggedIn { handle: start.handle, session, caps })
+    let recall = by.filter(|_| told).map(|mechanism| Recall::new(mechanism, caps.clone()));
+    Ok(LoggedIn { handle: start.handle, session, caps, along: Along { commands, tags }, recall })
 }
 
 impl Start<'_> {
@@ -221,7 +256,12 @@ impl Start<'_> {
     }
 
     /// Tries the mechanisms that both sides allow, best first.
-    fn try_mechanisms(&mut self, greeted: Greeted, known: &Known) -> Result<(Session, Mechanism), StoreError> {
+    fn try_mechanisms(
+        &mut self,
+        greeted: Greeted,
+        known: &Known,
+        along: Option<&(Mechanism, Vec<Command>)>,
+    ) -> Result<(Session, Mechanism, Vec<Tag>), NotIn> {
         let caps = self.capabilities().map_err(|error| error.into_store(Reach::Account, LOG_IN))?;
         let end_point = self.handle.line().transport.end_point();
         let has = |name: &str| caps.has(name);
@@ -241,22 +281,28 @@ impl Start<'_> {
             let nobody = Login { user: String::new(), password: Secret::new("") };
             let login = login.as_ref().unwrap_or(&nobody);
             let who = Who { login, user, authzid, host, port, channel: &channel };
-            match greeted.login(&who, mechanism, caps.has("SASL-IR")) {
-                Ok((session, done)) => {
+            let along = along.filter(|(by, _)| *by == mechanism).map_or(&[][..], |(_, commands)| commands);
+            match greeted.login(&who, mechanism, caps.has("SASL-IR"), along) {
+                Ok((session, done, sent)) => {
                     self.learn_after(&done);
-                    return Ok((session, mechanism));
+                    return Ok((session, mechanism, sent));
                 }
-                Err(Failed { error, tried, greeted: Some(back) }) if is_about_mechanism(&error, tried) => {
+                Err(Failed { error, tried, greeted: Some(back), .. }) if is_about_mechanism(&error, tried) => {
                     if let (ImapError::Lacking { .. }, Some(log)) = (&error, &settings.wire_log) {
                         log(&format!("({} is passed over: {error})", mechanism.name()));
                     }
                     greeted = *back;
                     last = Some(error);
                 }
-                Err(Failed { error, .. }) => return Err(login_error(error)),
+                Err(Failed { error, tried, along, .. }) => {
+                    // A password that was refused is not sent again: what came along can't be to blame for a NO.
+                    let refused = matches!(error, ImapError::Refused { bad: false, .. });
+                    let final_word = refused && !is_about_mechanism(&error, tried);
+                    return Err(NotIn { error: login_error(error), along: along && !final_word });
+                }
             }
         }
-        Err(login_error(last.unwrap_or_else(|| ImapError::Auth(nothing_in_common(&caps, &settings.auth)))))
+        Err(login_error(last.unwrap_or_else(|| ImapError::Auth(nothing_in_common(&caps, &settings.auth)))).into())
     }
 
     /// The failure to find a secret, with what made it necessary: that may be easier to help.

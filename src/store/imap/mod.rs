@@ -17,6 +17,7 @@ mod kept;
 mod list;
 mod login;
 pub mod names;
+mod recall;
 mod refusal;
 pub mod sasl;
 mod select;
@@ -32,10 +33,10 @@ mod wire;
 pub use facade::{Bodies, Handle, Line};
 pub use refusal::is_about_token;
 
-use crate::mail::{Cursor, FolderName, Login};
+use crate::mail::{Cursor, FolderName, Login, Noted};
 use crate::net::{NetError, Route, Stop, TlsMode, TlsSettings, Transport, WireLog};
 use crate::store::{
-    Access, Claim, Ear, Folder, FolderInfo, Kind, Listen, Opener, Reach, Store, StoreError, StoreFacts,
+    Access, Claim, Ear, Folder, FolderInfo, Kind, LOG_IN, Listen, Opener, Reach, Store, StoreError, StoreFacts,
 };
 use conn::{Conn, during};
 use ear::ImapEar;
@@ -43,13 +44,16 @@ use edit::Guarded;
 use error::ImapError;
 use folder::ImapFolder;
 use kept::Kept;
-use login::Arrival;
+use login::{Arrival, NotIn};
+use recall::Recall;
+use sasl::Mechanism;
 use std::fmt;
 use std::net::IpAddr;
 use std::process::Command;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+use wire::Command as SentCommand;
 
 /// Gives user and password (or token), asked once a connection, and not at all where the login needs none.
 pub type LoginSource = Arc<dyn Fn() -> Result<Login, StoreError> + Send + Sync>;
@@ -198,22 +202,37 @@ fn is_gmail(host: &str) -> bool {
     ["imap.gmail.com", "imap.googlemail.com"].contains(&host.as_str())
 }
 
+/// How long a server may take to answer what went along with the login, once it has let us in; then it is taken for one that
+/// threw that away.
+const ALONG: Duration = Duration::from_secs(10);
+
 /// Makes connections to one server.
 pub struct ImapOpener {
     settings: Arc<ImapSettings>,
     stop: Stop,
     guarded: Guarded,
     known: login::Known,
+    remembered: Mutex<Remembered>,
     /// A connection on its way.
     begun: Mutex<Option<JoinHandle<Result<Arrival, StoreError>>>>,
     kept: Arc<Kept>,
 }
 
+/// What is remembered of the server.
+#[derive(Default)]
+struct Remembered {
+    recall: Option<Recall>,
+    /// As it was noted in an earlier run.
+    noted: Option<Noted>,
+    /// Whether a connection was made: later ones have no need of the list.
+    connected: bool,
+}
+
 impl ImapOpener {
     pub fn new(settings: ImapSettings, stop: Stop) -> ImapOpener {
         let (guarded, known) = (Guarded::default(), login::Known::default());
-        let (begun, kept) = (Mutex::default(), Arc::default());
-        ImapOpener { settings: Arc::new(settings), stop, guarded, known, begun, kept }
+        let (remembered, begun, kept) = (Mutex::default(), Mutex::default(), Arc::default());
+        ImapOpener { settings: Arc::new(settings), stop, guarded, known, remembered, begun, kept }
     }
 
     fn arrive(&self) -> Result<Arrival, StoreError> {
@@ -225,10 +244,56 @@ impl ImapOpener {
         }
     }
 
-    /// Connects and logs in.
+    fn remembered(&self) -> MutexGuard<'_, Remembered> {
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is sent along with a login, and by which mechanism that has to be.
+    fn along(&self) -> Option<(Mechanism, Vec<SentCommand>)> {
+        let remembered = self.remembered();
+        let recall = remembered.recall.as_ref().filter(|recall| !recall.rests())?;
+        let mut commands = conn::first_flight(&recall.caps, self.settings.send_id);
+        // None of the first flight makes the server work: its answer shows at once whether it was heard.
+        if commands.is_empty() || self.settings.compress == Compress::On {
+            return None;
+        }
+        if !remembered.connected {
+            commands.extend(list::list_commands(&recall.caps));
+        }
+        (commands.len() < self.settings.pipeline).then_some((recall.mechanism, commands))
+    }
+
+    fn log_in(&self, along: Option<(Mechanism, Vec<SentCommand>)>) -> Result<Conn, NotIn> {
+        let logged_in = login::log_in(&self.settings, self.arrive()?, &self.known, along)?;
+        let recall = logged_in.recall.clone();
+        let conn = Conn::new(logged_in, self.settings.send_id, self.settings.pipeline.max(1), &self.stop);
+        let silent = || ImapError::Protocol("the server does not answer what was sent along with the login".to_owned());
+        let heard =
+            conn.hears(ALONG.min(self.settings.timeout)).and_then(|heard| if heard { Ok(()) } else { Err(silent()) });
+        heard.map_err(|error| NotIn { error: error.into_store(Reach::Account, LOG_IN), along: true })?;
+        let mut remembered = self.remembered();
+        remembered.connected = true;
+        remembered.recall = match (remembered.recall.take(), recall) {
+            (Some(before), Some(now)) => Some(before.renewed(now)),
+            (_, now) => now,
+        };
+        Ok(conn)
+    }
+
+    /// Connects and logs in. What goes along with the login goes along once: where it may be to blame for a failure, all is
+    /// done again without, and for some time after.
     pub fn connect(&self) -> Result<ImapStore, StoreError> {
-        let logged_in = login::log_in(&self.settings, self.arrive()?, &self.known)?;
-        let mut conn = Conn::new(logged_in, self.settings.send_id, self.settings.pipeline.max(1), &self.stop);
+        let mut conn = match self.log_in(self.along()) {
+            Err(NotIn { error, along: true }) if error.kind != Kind::Stopped => {
+                let resting = self.remembered().recall.take().map(Recall::resting);
+                let conn = self.log_in(None).map_err(|failed| failed.error)?;
+                let mut remembered = self.remembered();
+                remembered.recall = resting.zip(remembered.recall.take()).map(|(resting, now)| resting.renewed(now));
+                drop(remembered);
+                conn
+            }
+            result => result.map_err(|failed| failed.error)?,
+        };
         conn.set_read_only(self.settings.read_only);
         let subscribed_only = self.settings.subscribed_only;
         Ok(ImapStore {
@@ -272,6 +337,19 @@ impl Opener for ImapOpener {
                 Ok(None)
             }
         }
+    }
+
+    fn recall(&self, noted: Option<&Noted>) {
+        let mut remembered = self.remembered();
+        remembered.recall = noted.and_then(Recall::read);
+        remembered.noted = noted.cloned();
+    }
+
+    fn noted(&self) -> Option<Noted> {
+        let mut remembered = self.remembered();
+        let now = remembered.recall.as_ref().map_or_else(|| Noted(Vec::new()), Recall::write);
+        let is_new = now != remembered.noted.clone().unwrap_or_else(|| Noted(Vec::new()));
+        is_new.then(|| remembered.noted.insert(now).clone())
     }
 
     fn begin(&self) {

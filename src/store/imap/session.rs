@@ -6,7 +6,7 @@ use super::error::ImapError;
 use super::facade::{Handle, Outcome};
 use super::sasl::{self, Exchange, Mechanism, Unfit, Wait, Who, base64};
 use super::token::{Response, Status};
-use super::wire::{Command, Wire};
+use super::wire::{Command, Tag, Wire};
 use crate::mail::{Login, Secret};
 use crate::net::{Mask, NetError};
 use std::cell::RefCell;
@@ -77,10 +77,25 @@ impl Greeted {
         Greeted { client, handle }
     }
 
-    /// Logs in; `initial` sends the first response along with the command (SASL-IR, RFC 4959). Where the server
-    /// refuses, the connection comes back for another try.
-    pub fn login(self, who: &Who<'_>, mechanism: Mechanism, initial: bool) -> Result<(Session, Done), Failed> {
+    /// Logs in; `initial` sends the first response along with the command (SASL-IR, RFC 4959), and `along` is sent right
+    /// behind it, where the login is no more than that: the tags tell that it was. Where the server refuses, the connection
+    /// comes back for another try, unless more was sent.
+    pub fn login(
+        self,
+        who: &Who<'_>,
+        mechanism: Mechanism,
+        initial: bool,
+        along: &[Command],
+    ) -> Result<(Session, Done, Vec<Tag>), Failed> {
         let mask = mask(who.login);
+        let whole = match mechanism {
+            Mechanism::Plain => initial,
+            Mechanism::Login => quotable(&who.login.user) && quotable(who.login.password.expose()),
+            _ => false,
+        };
+        if whole {
+            self.handle.send_along(along);
+        }
         self.handle.line().transport.set_mask(Some(mask.clone()));
         let handle = self.handle.clone();
         let line = handle.line();
@@ -91,17 +106,23 @@ impl Greeted {
             Ok(None) => self.log_in_plainly(who.login),
             Err(Unfit::Lacking { cause, hint, used }) => {
                 let error = ImapError::Lacking { cause, hint, used };
-                Err(Failed { error, tried: false, greeted: Some(Box::new(self)) })
+                Err(Failed { error, tried: false, greeted: Some(Box::new(self)), along: false })
             }
             Err(Unfit::Random(error)) => Err(Failed::for_good(ImapError::Auth(format!("no random numbers: {error}")))),
             Err(Unfit::Stopped) => Err(Failed::for_good(ImapError::Net(NetError::Stopped))),
         };
         handle.line().transport.set_mask(None);
-        let result = result.map(|(mut session, done)| {
-            session.overwrite();
-            (session, done)
-        });
-        result.map_err(|failed| Failed { error: failed.error.masked(&*mask), ..failed })
+        let sent = handle.sent_along();
+        match result {
+            Ok((mut session, done)) => {
+                session.overwrite();
+                Ok((session, done, sent))
+            }
+            Err(Failed { error, tried, greeted, .. }) => {
+                let along = !sent.is_empty();
+                Err(Failed { error: error.masked(&*mask), tried, greeted: greeted.filter(|_| !along), along })
+            }
+        }
     }
 
     fn authenticate(
@@ -172,7 +193,8 @@ impl Greeted {
                     Ok(_) => ImapError::Protocol("the login ended in a way that is not known".to_owned()),
                     Err(error) => error,
                 };
-                Err(Failed { error, tried: true, greeted: refused.then(|| Box::new(Greeted { client, handle })) })
+                let greeted = refused.then(|| Box::new(Greeted { client, handle }));
+                Err(Failed { error, tried: true, greeted, along: false })
             }
         }
     }
@@ -185,7 +207,7 @@ impl Greeted {
             .run(&command, &mut |response| untagged.push(response))
             .map_err(Failed::for_good);
         match ImapError::check("LOGIN", ended?) {
-            Err(error) => Err(Failed { error, tried: true, greeted: Some(Box::new(self)) }),
+            Err(error) => Err(Failed { error, tried: true, greeted: Some(Box::new(self)), along: false }),
             Ok(status) => match self.adopt() {
                 Ok(session) => Ok((session, Done { status, untagged })),
                 Err(error) => Err(Failed::for_good(error)),
@@ -200,12 +222,14 @@ pub struct Failed {
     /// Whether the secret, or a proof of it, was sent.
     pub tried: bool,
     pub greeted: Option<Box<Greeted>>,
+    /// Whether other commands had been sent along with it.
+    pub along: bool,
 }
 
 impl Failed {
     /// The connection is of no use any more.
     fn for_good(error: ImapError) -> Failed {
-        Failed { error, tried: true, greeted: None }
+        Failed { error, tried: true, greeted: None, along: false }
     }
 }
 

@@ -219,6 +219,11 @@ impl<'a> Wire<'a> {
         Wire { line, turn: Some(turn), unanswered, alone: false }
     }
 
+    /// So many commands more are unanswered: they were sent before.
+    pub fn expect(&mut self, unanswered: usize) {
+        self.unanswered += unanswered;
+    }
+
     pub fn line(&mut self) -> &mut Line {
         &mut self.line
     }

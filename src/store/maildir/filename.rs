@@ -6,6 +6,7 @@
 use super::keywords::Keywords;
 use super::scan::bit;
 use crate::mail::{Flag, Flags};
+use memchr::memchr2_iter;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::LazyLock;
@@ -28,9 +29,10 @@ pub(super) struct Parsed<'a> {
 
 pub(super) fn parse(name: &[u8]) -> Parsed<'_> {
     // No unique part is empty: one that begins like an info part keeps that, and may have an info part behind it.
-    let mut places = name.windows(3).enumerate().skip(1);
-    match places.find(|(_, w)| SEPARATORS.contains(&w[0]) && &w[1..] == b"2,") {
-        Some((at, _)) => Parsed { unique: &name[..at], info: Some((name[at], &name[at + 3..])) },
+    let [colon, other] = SEPARATORS;
+    let mut places = memchr2_iter(colon, other, name.get(1..).unwrap_or_default()).map(|at| at + 1);
+    match places.find(|at| name[at + 1..].starts_with(b"2,")) {
+        Some(at) => Parsed { unique: &name[..at], info: Some((name[at], &name[at + 3..])) },
         None => Parsed { unique: name, info: None },
     }
 }
@@ -117,6 +119,10 @@ mod tests {
         assert_eq!(parse(b"1,U=3,FMD5=ab,S=1:2,S").unique, b"1,U=3,FMD5=ab,S=1");
         assert_eq!(parse(b"1:1,x").unique, b"1:1,x");
         assert_eq!(parse(b":2,S").unique, b":2,S");
+        for whole in [&b""[..], b":", b"x:", b"x:2", b"x!2", b"x:!2", b"2,"] {
+            assert_eq!(parse(whole), Parsed { unique: whole, info: None });
+        }
+        assert_eq!(parse(b"x:!2,S"), Parsed { unique: b"x:", info: Some((b'!', b"S")) });
     }
 
     #[test]
