@@ -102,13 +102,17 @@ impl Ears {
         (!ways.is_empty()).then(|| ways.join(", "))
     }
 
-    /// Gives up what a sync needs.
-    pub fn rest(&mut self) {
-        let rested = std::mem::take(&mut self.list).into_iter().filter_map(|listening| {
-            let ear = listening.ear.rest()?;
-            Some(Listening { ear, ..listening })
-        });
-        self.list = rested.collect();
+    /// Gives up what a sync needs. Whether all of them could hear up to now.
+    pub fn rest(&mut self) -> bool {
+        let mut heard = true;
+        for listening in std::mem::take(&mut self.list) {
+            match listening.ear.rest() {
+                Ok(ear) => self.list.extend(ear.map(|ear| Listening { ear, ..listening })),
+                // The sync says what is wrong with the server, if anything is.
+                Err(_) => heard = false,
+            }
+        }
+        heard
     }
 
     /// Gives up the ears that have a connection of their own: it may have broken without a sign.

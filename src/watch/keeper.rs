@@ -172,8 +172,12 @@ impl<'a> Keeper<'a> {
     }
 
     fn sync(&mut self, why: Why) {
-        let hears_all = self.ears.hear_all(Side::Remote);
-        self.ears.rest();
+        // What it was about to hear was told, too.
+        if let Ok(told) = self.ears.hear() {
+            self.take_note(&told);
+        }
+        let hears_all = self.heard && self.ears.hear_all(Side::Remote);
+        let heard_all = self.ears.rest() && hears_all;
         self.heard = false;
         if !matches!(why, Why::News | Why::Echo) {
             self.mute = false;
@@ -197,7 +201,7 @@ impl<'a> Keeper<'a> {
         let (outcome, counts) = self.work.sync(&self.account, why, &options, observer, &self.stop);
         let heard = hearing.heard();
         self.changed = (!counts.is_empty()).then(Instant::now);
-        if self.trust.learn(why, &pending, &counts, hears_all) {
+        if self.trust.learn(why, &pending, &counts, heard_all) {
             let text = "the server does not tell of all changes (NOTIFY): it is listened to by IDLE from now on";
             self.work.note(&self.account.name, text.to_owned());
         }
@@ -287,6 +291,7 @@ impl<'a> Keeper<'a> {
             if hindered || self.desk.was_shaken() {
                 // Whatever was waited for, things are different now.
                 self.failures = 0;
+                self.heard = false;
                 self.ears.doubt();
                 return Some(Why::Time);
             }

@@ -247,6 +247,17 @@ fn after_a_sleep_no_connection_is_trusted() {
 }
 
 #[test]
+fn a_server_without_notify_is_not_blamed_for_what_it_does_not_tell() {
+    let mut watched = Watched::by_idle(idles);
+    for subject in ["second", "third", "fourth"] {
+        thread::sleep(Duration::from_secs(4));
+        watched.append("Archive", subject);
+        watched.comes("Archive", subject, SOME_TIME);
+    }
+    assert!(!watched.watch.said().contains("NOTIFY"), "{}", watched.watch.said());
+}
+
+#[test]
 fn only_that_there_is_something_recent_is_news() {
     let mut watched = Watched::by_idle(idles);
     assert!(watched.meddler.has_idler());
@@ -321,5 +332,7 @@ fn where_notify_does_not_tell_of_changes_idle_takes_its_place() {
     watched.append("INBOX", "fourth");
     watched.meddler.say("* 2 EXISTS");
     watched.comes("INBOX", "fourth", SOON);
+    thread::sleep(Duration::from_secs(1));
+    watched.idlers(1);
     assert_eq!(watched.meddler.count("NOTIFY SET"), notifies, "{}", watched.meddler.commands());
 }

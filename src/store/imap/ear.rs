@@ -346,15 +346,14 @@ impl Ear for ImapEar {
         Some(Duration::from_secs(fault::number("MAILSYNC_RENEW", RENEW.as_secs())))
     }
 
-    fn rest(mut self: Box<Self>) -> Option<Box<dyn Ear>> {
+    fn rest(mut self: Box<Self>) -> Result<Option<Box<dyn Ear>>, StoreError> {
         if self.apart {
-            return Some(self);
+            return Ok(Some(self));
         }
         // A connection that does not end IDLE is of no use any more.
-        if self.done().is_ok() {
-            self.conn_mut().close();
-            self.store.take().into_iter().for_each(|store| Box::new(store).close());
-        }
-        None
+        self.done()?;
+        self.conn_mut().close();
+        self.store.take().into_iter().for_each(|store| Box::new(store).close());
+        Ok(None)
     }
 }
