@@ -100,6 +100,10 @@ pub enum NetError {
         cause: String,
         hint: Option<String>,
     },
+    /// The line broke before it was protected.
+    Handshake {
+        cause: String,
+    },
     /// The server's certificate is not trusted, and what can be done about it.
     Untrusted {
         cause: String,
@@ -156,7 +160,9 @@ impl fmt::Display for NetError {
             NetError::Closed => f.write_str("the server closed the connection"),
             NetError::Timeout(time) => write!(f, "no answer for {} seconds", time.as_secs_f32().round()),
             NetError::LongLine(max) => write!(f, "the server sent a line of more than {max} bytes"),
-            NetError::Tls { cause, .. } | NetError::Untrusted { cause, .. } => f.write_str(cause),
+            NetError::Tls { cause, .. } | NetError::Handshake { cause } | NetError::Untrusted { cause, .. } => {
+                f.write_str(cause)
+            }
             NetError::Proxy { proxy, cause, .. } => write!(f, "the proxy {proxy}: {cause}"),
             NetError::Stopped => f.write_str("interrupted"),
         }

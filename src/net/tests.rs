@@ -185,6 +185,20 @@ fn an_untrusted_certificate_or_a_wrong_name_is_refused() {
 }
 
 #[test]
+fn a_line_that_breaks_in_the_handshake_is_no_fault_of_tls() {
+    let tls = TlsSettings { server_name: "localhost".into(), ..TlsSettings::default() };
+    let in_order = |mut stream: TcpStream| {
+        assert!(stream.read(&mut [0; 4096]).expect("the client's hello") > 0);
+    };
+    // What is left unread has the system reset the connection.
+    for end in [in_order as fn(TcpStream), drop] {
+        let error = dial(serve(end), &tls).map(drop).expect_err("no handshake");
+        assert!(matches!(&error, NetError::Handshake { .. }), "{error:?}");
+        assert!(error.to_string().starts_with("TLS with localhost failed: "), "{error}");
+    }
+}
+
+#[test]
 fn a_server_without_tls_is_recognised() {
     let certificate = Certificate::new();
     let port = serve(|mut stream| {

@@ -231,6 +231,10 @@ impl TlsSettings {
             let cause = format!("the certificate of {host} is not trusted: {why}{kind}");
             return NetError::Untrusted { cause, hint: format!("{advice} pin it: {}", self.how_to_pin()) };
         }
+        let is_io = std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>());
+        if is_io || reason.to_ascii_lowercase().contains("unexpected eof") {
+            return NetError::Handshake { cause: format!("TLS with {host} failed: {reason}") };
+        }
         let asks = ["certificate required", "bad certificate", "certificate unknown", "unknown ca"];
         let hint = if reason.contains("wrong version number") {
             Some(match self.mode {

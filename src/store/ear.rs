@@ -47,6 +47,6 @@ pub trait Ear: Send {
     fn lasts(&self) -> Option<Duration>;
 
     /// To be called before the store is used: gives up what is needed for that. It is given back where it goes on
-    /// listening meanwhile.
-    fn rest(self: Box<Self>) -> Option<Box<dyn Ear>>;
+    /// listening meanwhile. Fails where it can't have heard of late.
+    fn rest(self: Box<Self>) -> Result<Option<Box<dyn Ear>>, StoreError>;
 }

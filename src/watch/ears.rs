@@ -12,10 +12,14 @@ use std::time::{Duration, Instant};
 #[derive(Default)]
 pub struct Ears {
     list: Vec<Listening>,
+    /// Folders that have no ear of their own for now: the server does not let us.
+    unheard: Vec<FolderName>,
 }
 
 struct Listening {
     side: Side,
+    /// What it listens to, where it does not hear all.
+    folder: FolderName,
     ear: Box<dyn Ear>,
     begun: Instant,
 }
@@ -31,7 +35,7 @@ impl Listening {
         let standings = self.ear.begin()?;
         self.begun = Instant::now();
         // What came along with the beginning shows on no descriptor any more.
-        let told = !self.ear.hear()?.is_empty();
+        let told = self.ear.hear()?.into_iter().collect();
         Ok(Begun { side: self.side, standings, told })
     }
 }
@@ -41,8 +45,8 @@ pub struct Begun {
     pub side: Side,
     /// Where folders stand.
     pub standings: Standings,
-    /// Whether something changed meanwhile.
-    pub told: bool,
+    /// The names of those that changed meanwhile.
+    pub told: BTreeSet<String>,
 }
 
 /// What was told.
@@ -98,13 +102,27 @@ impl Ears {
         (!ways.is_empty()).then(|| ways.join(", "))
     }
 
-    /// Gives up what a sync needs.
-    pub fn rest(&mut self) {
-        let rested = std::mem::take(&mut self.list).into_iter().filter_map(|Listening { side, ear, begun }| {
-            let ear = ear.rest()?;
-            Some(Listening { side, ear, begun })
-        });
-        self.list = rested.collect();
+    /// Gives up what a sync needs. Whether all of them could hear up to now.
+    pub fn rest(&mut self) -> bool {
+        let mut heard = true;
+        for listening in std::mem::take(&mut self.list) {
+            match listening.ear.rest() {
+                Ok(ear) => self.list.extend(ear.map(|ear| Listening { ear, ..listening })),
+                // The sync says what is wrong with the server, if anything is.
+                Err(_) => heard = false,
+            }
+        }
+        heard
+    }
+
+    /// Gives up the ears that have a connection of their own: it may have broken without a sign.
+    pub fn doubt(&mut self) {
+        self.list.retain(|listening| !listening.ear.is_apart());
+    }
+
+    /// Those that could not be had are tried again.
+    pub fn hope(&mut self) {
+        self.unheard.clear();
     }
 
     /// Begins to listen to a store: to `folders` of it, the first of which matters most, or to all where it tells of `all`
@@ -120,27 +138,34 @@ impl Ears {
         let Some((first, others)) = folders.split_first() else { return Ok(Vec::new()) };
         let listen = |folder: &FolderName, all, apart| store.listen(&Listen { folder: folder.clone(), all, apart });
         let Some(ear) = listen(first, all, false)? else { return Ok(Vec::new()) };
-        let mut found = vec![self.begin(side, ear)?];
+        let mut found = vec![self.begin(side, first, ear)?];
         let apart = |listening: &Listening| listening.side == side && listening.ear.is_apart();
         if self.list.last().is_some_and(|listening| listening.ear.hears_all()) {
             self.list.retain(|listening| !apart(listening));
-        } else if !self.list.iter().any(apart) {
+        } else {
             for folder in others {
-                let begun =
-                    listen(folder, false, true).and_then(|ear| ear.map(|ear| self.begin(side, ear)).transpose());
+                let has = |listening: &Listening| apart(listening) && listening.folder == *folder;
+                if self.list.iter().any(has) || self.unheard.contains(folder) {
+                    continue;
+                }
+                let ear = listen(folder, false, true);
+                let begun = ear.and_then(|ear| ear.map(|ear| self.begin(side, folder, ear)).transpose());
                 match begun {
                     Ok(begun) => found.extend(begun),
                     Err(error) if error.kind == Kind::Stopped => return Err(error),
                     // One connection more than the server has for us, say: it is looked at now and then.
-                    Err(error) => note(format!("{folder} is not listened to: {error}")),
+                    Err(error) => {
+                        self.unheard.push(folder.clone());
+                        note(format!("{folder} is not listened to: {error}"));
+                    }
                 }
             }
         }
         Ok(found)
     }
 
-    fn begin(&mut self, side: Side, ear: Box<dyn Ear>) -> Result<Begun, StoreError> {
-        let mut listening = Listening { side, ear, begun: Instant::now() };
+    fn begin(&mut self, side: Side, folder: &FolderName, ear: Box<dyn Ear>) -> Result<Begun, StoreError> {
+        let mut listening = Listening { side, folder: folder.clone(), ear, begun: Instant::now() };
         let begun = listening.begin()?;
         self.list.push(listening);
         Ok(begun)

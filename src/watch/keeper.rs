@@ -17,7 +17,8 @@ use crate::mail::{Cursor, FolderName, Side, Sides};
 use crate::store::ear::Standings;
 use crate::store::{FolderInfo, Kind, Reach, Stop, StoreError};
 use crate::sync::{Account, Counts, Observer, Options, Outcome, compared_at, moved_on};
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -171,9 +172,17 @@ impl<'a> Keeper<'a> {
     }
 
     fn sync(&mut self, why: Why) {
-        let hears_all = self.ears.hear_all(Side::Remote);
-        self.ears.rest();
-        (self.heard, self.mute) = (false, self.mute && matches!(why, Why::News | Why::Echo));
+        // What it was about to hear was told, too.
+        if let Ok(told) = self.ears.hear() {
+            self.take_note(&told);
+        }
+        let hears_all = self.heard && self.ears.hear_all(Side::Remote);
+        let heard_all = self.ears.rest() && hears_all;
+        self.heard = false;
+        if !matches!(why, Why::News | Why::Echo) {
+            self.mute = false;
+            self.ears.hope();
+        }
         let order = self.order.take();
         let options = match &order {
             Some(order) => order.options.clone(),
@@ -192,7 +201,7 @@ impl<'a> Keeper<'a> {
         let (outcome, counts) = self.work.sync(&self.account, why, &options, observer, &self.stop);
         let heard = hearing.heard();
         self.changed = (!counts.is_empty()).then(Instant::now);
-        if self.trust.learn(why, &pending, &counts, hears_all) {
+        if self.trust.learn(why, &pending, &counts, heard_all) {
             let text = "the server does not tell of all changes (NOTIFY): it is listened to by IDLE from now on";
             self.work.note(&self.account.name, text.to_owned());
         }
@@ -282,6 +291,8 @@ impl<'a> Keeper<'a> {
             if hindered || self.desk.was_shaken() {
                 // Whatever was waited for, things are different now.
                 self.failures = 0;
+                self.heard = false;
+                self.ears.doubt();
                 return Some(Why::Time);
             }
             if lent {
@@ -391,14 +402,23 @@ impl<'a> Keeper<'a> {
     }
 
     fn listen_to(&mut self, side: Side) -> Result<bool, StoreError> {
-        let Keeper { account, terms, work, ears, trust, .. } = self;
-        let note = |text| work.note(&account.name, text);
+        let Keeper { account, terms, ears, trust, .. } = self;
+        let notes = RefCell::new(Vec::new());
+        let note = |text| notes.borrow_mut().push(text);
         let found = ears.add(side, account.stores[side].as_ref(), &terms.folders[side], trust.in_notify(), &note)?;
+        let notes = notes.into_inner();
+        if !notes.is_empty() {
+            self.note_once(notes.join("; "));
+        }
         Ok(self.moved_among(found))
     }
 
     fn moved_among(&mut self, found: Vec<Begun>) -> bool {
-        found.into_iter().fold(false, |moved, begun| self.moved(begun.side, begun.standings) || begun.told || moved)
+        found.into_iter().fold(false, |moved, Begun { side, standings, told }| {
+            let news = !told.is_empty() && (side == Side::Local || !self.waits_with(&told));
+            self.desk.say(|status| status.pending.extend(told.into_iter().filter(|name| !name.is_empty())));
+            self.moved(side, standings) || news || moved
+        })
     }
 
     /// Whether folders stand elsewhere than the last sync left them, or was begun over.
@@ -438,14 +458,7 @@ impl<'a> Keeper<'a> {
     fn hear(&mut self) -> Result<Option<Why>, StoreError> {
         self.tell_how();
         let told = self.wait(self.until())?;
-        if let Some(pause) = self.trust.pause(&told.folders)
-            && told.remote
-            && !told.local
-        {
-            let at = Instant::now() + pause;
-            if self.next.is_none_or(|(next, _)| at < next) {
-                self.next = Some((at, Why::News));
-            }
+        if told.remote && !told.local && self.waits_with(&told.folders) {
             return Ok(None);
         }
         if told.any() {
@@ -457,6 +470,16 @@ impl<'a> Keeper<'a> {
         let renewed = self.ears.renew()?;
         let moved = self.moved_among(renewed) || (self.scans() && self.has_changed());
         Ok(moved.then_some(Why::News))
+    }
+
+    /// Whether it waits with news of these folders: it was told of them in vain too often.
+    fn waits_with(&mut self, folders: &BTreeSet<String>) -> bool {
+        let Some(pause) = self.trust.pause(folders) else { return false };
+        let at = Instant::now() + pause;
+        if self.next.is_none_or(|(next, _)| at < next) {
+            self.next = Some((at, Why::News));
+        }
+        true
     }
 
     /// How it hears of changes, for the status.

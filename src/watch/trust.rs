@@ -26,7 +26,8 @@ impl Trust {
         self.strikes < STRIKES
     }
 
-    /// Learns from a sync: what was told before it, and what came of it. With `all` the server was to tell of every folder.
+    /// Learns from a sync: what was told before it, and what came of it. With `all` the server was to tell of every folder, and nothing kept it
+    /// from that.
     /// Whether that was the last time that it was believed in this.
     pub fn learn(&mut self, why: Why, told: &BTreeSet<String>, counts: &Counts, all: bool) -> bool {
         for folder in told {
@@ -38,7 +39,7 @@ impl Trust {
         }
         let came = [counts.copied, counts.moved, counts.flagged, counts.deleted].iter().any(|count| count.local > 0);
         match why {
-            Why::News if all && self.in_notify() => self.strikes = 0,
+            Why::News if all && came && self.in_notify() => self.strikes = 0,
             Why::Time | Why::Full if all && came && told.is_empty() => self.strikes += 1,
             _ => return false,
         }

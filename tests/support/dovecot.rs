@@ -84,14 +84,7 @@ impl Dovecot {
             let (port, tls_port) = (free_port(), free_port());
             let conf = dir.path().join("dovecot.conf");
             fs::write(&conf, config(dir.path(), &options, port, tls_port)).expect("write dovecot.conf");
-            let mut master = Command::new(&program)
-                .args(["-F", "-c"])
-                .arg(&conf)
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::from(fs::File::create(dir.path().join("stderr")).expect("a file for stderr")))
-                .spawn()
-                .expect("start dovecot");
+            let mut master = launch(&program, dir.path());
             if wait_until_it_accepts(&mut master, port, tls_port) {
                 let ca_file = dir.path().join("ca.pem");
                 return Dovecot { port, tls_port, ca_file, sha256, sha1, options, master, dir };
@@ -115,6 +108,31 @@ impl Dovecot {
     /// The user's home directory on the server.
     pub fn home(&self, user: &str) -> PathBuf {
         self.dir.path().join("home").join(user)
+    }
+
+    /// Ends the server, and waits until nobody answers any more; what it holds stays.
+    pub fn go_down(&mut self) {
+        stop(&mut self.master);
+        let end = Instant::now() + Duration::from_secs(30);
+        while [self.port, self.tls_port].iter().any(|port| TcpStream::connect(("127.0.0.1", *port)).is_ok()) {
+            assert!(Instant::now() < end, "dovecot does not end:\n{}", self.log());
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Starts the server that went down again, on the same ports.
+    pub fn come_up(&mut self) {
+        let end = Instant::now() + Duration::from_secs(30);
+        loop {
+            self.master = launch(&find_program(), self.dir.path());
+            if wait_until_it_accepts(&mut self.master, self.port, self.tls_port) {
+                return;
+            }
+            // The children of the one before may still have the ports.
+            stop(&mut self.master);
+            assert!(Instant::now() < end, "dovecot does not start again:\n{}", self.log());
+            thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// All that the server logged so far.
@@ -142,6 +160,17 @@ fn find_program() -> PathBuf {
         .map(|dir| dir.join("dovecot"))
         .find(|program| program.is_file())
         .expect("install dovecot-imapd: tests/run does it")
+}
+
+fn launch(program: &Path, dir: &Path) -> Child {
+    Command::new(program)
+        .args(["-F", "-c"])
+        .arg(dir.join("dovecot.conf"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::from(fs::File::create(dir.join("stderr")).expect("a file for stderr")))
+        .spawn()
+        .expect("start dovecot")
 }
 
 pub fn free_port() -> u16 {

@@ -92,7 +92,8 @@ impl Imap {
         let lines = self.command("UID FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])");
         let mut messages: Vec<ServerMessage> = lines
             .into_iter()
-            .filter(|line| !line.literals.is_empty() || line.text.contains(" FETCH ("))
+            // What others just changed is told without a UID.
+            .filter(|line| line.text.contains(" FETCH (") && line.text.contains("UID "))
             .map(message)
             .collect();
         messages.sort_by_key(|message| message.uid);

@@ -41,6 +41,7 @@ fn they_are_run_for_each_change_and_not_for_its_echo() {
     running.until("its hooks", || ran(&home).len() == 7);
     assert_eq!(ran(&home)[5..], ["pre idle", "post idle 1"]);
     imap.create("Another");
+    running.signal("USR1");
     let mailboxes = home.path().join("mailboxes");
     running.until("mutt's file", || fs::read_to_string(&mailboxes).unwrap_or_default().contains("Another"));
     running.stop();

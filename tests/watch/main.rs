@@ -6,6 +6,8 @@ mod support;
 mod everyday;
 mod hooks;
 mod manager;
+mod meddler;
 mod network;
+mod quirks;
 mod scene;
 mod trouble;

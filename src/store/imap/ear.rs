@@ -48,8 +48,9 @@ pub struct ImapEar {
     idle: bool,
     apart: bool,
     kept: Arc<Kept>,
-    /// The IDLE that goes on.
+    /// The IDLE that goes on, and whether it was waited for in vain that the server lets us.
     idling: Option<Tag>,
+    unadmitted: bool,
     descriptor: Option<OwnedFd>,
     /// The time limit that the line has otherwise.
     timeout: Option<Duration>,
@@ -83,6 +84,7 @@ impl ImapEar {
             apart,
             kept,
             idling,
+            unadmitted: false,
             descriptor,
             timeout,
             early,
@@ -139,35 +141,37 @@ impl ImapEar {
 
     /// Waits until the server lets us idle; what it says before is news.
     fn idle(&mut self) -> Result<(), StoreError> {
-        let (tag, ended, heard) = self.line(|line| {
+        let says_admission = self.kept.says_admission();
+        let (tag, heard, unadmitted) = self.line(|line| {
             let tag = write(line, &Command::new("IDLE"))?;
             line.flush()?;
-            let mut heard = Vec::new();
-            let ended = loop {
-                match line.response(&mut Ignore) {
-                    Ok(Response::Continue(_)) => break None,
-                    Ok(Response::Tagged { tag: ended, status }) if tag.is(&ended) => break Some(status),
-                    Ok(response) => heard.push(response),
-                    // It says nothing: what it has to tell may come all the same.
-                    Err(ImapError::Net(NetError::Timeout(_))) => break None,
-                    Err(error) => return Err(error),
-                }
-                if !heard.is_empty() {
-                    // It tells already. The admission that is on its way is read with the rest.
-                    break None;
-                }
-            };
-            Ok((tag, ended, heard))
+            if !says_admission {
+                return Ok((tag, None, false));
+            }
+            match line.response(&mut Ignore) {
+                Ok(response) => Ok((tag, Some(response), false)),
+                // It says nothing: what it has to tell may come all the same.
+                Err(ImapError::Net(NetError::Timeout(_))) => Ok((tag, None, true)),
+                Err(error) => Err(error),
+            }
         })?;
-        if let Some(status) = ended {
-            self.kept.without_idle();
+        self.unadmitted = unadmitted;
+        if let Some(Response::Tagged { tag: ended, status }) = &heard
+            && tag.is(ended)
+        {
+            // One that is refused may be granted later.
+            if status.kind != StatusKind::No {
+                self.kept.without_idle();
+            }
             self.idle = false;
+            let status = status.clone();
             return match self.notify {
                 true => Ok(()),
                 false => Err(self.refused("IDLE", status)),
             };
         }
-        let news: Vec<String> = heard.iter().filter_map(|response| self.news(response)).collect();
+        // Where it tells already, the admission that is on its way is read with the rest.
+        let news = heard.and_then(|response| self.news(&response));
         self.early.extend(news);
         self.idling = Some(tag);
         Ok(())
@@ -198,6 +202,10 @@ impl ImapEar {
             }
             Err(ImapError::Protocol("the server does not end IDLE".to_owned()))
         })?;
+        if std::mem::take(&mut self.unadmitted) {
+            // It did idle.
+            self.kept.without_admission();
+        }
         if let Some(timeout) = timeout {
             self.conn().set_timeout(timeout);
         }
@@ -323,7 +331,7 @@ impl Ear for ImapEar {
             self.idling = None;
             self.early.push(self.folder.text().to_owned());
             // It does not mean it.
-            if status.kind != StatusKind::Ok || self.begun.elapsed() < LASTING {
+            if status.kind == StatusKind::Bad || self.begun.elapsed() < LASTING {
                 self.kept.without_idle();
             }
         }
@@ -338,15 +346,14 @@ impl Ear for ImapEar {
         Some(Duration::from_secs(fault::number("MAILSYNC_RENEW", RENEW.as_secs())))
     }
 
-    fn rest(mut self: Box<Self>) -> Option<Box<dyn Ear>> {
+    fn rest(mut self: Box<Self>) -> Result<Option<Box<dyn Ear>>, StoreError> {
         if self.apart {
-            return Some(self);
+            return Ok(Some(self));
         }
         // A connection that does not end IDLE is of no use any more.
-        if self.done().is_ok() {
-            self.conn_mut().close();
-            self.store.take().into_iter().for_each(|store| Box::new(store).close());
-        }
-        None
+        self.done()?;
+        self.conn_mut().close();
+        self.store.take().into_iter().for_each(|store| Box::new(store).close());
+        Ok(None)
     }
 }

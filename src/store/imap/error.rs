@@ -113,9 +113,11 @@ fn net_meaning(error: &NetError) -> (Reach, Kind, Option<&str>) {
     match error {
         NetError::Stopped => (Reach::Account, Kind::Stopped, None),
         NetError::Tls { .. } | NetError::Untrusted { .. } => (Reach::Account, Kind::Tls, hint),
-        NetError::Resolve { .. } | NetError::Connect { .. } | NetError::Proxy { .. } | NetError::Tunnel { .. } => {
-            (Reach::Account, Kind::Network, hint)
-        }
+        NetError::Resolve { .. }
+        | NetError::Connect { .. }
+        | NetError::Handshake { .. }
+        | NetError::Proxy { .. }
+        | NetError::Tunnel { .. } => (Reach::Account, Kind::Network, hint),
         NetError::LongLine(_) => (Reach::Connection, Kind::Protocol, hint),
         NetError::Io(_) | NetError::Closed | NetError::Timeout(_) => (Reach::Connection, Kind::Network, hint),
     }

@@ -125,9 +125,12 @@ impl Line {
 
     /// The next response, one that was held first.
     pub fn next(&mut self, bodies: &mut dyn Bodies) -> Result<Response, ImapError> {
-        match self.held.pop_front() {
-            Some(response) => Ok(response),
-            None => self.response(bodies),
+        loop {
+            let response = self.held.pop_front().map_or_else(|| self.response(bodies), Ok)?;
+            // A server that ended IDLE by itself takes the DONE that was on its way for the tag of a command.
+            if !matches!(&response, Response::Tagged { tag, .. } if tag.eq_ignore_ascii_case("DONE")) {
+                return Ok(response);
+            }
         }
     }
 

@@ -20,6 +20,8 @@ pub struct Kept {
     /// IDLE, NOTIFY: it says that it has them, and refuses them.
     no_idle: AtomicBool,
     no_notify: AtomicBool,
+    /// It idles without saying so.
+    no_admission: AtomicBool,
 }
 
 impl Kept {
@@ -81,6 +83,15 @@ impl Kept {
 
     pub fn may_notify(&self) -> bool {
         !self.no_notify.load(Ordering::SeqCst)
+    }
+
+    /// The server idles, and never said that it lets us.
+    pub fn without_admission(&self) {
+        self.no_admission.store(true, Ordering::SeqCst);
+    }
+
+    pub fn says_admission(&self) -> bool {
+        !self.no_admission.load(Ordering::SeqCst)
     }
 
     /// Whether the server has shown that it tells nothing.

@@ -182,8 +182,8 @@ impl Ear for MaildirEar {
         None
     }
 
-    fn rest(self: Box<Self>) -> Option<Box<dyn Ear>> {
-        Some(self)
+    fn rest(self: Box<Self>) -> Result<Option<Box<dyn Ear>>, StoreError> {
+        Ok(Some(self))
     }
 }
 
