@@ -21,7 +21,11 @@ impl Face for Lines {
 
     fn finish(&self, report: &Report) -> u8 {
         self.0.finish(report);
-        End::from(report).code()
+        match End::from(report) {
+            // Nobody interrupted whoever asked: the other process ends, or reads its config anew.
+            End::Interrupted => End::Undone.code(),
+            end => end.code(),
+        }
     }
 }
 

@@ -77,6 +77,13 @@ pub fn into_store(action: &str, error: SecretError) -> StoreError {
     }
 }
 
+/// A login that somebody typed, and for what.
+pub struct Typed {
+    account: String,
+    server: (String, u16, Option<String>),
+    found: Found,
+}
+
 /// A login, looked for once.
 pub struct Lookup {
     account: String,
@@ -131,9 +138,27 @@ impl Lookup {
         &self.account
     }
 
-    /// Whether somebody typed it.
-    pub fn was_typed(&self) -> bool {
-        matches!(self.found.get(), Some(Ok(Found { origin: Origin::Prompt { .. }, .. })))
+    /// What somebody typed, if it was that.
+    pub fn typed(&self) -> Option<Typed> {
+        let found = self.found.get()?.as_ref().ok()?;
+        matches!(found.origin, Origin::Prompt { .. }).then(|| Typed {
+            account: self.account.clone(),
+            server: self.server(),
+            found: found.clone(),
+        })
+    }
+
+    /// Takes what was typed before for the same login.
+    pub fn take_typed(&self, all: &[Typed]) {
+        let fits = |typed: &&Typed| typed.account == self.account && typed.server == self.server();
+        if let Some(typed) = all.iter().find(fits) {
+            // It was not looked for yet.
+            drop(self.found.set(Ok(typed.found.clone())));
+        }
+    }
+
+    fn server(&self) -> (String, u16, Option<String>) {
+        (self.spec.host.clone(), self.spec.port, self.spec.user.clone())
     }
 
     /// Whether a prompt may come of it, and it is likely to be needed.

@@ -4,7 +4,7 @@
 use super::args::Topic;
 use super::end::UsageError;
 use super::log::Log;
-use super::lookup::{Lookup, Sourced};
+use super::lookup::{Lookup, Sourced, Typed};
 use super::signals::Asking;
 use super::stores;
 use crate::config::{self, Config, ConfigError, Located, Problem, nearest};
@@ -44,6 +44,8 @@ pub struct Setup<'a> {
     decrypted: Mutex<Arc<Decrypted>>,
     /// Whether somebody may be asked for passwords.
     prompt: AtomicBool,
+    /// What was typed for an earlier config.
+    typed: Vec<Typed>,
 }
 
 impl<'a> Setup<'a> {
@@ -55,6 +57,7 @@ impl<'a> Setup<'a> {
             logins: Mutex::new(Vec::new()),
             decrypted: Mutex::default(),
             prompt: AtomicBool::new(true),
+            typed: Vec::new(),
         }
     }
 
@@ -127,6 +130,7 @@ impl<'a> Setup<'a> {
         let decrypted = self.decrypted.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let stop = self.stop.clone();
         let lookup = Arc::new(Lookup::new(&account.name, imap, decrypted, prompt, stop, notes.clone()));
+        lookup.take_typed(&self.typed);
         self.logins.lock().unwrap_or_else(PoisonError::into_inner).push(lookup.clone());
         let opener = stores::imap(&account.name, imap, read_only, lookup.clone(), &self.stop, &self.log);
         Box::new(Sourced::new(opener, lookup))
@@ -136,7 +140,7 @@ impl<'a> Setup<'a> {
     /// be asked again.
     pub fn renewed(&self, name: &str, notes: &Notes) -> Option<Account> {
         let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
-        if logins.iter().any(|lookup| lookup.account() == name && lookup.was_typed()) {
+        if logins.iter().any(|lookup| lookup.account() == name && lookup.typed().is_some()) {
             return None;
         }
         logins.retain(|lookup| lookup.account() != name);
@@ -144,6 +148,18 @@ impl<'a> Setup<'a> {
         *self.decrypted.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
         // It was made of the same config before.
         self.accounts(&[name.to_owned()], notes).ok()?.pop()
+    }
+
+    /// What was typed so far.
+    pub fn typed(&self) -> Vec<Typed> {
+        self.logins.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(|lookup| lookup.typed()).collect()
+    }
+
+    /// The same, with what was typed for an earlier config; nobody is asked again.
+    pub fn after(mut self, typed: Vec<Typed>) -> Setup<'a> {
+        self.typed = typed;
+        self.ask_no_more();
+        self
     }
 
     /// Asks nobody for a password any more.

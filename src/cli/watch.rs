@@ -7,6 +7,7 @@ use super::args::{Cli, WatchArgs};
 use super::around::Around;
 use super::end::{End, Failure, explain};
 use super::log::Log;
+use super::lookup::Typed;
 use super::repeats::Repeats;
 use super::setup::{Setup, notes_to_stderr};
 use super::{answer, heap};
@@ -40,6 +41,9 @@ use std::time::{Duration, Instant};
 
 /// How long the end may take: after that it is forced, which costs no more than a kill at any other time.
 const LAST: Duration = Duration::from_millis(1800);
+
+/// How often is looked at the network where somebody wants to know of it.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// How long is waited before a keeper that broke down is put back to work.
 const BREAKDOWN: Duration = Duration::from_secs(60);
@@ -95,17 +99,15 @@ pub fn run(cli: &Cli, args: &WatchArgs, log: &Arc<Log>) -> anyhow::Result<ExitCo
     let (manager, origin, reception) = (Manager::from_environment(), Instant::now(), Arc::default());
     let watch = Watch { cli, args, log, manager: &manager, origin, reception };
     let mut config = watch.read()?;
-    let (mut signals, mut serving) = (None, None);
-    loop {
-        match watch.by(&config, &mut signals, &mut || {
-            if let Some(control) = control.take() {
-                serving = Some(control.serve(watch.reception.clone())?);
-            }
-            Ok(())
-        })? {
-            Over::Replaced(other) => config = *other,
-            Over::Stopped => break,
+    let (mut signals, mut serving, mut typed) = (None, None, None);
+    let mut open = || {
+        if let Some(control) = control.take() {
+            serving = Some(control.serve(watch.reception.clone())?);
         }
+        Ok(())
+    };
+    while let Over::Replaced(other) = watch.by(&config, &mut signals, &mut typed, &mut open)? {
+        config = *other;
     }
     // The keepers have gone: whoever waits for them is told so.
     drop(serving);
@@ -178,11 +180,17 @@ impl Watch<'_> {
         &self,
         config: &Config,
         signals: &mut Option<Signals>,
+        typed: &mut Option<Vec<Typed>>,
         open: &mut dyn FnMut() -> std::io::Result<()>,
     ) -> anyhow::Result<Over> {
         // Of this config: the program goes on with the next one.
         let over = Stop::new();
         let setup = Setup::new(config, self.log.clone(), over.clone());
+        let setup = match typed.take() {
+            // Others wait for this: nobody is asked in the middle of it.
+            Some(typed) => setup.after(typed),
+            None => setup,
+        };
         let accounts = setup.accounts(&self.args.accounts, &notes_to_stderr())?;
         setup.ask_beforehand();
         setup.ask_no_more();
@@ -222,6 +230,7 @@ impl Watch<'_> {
             ended
         });
         ui.end();
+        *typed = Some(setup.typed());
         ended
     }
 
@@ -254,11 +263,13 @@ impl Watch<'_> {
         let all = |tell: &dyn Fn(&Desk)| desks.iter().for_each(|desk| tell(desk));
         let mut alive = self.manager.watchdog().map(|period| Instant::now() + period);
         loop {
+            // Whether the network costs money may change without any news of the kernel's.
+            let look = network.asked.then(|| Instant::now() + LOOK);
             let told = {
                 let news = news.as_ref().map(AsFd::as_fd);
                 let jumps = jumps.as_ref().map(AsFd::as_fd);
                 let fds: Vec<_> = [Some(signals.bell.as_fd()), news, jumps].into_iter().flatten().collect();
-                wait(&fds, alive)
+                wait(&fds, alive.into_iter().chain(look).min())
             };
             told.context("wait for signals")?;
             signals.bell.hush();
@@ -275,8 +286,8 @@ impl Watch<'_> {
                 all(&|desk| desk.order(order_for_nobody()));
             }
             let moved = news.as_mut().is_some_and(News::changed);
-            if moved {
-                network.look();
+            if network.look() {
+                all(&|desk| desk.bell.ring());
             }
             if jumps.as_ref().is_some_and(Jumps::jumped) | asked(&signals.resumed) | moved {
                 over.shake();
@@ -457,10 +468,14 @@ impl Network {
         network
     }
 
-    fn look(&self) {
-        if self.asked {
-            *self.state.lock().unwrap_or_else(PoisonError::into_inner) = network::state();
+    /// Looks whether it is another one now; if anybody wants to know.
+    fn look(&self) -> bool {
+        if !self.asked {
+            return false;
         }
+        let now = network::state();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *state, now) != now
     }
 
     fn hindrance(&self, pause: config::Pause) -> Option<&'static str> {

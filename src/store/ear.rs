@@ -12,6 +12,8 @@ pub struct Listen {
     pub folder: FolderName,
     /// Whether all folders are wanted, if the store can tell of them all at once.
     pub all: bool,
+    /// Whether it has shown that it does.
+    pub sure: bool,
     /// Whether the ear has a connection of its own, which nobody else wants.
     pub apart: bool,
 }
@@ -29,6 +31,11 @@ pub trait Ear: Send {
 
     /// Whether it has a connection of its own.
     fn is_apart(&self) -> bool {
+        false
+    }
+
+    /// Whether what it listens to is no longer what the store has: something else was mounted in its place.
+    fn is_stale(&self) -> bool {
         false
     }
 

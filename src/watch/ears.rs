@@ -1,9 +1,9 @@
 //! All that tells one keeper of changes: ears on both sides, and the wait for any of them.
 
 use super::wait::wait;
-use crate::mail::{FolderName, Side};
+use crate::mail::{FolderName, Side, Sides};
 use crate::store::ear::Standings;
-use crate::store::{Ear, Kind, Listen, Opener, StoreError};
+use crate::store::{Ear, Kind, Listen, Opener, Reach, StoreError};
 use std::collections::BTreeSet;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
@@ -30,6 +30,12 @@ impl Listening {
         self.ear.lasts().map(|lasts| self.begun + lasts)
     }
 
+    /// That something may have changed in its folder.
+    fn news(&self) -> Begun {
+        let told = BTreeSet::from([self.folder.text().to_owned()]);
+        Begun { side: self.side, standings: Standings::new(), told }
+    }
+
     /// Begins, or begins anew.
     fn begin(&mut self) -> Result<Begun, StoreError> {
         let standings = self.ear.begin()?;
@@ -38,6 +44,12 @@ impl Listening {
         let told = self.ear.hear()?.into_iter().collect();
         Ok(Begun { side: self.side, standings, told })
     }
+}
+
+/// A side of which nobody tells any more, and why.
+pub struct Lost {
+    pub side: Side,
+    pub error: StoreError,
 }
 
 /// What an ear found when it began.
@@ -54,10 +66,12 @@ pub struct Begun {
 pub struct Told {
     pub local: bool,
     pub remote: bool,
+    /// Who told of the remote side does not listen while it is synced: it was no echo.
+    pub fresh: bool,
     /// Folders of the local side came or went.
     pub tree: bool,
-    /// The names of those folders that are known to have changed.
-    pub folders: BTreeSet<String>,
+    /// The names of those folders that are known to have changed, by the side that told.
+    pub folders: Sides<BTreeSet<String>>,
 }
 
 impl Told {
@@ -66,21 +80,25 @@ impl Told {
         self.local || self.remote
     }
 
-    fn add(&mut self, side: Side, news: Vec<String>) {
+    fn add(&mut self, side: Side, news: Vec<String>, apart: bool) {
+        self.fresh |= side == Side::Remote && !apart && !news.is_empty();
         match side {
             _ if news.is_empty() => return,
             Side::Local => self.local = true,
             Side::Remote => self.remote = true,
         }
         self.tree |= side == Side::Local && news.iter().any(String::is_empty);
-        self.folders.extend(news.into_iter().filter(|name| !name.is_empty()));
+        self.folders[side].extend(news.into_iter().filter(|name| !name.is_empty()));
     }
 
     pub fn join(&mut self, more: Told) {
         self.local |= more.local;
         self.remote |= more.remote;
+        self.fresh |= more.fresh;
         self.tree |= more.tree;
-        self.folders.extend(more.folders);
+        for side in Side::BOTH {
+            self.folders[side].extend(more.folders[side].iter().cloned());
+        }
     }
 }
 
@@ -97,8 +115,10 @@ impl Ears {
 
     /// By what a side is listened to, in words.
     pub fn ways(&self, side: Side) -> Option<String> {
-        let of_side = self.list.iter().filter(|listening| listening.side == side);
-        let ways: Vec<String> = of_side.map(|listening| listening.ear.describe()).collect();
+        let of_side = |apart: bool| {
+            self.list.iter().filter(move |listening| listening.side == side && listening.ear.is_apart() == apart)
+        };
+        let ways: Vec<String> = of_side(false).chain(of_side(true)).map(|listening| listening.ear.describe()).collect();
         (!ways.is_empty()).then(|| ways.join(", "))
     }
 
@@ -120,6 +140,11 @@ impl Ears {
         self.list.retain(|listening| !listening.ear.is_apart());
     }
 
+    /// Gives up a side's ears that hear what is no longer there.
+    pub fn drop_stale(&mut self) {
+        self.list.retain(|listening| !listening.ear.is_stale());
+    }
+
     /// Those that could not be had are tried again.
     pub fn hope(&mut self) {
         self.unheard.clear();
@@ -132,32 +157,50 @@ impl Ears {
         side: Side,
         store: &dyn Opener,
         folders: &[FolderName],
-        all: bool,
-        note: &dyn Fn(String),
+        (all, sure): (bool, bool),
+        note: &dyn Fn(&FolderName, String),
     ) -> Result<Vec<Begun>, StoreError> {
-        let Some((first, others)) = folders.split_first() else { return Ok(Vec::new()) };
-        let listen = |folder: &FolderName, all, apart| store.listen(&Listen { folder: folder.clone(), all, apart });
-        let Some(ear) = listen(first, all, false)? else { return Ok(Vec::new()) };
-        let mut found = vec![self.begin(side, first, ear)?];
+        let listen =
+            |folder: &FolderName, all, apart| store.listen(&Listen { folder: folder.clone(), all, sure, apart });
+        let mut found = Vec::new();
+        let mut folders = folders.iter();
+        // The first that it lets us listen to.
+        while let Some(folder) = folders.next() {
+            let ear = listen(folder, all, false).and_then(|ear| match ear {
+                Some(ear) => self.begin(side, folder, ear).map(Some),
+                None => Ok(None),
+            });
+            match ear {
+                Ok(Some(begun)) => {
+                    found.push(begun);
+                    break;
+                }
+                Ok(None) => return Ok(found),
+                Err(error) if error.reach <= Reach::Folder && folders.len() > 0 => {
+                    note(folder, format!("{folder} is not listened to: {error}"));
+                }
+                Err(error) => return Err(error),
+            }
+        }
         let apart = |listening: &Listening| listening.side == side && listening.ear.is_apart();
         if self.list.last().is_some_and(|listening| listening.ear.hears_all()) {
             self.list.retain(|listening| !apart(listening));
-        } else {
-            for folder in others {
-                let has = |listening: &Listening| apart(listening) && listening.folder == *folder;
-                if self.list.iter().any(has) || self.unheard.contains(folder) {
-                    continue;
-                }
-                let ear = listen(folder, false, true);
-                let begun = ear.and_then(|ear| ear.map(|ear| self.begin(side, folder, ear)).transpose());
-                match begun {
-                    Ok(begun) => found.extend(begun),
-                    Err(error) if error.kind == Kind::Stopped => return Err(error),
-                    // One connection more than the server has for us, say: it is looked at now and then.
-                    Err(error) => {
-                        self.unheard.push(folder.clone());
-                        note(format!("{folder} is not listened to: {error}"));
-                    }
+            return Ok(found);
+        }
+        for folder in folders {
+            let has = |listening: &Listening| apart(listening) && listening.folder == *folder;
+            if self.list.iter().any(has) || self.unheard.contains(folder) {
+                continue;
+            }
+            let ear = listen(folder, false, true);
+            let begun = ear.and_then(|ear| ear.map(|ear| self.begin(side, folder, ear)).transpose());
+            match begun {
+                Ok(begun) => found.extend(begun),
+                Err(error) if error.kind == Kind::Stopped => return Err(error),
+                // One connection more than the server has for us, say: it is looked at now and then.
+                Err(error) => {
+                    self.unheard.push(folder.clone());
+                    note(folder, format!("{folder} is not listened to: {error}"));
                 }
             }
         }
@@ -177,39 +220,44 @@ impl Ears {
     }
 
     /// Begins those anew that have to.
-    pub fn renew(&mut self) -> Result<Vec<Begun>, StoreError> {
+    pub fn renew(&mut self) -> Result<Vec<Begun>, Lost> {
         let now = Instant::now();
         self.begin_anew(|listening| listening.renewal().is_some_and(|renewal| renewal <= now))
     }
 
     /// Begins a side's ears anew, to see where its folders stand.
-    pub fn look(&mut self, side: Side) -> Result<Vec<Begun>, StoreError> {
+    pub fn look(&mut self, side: Side) -> Result<Vec<Begun>, Lost> {
         self.begin_anew(|listening| listening.side == side)
     }
 
-    fn begin_anew(&mut self, which: impl Fn(&Listening) -> bool) -> Result<Vec<Begun>, StoreError> {
-        let mut found = Vec::new();
+    /// Fails only where one broke that heard of a whole side; others are made again with the next connection.
+    fn begin_anew(&mut self, which: impl Fn(&Listening) -> bool) -> Result<Vec<Begun>, Lost> {
+        let (mut found, mut lost) = (Vec::new(), None);
         for at in (0..self.list.len()).rev() {
-            if which(&self.list[at]) {
-                match self.list[at].begin() {
-                    Ok(begun) => found.push(begun),
-                    Err(error) => {
-                        self.list.remove(at);
-                        return Err(error);
+            if !which(&self.list[at]) {
+                continue;
+            }
+            match self.list[at].begin() {
+                Ok(begun) => found.push(begun),
+                Err(error) => {
+                    let gone = self.list.remove(at);
+                    match gone.ear.is_apart() {
+                        true => found.push(gone.news()),
+                        false => lost = lost.or(Some(Lost { side: gone.side, error })),
                     }
                 }
             }
         }
-        Ok(found)
+        lost.map_or(Ok(found), Err)
     }
 
     /// What was told while nobody waited.
-    pub fn hear(&mut self) -> Result<Told, StoreError> {
+    pub fn hear(&mut self) -> Result<Told, Lost> {
         self.take_in(|_| true)
     }
 
     /// Waits for `bell`, for any of them, or until that time. Fails where one broke that heard of a whole side: it is gone.
-    pub fn wait(&mut self, bell: BorrowedFd<'_>, until: Option<Instant>) -> Result<Told, StoreError> {
+    pub fn wait(&mut self, bell: BorrowedFd<'_>, until: Option<Instant>) -> Result<Told, Lost> {
         let mut fds = vec![bell];
         let mut whose = Vec::new();
         for (at, listening) in self.list.iter().enumerate() {
@@ -228,19 +276,22 @@ impl Ears {
         self.take_in(|at| told.contains(&at))
     }
 
-    fn take_in(&mut self, which: impl Fn(usize) -> bool) -> Result<Told, StoreError> {
+    fn take_in(&mut self, which: impl Fn(usize) -> bool) -> Result<Told, Lost> {
         let mut told = Told::default();
-        let mut broken = None;
+        let mut lost = None;
         for at in (0..self.list.len()).rev().filter(|at| which(*at)) {
             match self.list[at].ear.hear() {
-                Ok(news) => told.add(self.list[at].side, news),
+                Ok(news) => told.add(self.list[at].side, news, self.list[at].ear.is_apart()),
                 Err(error) => {
                     let gone = self.list.remove(at);
-                    // That of one folder is made again with the next connection.
-                    broken = broken.or(Some(error).filter(|_| !gone.ear.is_apart()));
+                    match gone.ear.is_apart() {
+                        // What it would have told is found by looking; it is made again with the next connection.
+                        true => told.add(gone.side, vec![gone.folder.text().to_owned()], true),
+                        false => lost = lost.or(Some(Lost { side: gone.side, error })),
+                    }
                 }
             }
         }
-        broken.map_or(Ok(told), Err)
+        lost.map_or(Ok(told), Err)
     }
 }

@@ -19,6 +19,8 @@ pub struct Heard {
     pub waiting: usize,
     /// The first failure, or what was held first, in words.
     pub trouble: Option<String>,
+    /// When the first of these messages is tried again.
+    pub next: Option<Duration>,
     /// The kind of the first failure.
     pub kind: Option<Kind>,
 }
@@ -36,7 +38,10 @@ impl Heard {
                 self.kind.get_or_insert(problem.kind);
                 self.trouble.get_or_insert_with(|| problem.to_string());
             }
-            Event::Waiting { count, .. } => self.waiting += count,
+            Event::Waiting { count, next, .. } => {
+                self.waiting += count;
+                self.next = self.next.into_iter().chain(*next).min();
+            }
             _ => {}
         }
     }

@@ -9,7 +9,7 @@
 //! folders (`sync::moved_on`), and only what moved on since is synced again.
 
 use super::desk::{Desk, Doing, Order};
-use super::ears::{Begun, Ears, Told};
+use super::ears::{Begun, Ears, Lost, Told};
 use super::heard::{Heard, Hearing};
 use super::schedule::{back_off, dice, on_the_beat};
 use super::trust::Trust;
@@ -39,7 +39,13 @@ const NEAR: Duration = Duration::from_secs(60);
 
 /// A connection that broke is made anew after so long; each time it does within the other time after twice as long.
 const AGAIN: Duration = Duration::from_millis(500);
-const LASTING: Duration = Duration::from_secs(120);
+const LASTING: Duration = Duration::from_secs(5);
+
+/// So long a login that was refused is not tried before its time once more.
+const HURRY: Duration = Duration::from_secs(10 * 60);
+
+/// A clock may be wrong by so much.
+const DOUBT: Duration = Duration::from_secs(3600);
 
 /// Why an account is synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,10 +112,12 @@ pub struct Keeper<'a> {
     work: &'a dyn Work,
     stop: Stop,
     ears: Ears,
-    /// What was told last of an ear that could not be had.
-    noted: Option<String>,
-    /// The server is not listened to until the next look: it does not let us.
-    mute: bool,
+    /// What was told to be odd.
+    noted: BTreeSet<String>,
+    /// A side is not listened to until the next look: it does not let us.
+    mute: Sides<bool>,
+    /// What the server told since the last sync: folders.
+    told: BTreeSet<String>,
     /// When it was begun to listen to the server, and how often that ended soon.
     listening: Instant,
     heard: bool,
@@ -121,6 +129,11 @@ pub struct Keeper<'a> {
     /// When all was last compared.
     compared: SystemTime,
     failures: u32,
+    /// Whether the last failure was a login that was refused, and when one was last tried again before its time.
+    refused: bool,
+    hurried: Option<Instant>,
+    /// How many syncs in a row left something undone that may be better soon.
+    partial: u32,
     /// When the last sync ended that changed something.
     changed: Option<Instant>,
     trust: Trust,
@@ -137,8 +150,9 @@ impl<'a> Keeper<'a> {
             work,
             stop,
             ears: Ears::default(),
-            noted: None,
-            mute: false,
+            noted: BTreeSet::new(),
+            mute: Sides::default(),
+            told: BTreeSet::new(),
             listening: Instant::now(),
             heard: false,
             losses: 0,
@@ -146,6 +160,9 @@ impl<'a> Keeper<'a> {
             next: None,
             compared,
             failures: 0,
+            refused: false,
+            hurried: None,
+            partial: 0,
             changed: None,
             trust: Trust::default(),
             order: None,
@@ -180,19 +197,21 @@ impl<'a> Keeper<'a> {
         let heard_all = self.ears.rest() && hears_all;
         self.heard = false;
         if !matches!(why, Why::News | Why::Echo) {
-            self.mute = false;
+            self.mute = Sides::default();
             self.ears.hope();
         }
         let order = self.order.take();
+        let why = if matches!(why, Why::Start | Why::Time | Why::News) && self.is_full_due() { Why::Full } else { why };
         let options = match &order {
             Some(order) => order.options.clone(),
             None => Options { thorough: why == Why::Full, ..Options::default() },
         };
+        let whole = options.only.is_empty();
         let pending = self.desk.status().pending;
         self.desk.say(|status| {
             status.doing = Doing::Syncing;
             status.next = None;
-            if options.only.is_empty() {
+            if whole {
                 status.pending.clear();
             }
         });
@@ -201,19 +220,38 @@ impl<'a> Keeper<'a> {
         let (outcome, counts) = self.work.sync(&self.account, why, &options, observer, &self.stop);
         let heard = hearing.heard();
         self.changed = (!counts.is_empty()).then(Instant::now);
-        if self.trust.learn(why, &pending, &counts, heard_all) {
+        let selected = self.terms.folders.remote.first().map(FolderName::text);
+        if self.trust.learn(why, &std::mem::take(&mut self.told), &counts, heard_all, selected.as_deref()) {
             let text = "the server does not tell of all changes (NOTIFY): it is listened to by IDLE from now on";
             self.work.note(&self.account.name, text.to_owned());
         }
-        if options.thorough && options.only.is_empty() && outcome <= Outcome::Partial {
+        if options.thorough && whole && outcome <= Outcome::Partial {
             self.compared = SystemTime::now();
         }
-        self.conclude(outcome, heard.kind);
-        self.tell_end(outcome, heard, options.only.is_empty());
+        self.conclude(outcome, &heard);
+        if outcome > Outcome::Partial {
+            self.desk.say(|status| status.pending.extend(pending));
+        }
+        self.tell_end(outcome, heard, whole);
         if let Some(order) = order {
             // Whoever asked may have gone.
             drop(order.done.send((self.account.name.clone(), outcome, counts)));
         }
+    }
+
+    /// How long until every message is to be compared; `None` where it never is.
+    fn until_full(&self) -> Option<Duration> {
+        let every = self.terms.full_every?;
+        match self.compared.elapsed() {
+            Ok(elapsed) => Some(every.saturating_sub(elapsed)),
+            // The clock was wrong then, or is now.
+            Err(ahead) if ahead.duration() > DOUBT => Some(Duration::ZERO),
+            Err(_) => Some(every),
+        }
+    }
+
+    fn is_full_due(&self) -> bool {
+        self.until_full().is_some_and(|left| left.is_zero())
     }
 
     fn tell_end(&self, outcome: Outcome, heard: Heard, whole: bool) {
@@ -237,22 +275,26 @@ impl<'a> Keeper<'a> {
     }
 
     /// Says when to look next.
-    fn conclude(&mut self, outcome: Outcome, kind: Option<Kind>) {
-        match outcome {
-            Outcome::InStep | Outcome::Partial | Outcome::Interrupted => {
-                self.failures = 0;
-                // A clock that was set back has no say.
-                let old = |every: Duration| self.compared.elapsed().is_ok_and(|elapsed| elapsed >= every);
-                let why = if self.terms.full_every.is_some_and(old) { Why::Full } else { Why::Time };
-                let at = |interval| on_the_beat(self.terms.origin, interval, Instant::now());
-                self.next = self.terms.interval.map(|interval| (at(interval), why));
-            }
-            Outcome::Failed | Outcome::AuthFailed | Outcome::Locked => self.fail(outcome, kind),
+    fn conclude(&mut self, outcome: Outcome, heard: &Heard) {
+        if outcome > Outcome::Partial && outcome != Outcome::Interrupted {
+            return self.fail(outcome, heard.kind);
         }
+        self.failures = 0;
+        let now = Instant::now();
+        let beat = self.terms.interval.map(|interval| on_the_beat(self.terms.origin, interval, now));
+        // With the beat, where there is one.
+        let full = self.until_full().filter(|_| beat.is_none()).map(|left| now + left.max(AGAIN));
+        let undone = outcome == Outcome::Partial && heard.problems + heard.waiting > 0;
+        self.partial = if undone { self.partial.saturating_add(1) } else { 0 };
+        let again = undone.then(|| now + back_off(outcome, heard.kind, self.partial, dice()));
+        let waiting = heard.next.map(|next| now + next.max(AGAIN));
+        let next = [beat, full, again, waiting].into_iter().flatten().min();
+        self.next = next.map(|at| (at, Why::Time));
     }
 
     fn fail(&mut self, outcome: Outcome, kind: Option<Kind>) {
         self.failures = self.failures.saturating_add(1);
+        self.refused = outcome == Outcome::AuthFailed || kind == Some(Kind::Later);
         self.next = Some((Instant::now() + back_off(outcome, kind, self.failures, dice()), Why::Time));
         if outcome == Outcome::AuthFailed
             && let Some(account) = self.work.renewed(&self.account.name)
@@ -261,6 +303,16 @@ impl<'a> Keeper<'a> {
             self.account = account;
             self.keep_connections(true);
         }
+    }
+
+    /// Whether things may be different now for what failed. A login that was refused is tried before its time now and then
+    /// only: nobody is helped by a wrong password that is tried whenever the network changes.
+    fn may_hurry(&mut self) -> bool {
+        let waits = self.failures > 0 && self.refused && self.hurried.is_some_and(|hurried| hurried.elapsed() < HURRY);
+        if !waits {
+            self.hurried = (self.failures > 0 && self.refused).then(Instant::now).or(self.hurried);
+        }
+        !waits
     }
 
     /// Waits until there is a reason for a sync; `None` where it is to stop.
@@ -278,8 +330,8 @@ impl<'a> Keeper<'a> {
             if self.desk.lend() {
                 lent = true;
                 self.desk.say(|status| status.doing = Doing::Lent);
-                if let Err(error) = self.wait(None) {
-                    self.lose(&error);
+                if let Err(lost) = self.wait(None) {
+                    self.lose(&lost);
                 }
                 continue;
             }
@@ -288,7 +340,7 @@ impl<'a> Keeper<'a> {
                 self.pause(why);
                 continue;
             }
-            if hindered || self.desk.was_shaken() {
+            if hindered || (self.desk.was_shaken() && self.may_hurry()) {
                 // Whatever was waited for, things are different now.
                 self.failures = 0;
                 self.heard = false;
@@ -304,11 +356,13 @@ impl<'a> Keeper<'a> {
             {
                 return Some(why);
             }
-            let why = self.listen().and_then(|moved| if moved { Ok(Some(self.news())) } else { self.hear() });
-            match why {
+            if self.listen() {
+                return Some(self.news());
+            }
+            match self.hear() {
                 Ok(None) => {}
                 Ok(Some(why)) => return Some(why),
-                Err(error) => self.lose(&error),
+                Err(lost) => self.lose(&lost),
             }
         }
     }
@@ -333,90 +387,109 @@ impl<'a> Keeper<'a> {
         drop(self.wait(None));
     }
 
-    /// The connection by which it listened is lost, or none can be made.
-    fn lose(&mut self, error: &StoreError) {
+    /// A side can't be listened to any more, or can't be at all.
+    fn lose(&mut self, Lost { side, error }: &Lost) {
+        let files = *side == Side::Local && self.terms.scan;
         if error.kind == Kind::Stopped {
             return;
         }
-        if error.reach <= Reach::Folder {
-            self.mute = true;
-            self.note_once(format!("{} is not listened to: {error}", self.account.stores[Side::Remote].place()));
-            return;
+        if error.reach <= Reach::Folder || files {
+            // Whoever does not let us listen is looked at now and then.
+            self.mute[*side] = true;
+            let scan = format!("; it is looked at every {} seconds", SCAN.as_secs());
+            let hint = error.hint.as_ref().map(|hint| format!(": {hint}")).unwrap_or_default();
+            let more = if files { format!("{hint}{scan}") } else { hint };
+            let place = self.account.stores[*side].place();
+            return self.note_once(place.clone(), format!("{place} is not listened to: {error}{more}"));
         }
-        if std::mem::take(&mut self.heard) {
+        if *side == Side::Remote && std::mem::take(&mut self.heard) {
             // It was there a moment ago: whatever it would have told is asked for over a new connection.
             self.losses = if self.listening.elapsed() > LASTING { 0 } else { self.losses.saturating_add(1) };
-            self.next = Some((
-                Instant::now() + AGAIN.mul_f64(2_f64.powi(self.losses.min(8).cast_signed()) + dice()),
-                Why::Time,
-            ));
+            let pause = AGAIN.mul_f64(2_f64.powi(self.losses.min(7).cast_signed()) + dice());
+            self.next = Some((Instant::now() + pause, Why::Time));
             self.failures = self.failures.max(1);
             return;
         }
         let outcome = if error.failed_login() { Outcome::AuthFailed } else { Outcome::Failed };
         self.fail(outcome, Some(error.kind));
-        let trouble = format!("{}: {error}", self.account.stores[Side::Remote].place());
+        let trouble = format!("{}: {error}", self.account.stores[*side].place());
         self.desk.say(|status| (status.doing, status.trouble) = (Doing::Failed, Some(trouble)));
         self.work.changed();
     }
 
     /// Listens to both sides, if it does not yet; whether something changed since the last sync.
-    fn listen(&mut self) -> Result<bool, StoreError> {
-        let mut moved = self.listen_here()?;
-        if self.failures == 0 && !self.mute && !self.ears.listen_to(Side::Remote) {
-            moved |= self.listen_to(Side::Remote)?;
-            self.heard = self.ears.listen_to(Side::Remote);
-            // One that tells of nothing is not asked for it again and again.
-            self.mute = !self.heard;
-            self.listening = Instant::now();
+    fn listen(&mut self) -> bool {
+        self.ears.drop_stale();
+        let mut moved = false;
+        for side in Side::BOTH {
+            if self.ears.listen_to(side) {
+                if side == Side::Local {
+                    moved |= self.came_meanwhile();
+                }
+                continue;
+            }
+            if self.failures > 0 || self.mute[side] {
+                continue;
+            }
+            match self.listen_to(side) {
+                Ok(more) => {
+                    moved |= more;
+                    // One that tells of nothing is not asked for it again and again.
+                    self.mute[side] = !self.ears.listen_to(side);
+                    if side == Side::Remote {
+                        (self.heard, self.listening) = (!self.mute[side], Instant::now());
+                    }
+                }
+                Err(error) => self.lose(&Lost { side, error }),
+            }
         }
         // While it fails nothing is begun.
-        Ok(moved && self.failures == 0)
+        moved && self.failures == 0
     }
 
-    fn listen_here(&mut self) -> Result<bool, StoreError> {
-        if self.ears.listen_to(Side::Local) {
-            // What came during the sync.
-            let told = self.ears.hear()?;
-            self.take_note(&told);
-            return Ok(told.any() && (told.remote || told.tree || self.moved_here()?));
-        }
-        if self.failures > 0 {
-            return Ok(false);
-        }
-        match self.listen_to(Side::Local) {
-            Err(error) if matches!(error.kind, Kind::Disk | Kind::Missing) => {
-                let hint = error.hint.as_ref().map(|hint| format!(": {hint}")).unwrap_or_default();
-                self.note_once(format!("{error}{hint}; it is looked at every {} seconds", SCAN.as_secs()));
-                Ok(false)
+    /// Whether there is more that is new on the local side than what the last sync did there: what came during it.
+    fn came_meanwhile(&mut self) -> bool {
+        let told = match self.ears.hear() {
+            Ok(told) => told,
+            Err(lost) => {
+                self.lose(&lost);
+                return true;
             }
-            listening => listening,
-        }
+        };
+        self.take_note(&told);
+        told.any() && (told.remote || told.tree || self.moved_here())
     }
 
-    fn note_once(&mut self, text: String) {
-        if self.noted.as_ref() != Some(&text) {
-            self.work.note(&self.account.name, text.clone());
-            self.noted = Some(text);
+    /// Says what is odd about something, once.
+    fn note_once(&mut self, about: String, text: String) {
+        if self.noted.insert(about) {
+            self.work.note(&self.account.name, text);
         }
     }
 
     fn listen_to(&mut self, side: Side) -> Result<bool, StoreError> {
         let Keeper { account, terms, ears, trust, .. } = self;
         let notes = RefCell::new(Vec::new());
-        let note = |text| notes.borrow_mut().push(text);
-        let found = ears.add(side, account.stores[side].as_ref(), &terms.folders[side], trust.in_notify(), &note)?;
-        let notes = notes.into_inner();
-        if !notes.is_empty() {
-            self.note_once(notes.join("; "));
-        }
+        let note = |folder: &FolderName, text| notes.borrow_mut().push((folder.text().to_owned(), text));
+        let found = ears.add(
+            side,
+            account.stores[side].as_ref(),
+            &terms.folders[side],
+            (trust.in_notify(), trust.is_sure()),
+            &note,
+        )?;
+        notes.into_inner().into_iter().for_each(|(folder, text)| self.note_once(folder, text));
         Ok(self.moved_among(found))
     }
 
     fn moved_among(&mut self, found: Vec<Begun>) -> bool {
         found.into_iter().fold(false, |moved, Begun { side, standings, told }| {
             let news = !told.is_empty() && (side == Side::Local || !self.waits_with(&told));
-            self.desk.say(|status| status.pending.extend(told.into_iter().filter(|name| !name.is_empty())));
+            let told = told.into_iter().filter(|name| !name.is_empty()).collect::<BTreeSet<String>>();
+            if side == Side::Remote {
+                self.told.extend(told.iter().cloned());
+            }
+            self.desk.say(|status| status.pending.extend(told));
             self.moved(side, standings) || news || moved
         })
     }
@@ -440,25 +513,23 @@ impl<'a> Keeper<'a> {
     }
 
     /// Whether the local side has more that is new than what the last sync did there.
-    fn moved_here(&mut self) -> Result<bool, StoreError> {
-        let found = match self.ears.look(Side::Local) {
-            Ok(found) => found,
+    fn moved_here(&mut self) -> bool {
+        let moved = match self.ears.look(Side::Local) {
+            Ok(found) => self.moved_among(found),
             // A sync says what is wrong with it.
-            Err(error) if matches!(error.kind, Kind::Disk | Kind::Missing) => return Ok(true),
-            Err(error) => return Err(error),
+            Err(_) => true,
         };
-        let moved = self.moved_among(found);
         if !moved {
             self.desk.say(|status| status.pending.clear());
         }
-        Ok(moved)
+        moved
     }
 
     /// Waits for news, or until something is to be done; the reason for a sync, if there is one.
-    fn hear(&mut self) -> Result<Option<Why>, StoreError> {
+    fn hear(&mut self) -> Result<Option<Why>, Lost> {
         self.tell_how();
         let told = self.wait(self.until())?;
-        if told.remote && !told.local && self.waits_with(&told.folders) {
+        if told.remote && !told.local && self.waits_with(&told.folders.remote) {
             return Ok(None);
         }
         if told.any() {
@@ -522,21 +593,23 @@ impl<'a> Keeper<'a> {
     }
 
     /// Waits for the bell, the ears, or that time, and takes note of what was told.
-    fn wait(&mut self, until: Option<Instant>) -> Result<Told, StoreError> {
+    fn wait(&mut self, until: Option<Instant>) -> Result<Told, Lost> {
         self.desk.promise_until(until.map(|until| until + NEAR));
         let told = self.ears.wait(self.desk.bell.as_fd(), until)?;
         self.take_note(&told);
         Ok(told)
     }
 
-    fn take_note(&self, told: &Told) {
+    fn take_note(&mut self, told: &Told) {
         if told.any() {
-            self.desk.say(|status| status.pending.extend(told.folders.iter().cloned()));
+            let Sides { local, remote } = &told.folders;
+            self.told.extend(remote.iter().cloned());
+            self.desk.say(|status| status.pending.extend(local.union(remote).cloned()));
         }
     }
 
     /// Waits until a batch of changes is over.
-    fn settle(&mut self, mut told: Told) -> Result<Option<Why>, StoreError> {
+    fn settle(&mut self, mut told: Told) -> Result<Option<Why>, Lost> {
         let begun = Instant::now();
         loop {
             let (quiet, most) = if told.local { LOCAL } else { REMOTE };
@@ -553,10 +626,10 @@ impl<'a> Keeper<'a> {
         if self.failures > 0 {
             return Ok(None);
         }
-        if told.remote {
+        if told.fresh {
             return Ok(Some(Why::News));
         }
-        Ok((told.tree || self.moved_here()?).then(|| self.news()))
+        Ok((told.remote || told.tree || self.moved_here()).then(|| self.news()))
     }
 
     /// Looks at a tree of which nobody tells.

@@ -27,7 +27,9 @@ pub fn back_off(outcome: Outcome, kind: Option<Kind>, failures: u32, dice: f64) 
         // Nobody is helped by trying a wrong password often, and some servers lock the account.
         (Outcome::AuthFailed, _) => (15 * MINUTE, 240 * MINUTE),
         (_, Some(Kind::Tls | Kind::Protocol)) => (MINUTE, 15 * MINUTE),
-        _ => (3, 5 * MINUTE),
+        // What is left undone of an account of which the rest was done.
+        (Outcome::Partial, _) => (15, 5 * MINUTE),
+        _ => (3, 2 * MINUTE),
     };
     let doubled = first << failures.saturating_sub(1).min(20);
     Duration::from_secs(doubled.min(most)).mul_f64(0.8 + 0.4 * dice)
@@ -58,10 +60,11 @@ mod tests {
     fn who_fails_waits_longer_each_time_and_a_wrong_password_longest() {
         let wait = |outcome, kind, failures| back_off(outcome, kind, failures, 0.5).as_secs();
         let network = Some(Kind::Network);
-        assert_eq!([1, 2, 3, 40].map(|n| wait(Outcome::Failed, network, n)), [3, 6, 12, 300]);
+        assert_eq!([1, 2, 3, 40].map(|n| wait(Outcome::Failed, network, n)), [3, 6, 12, 120]);
         assert_eq!([1, 2, 9].map(|n| wait(Outcome::AuthFailed, Some(Kind::Auth), n)), [900, 1800, 14_400]);
         assert_eq!([1, 9].map(|n| wait(Outcome::AuthFailed, Some(Kind::Later), n)), [60, 1800]);
         assert_eq!([1, 9].map(|n| wait(Outcome::Locked, None, n)), [1, 60]);
+        assert_eq!([1, 9].map(|n| wait(Outcome::Partial, Some(Kind::Disk), n)), [15, 300]);
         assert!(back_off(Outcome::Failed, network, 1, 0.0) < back_off(Outcome::Failed, network, 1, 1.0));
     }
 

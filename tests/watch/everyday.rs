@@ -14,6 +14,12 @@ const KINDS: [(&str, &str, &str); 3] = [
     ("\"NOTIFY\", \"IDLE\"", "", "interval = \"10s\""),
 ];
 
+/// One that has NOTIFY, and does not wake up those who idle to see whether they are still there.
+fn dovecot() -> Dovecot {
+    let extra = "mailbox_list_index = yes\nimap_idle_notify_interval = 29 mins\n".to_owned();
+    Dovecot::with(dovecot::Options { extra, ..dovecot::Options::default() })
+}
+
 fn home(server: &Dovecot, without: &str, watch: &str) -> Home {
     let home = Home::new();
     home.config(&format!(
@@ -33,14 +39,15 @@ fn has(home: &Home, folder: &str, subject: &str) -> bool {
 
 #[test]
 fn what_changes_on_either_side_is_on_the_other_one_soon() {
-    for (without, _, watch) in KINDS {
-        let server = Dovecot::start();
+    for (without, heard, watch) in KINDS {
+        let server = dovecot();
         let mut imap = server.login("alice");
         imap.create("Lists");
         imap.append("INBOX", &crlf(&mail("before")), &[], None);
         let home = home(&server, without, watch);
         let running = Watch::start(&home, &[]);
         running.until("the first sync", || has(&home, "INBOX", "before"));
+        running.until(heard, || home.mailsync(&["status"]).stdout.contains(heard));
         running.until("folders", || home.maildir().folders().contains(&"Lists".to_owned()));
         // From the server: new messages, flags, deletions, folders.
         for (folder, subject) in [("INBOX", "first"), ("Lists", "second"), ("INBOX", "third")] {
@@ -114,7 +121,7 @@ fn one_connection_listens_and_syncs() {
 
 #[test]
 fn an_idle_machine_is_left_asleep() {
-    let server = Dovecot::start();
+    let server = dovecot();
     let home = Home::new();
     // Both users, five times each.
     let mut config = String::new();
@@ -131,7 +138,7 @@ fn an_idle_machine_is_left_asleep() {
         "machine 127.0.0.1 login alice password secret-alice\nmachine 127.0.0.1 login bob password secret-bob\n",
     );
     let running = Watch::start(&home, &["-d", "imap"]);
-    running.until("ten idle connections", || running.said().matches("+ idling").count() >= 10);
+    running.until("ten that listen", || running.said().matches("OK NOTIFY completed").count() >= 10);
     // What the first syncs set in motion comes to rest.
     let mut last = running.wakeups();
     let begun = Instant::now();

@@ -1,7 +1,8 @@
 //! Listening to a server: IDLE (RFC 2177), and NOTIFY (RFC 5465) where it has that.
 //!
-//! With NOTIFY one connection hears of every folder. IDLE goes with it, so that the selected folder is told in either way
-//! and the server does not take the connection for abandoned.
+//! With NOTIFY one connection hears of every folder. Until a server has shown that it means it, IDLE on one folder goes with
+//! it. Then no folder is selected, and all are told of alike, by STATUS: servers wake up those who idle every few minutes, to
+//! see whether they are still there.
 
 use super::ImapStore;
 use super::conn::{Conn, during};
@@ -45,6 +46,8 @@ pub struct ImapEar {
     folder: FolderName,
     wire: Vec<u8>,
     notify: bool,
+    /// NOTIFY needs no IDLE beside it.
+    sure: bool,
     idle: bool,
     apart: bool,
     kept: Arc<Kept>,
@@ -70,7 +73,14 @@ impl ImapEar {
         if !idle && !notify {
             return Ok(Err(store));
         }
-        let wire = store.wire_for(&to.folder)?;
+        let wire = match store.wire_for(&to.folder) {
+            Ok(wire) => wire,
+            Err(error) => {
+                // The connection is none the worse for it.
+                Box::new(store).close();
+                return Err(error);
+            }
+        };
         let folder = to.folder.clone();
         let (idling, descriptor, timeout, early) = (None, None, None, Vec::new());
         let (apart, known, begun) = (to.apart, HashMap::new(), Instant::now());
@@ -80,6 +90,7 @@ impl ImapEar {
             folder,
             wire,
             notify,
+            sure: to.sure,
             idle,
             apart,
             kept,
@@ -139,6 +150,13 @@ impl ImapEar {
         })
     }
 
+    /// Selects the folder; where it stands.
+    fn select(&mut self) -> Result<(Vec<u8>, Cursor), StoreError> {
+        let wire = self.wire.clone();
+        let selected = reselect(self.conn_mut(), &wire, Access::Read, None)?;
+        Ok((wire, selected.cursor()))
+    }
+
     /// Waits until the server lets us idle; what it says before is news.
     fn idle(&mut self) -> Result<(), StoreError> {
         let says_admission = self.kept.says_admission();
@@ -164,10 +182,9 @@ impl ImapEar {
                 self.kept.without_idle();
             }
             self.idle = false;
-            let status = status.clone();
             return match self.notify {
                 true => Ok(()),
-                false => Err(self.refused("IDLE", status)),
+                false => Err(self.refused("IDLE", status.clone())),
             };
         }
         // Where it tells already, the admission that is on its way is read with the rest.
@@ -265,9 +282,9 @@ fn standing(response: &Response) -> Option<(Vec<u8>, Cursor)> {
 
 impl Ear for ImapEar {
     fn describe(&self) -> String {
-        match (self.notify, self.idle) {
-            (true, _) => "NOTIFY".to_owned(),
-            _ => format!("IDLE on {}", self.folder),
+        match self.notify {
+            true => "NOTIFY".to_owned(),
+            false => format!("IDLE on {}", self.folder),
         }
     }
 
@@ -283,16 +300,23 @@ impl Ear for ImapEar {
         if self.timeout.is_some() {
             self.done()?;
         }
-        let wire = self.wire.clone();
-        let selected = reselect(self.conn_mut(), &wire, Access::Read, None)?;
-        let mut standings = vec![(self.wire.clone(), selected.cursor())];
+        let mut standings = Standings::new();
+        self.idle &= self.kept.may_idle();
+        let alone = self.notify && (self.sure || !self.idle);
+        if alone {
+            self.conn_mut().unselect().map_err(during("listen"))?;
+        } else {
+            standings.push(self.select()?);
+        }
         // From here on the line is not as others expect it.
         self.timeout = Some(self.conn().set_timeout(ADMISSION));
         if self.notify {
             self.notify(&mut standings)?;
         }
-        self.idle &= self.kept.may_idle();
-        if self.idle {
+        if alone && !self.notify {
+            standings.push(self.select()?);
+        }
+        if !alone || !self.notify {
             self.idle()?;
         }
         self.known.extend(standings.iter().cloned());

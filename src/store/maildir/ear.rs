@@ -12,9 +12,11 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::CStr;
+use std::fs;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -51,6 +53,8 @@ pub struct MaildirEar {
     /// Directories came or went since it began: there may be others to listen to.
     moved: bool,
     begun: bool,
+    /// Which directory the root was when it was listened to: device and number.
+    root: Option<(u64, u64)>,
 }
 
 impl MaildirEar {
@@ -58,7 +62,7 @@ impl MaildirEar {
     pub fn new(settings: &MaildirSettings) -> Option<MaildirEar> {
         let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
         let (settings, kinds, tree) = (settings.clone(), HashMap::new(), Tree::default());
-        Some(MaildirEar { settings, inotify, kinds, tree, moved: true, begun: false })
+        Some(MaildirEar { settings, inotify, kinds, tree, moved: true, begun: false, root: None })
     }
 
     fn folders(&mut self) -> Result<Vec<FolderInfo>, StoreError> {
@@ -72,12 +76,18 @@ impl MaildirEar {
         if std::mem::take(&mut self.moved) {
             let mut above = BTreeSet::from([Vec::new()]);
             let root = self.settings.root.clone();
+            self.root = self.root_now();
             self.add(&root, Kind::Directories)?;
             for info in self.folders()? {
                 self.add_folder(&info.wire, &mut above)?;
             }
         }
         Ok(())
+    }
+
+    fn root_now(&self) -> Option<(u64, u64)> {
+        let root = fs::metadata(&self.settings.root).ok()?;
+        Some((root.dev(), root.ino()))
     }
 
     /// Listens to a directory. One that is gone again is no failure: that it came and went is told by the one above it.
@@ -146,6 +156,11 @@ impl Ear for MaildirEar {
         true
     }
 
+    fn is_stale(&self) -> bool {
+        // What is mounted over a directory is no event of it.
+        self.begun && self.root != self.root_now()
+    }
+
     fn begin(&mut self) -> Result<Standings, StoreError> {
         self.add_all()?;
         // What came before a directory was listened to shows in how it stands now.
@@ -191,7 +206,6 @@ impl Ear for MaildirEar {
 mod tests {
     use super::*;
     use crate::mail::Cursor;
-    use std::fs;
     use std::path::PathBuf;
     use std::thread;
 
@@ -279,6 +293,20 @@ mod tests {
         let after = stands(&mut tree.ear);
         assert_eq!(before[&b"INBOX"[..]].mark, after[&b"INBOX"[..]].mark);
         assert_ne!(before[&b"Sent"[..]].mark, after[&b"Sent"[..]].mark);
+    }
+
+    #[test]
+    fn a_root_in_whose_place_another_one_is_is_noticed() {
+        let above = tempfile::tempdir().expect("a directory");
+        let root = above.path().join("Mail");
+        make(&root, "INBOX");
+        let mut ear = MaildirEar::new(&MaildirSettings::new(&root)).expect("inotify");
+        ear.begin().expect("begun");
+        assert!(!ear.is_stale());
+        fs::rename(&root, above.path().join("away")).expect("moved away");
+        assert!(ear.is_stale());
+        make(&root, "INBOX");
+        assert!(ear.is_stale());
     }
 
     #[test]
