@@ -328,6 +328,8 @@ fn a_server_that_goes_wrong_over_what_goes_along_is_not_asked_so_for_a_while() {
         // Threw away what it had read with the login.
         "S: a1 OK [CAPABILITY IMAP4rev1 ID] in\nEOF",
         "S: a1 OK [CAPABILITY IMAP4rev1 ID] in\nDROP",
+        // Took it for another login (Cyrus 3.6).
+        "S: a1 OK [CAPABILITY IMAP4rev1 ID] in\nS: a1 BAD Already authenticated\nEOF",
         // Does not say any more what it can do.
         "S: a1 OK in\nS: m1 OK done\nS: m2 OK done\nS: m3 OK done\nEOF",
         "S: a1 BAD too much\nS: m1 OK done\nS: m2 BAD not now\nS: m3 BAD not now\nEOF",

@@ -5,7 +5,7 @@
 
 use super::caps::Caps;
 use super::error::ImapError;
-use super::facade::{Handle, Line};
+use super::facade::{Handle, Ignore, Line};
 use super::login::LoggedIn;
 use super::names::{Astring, Naming};
 use super::select::{Learned, Selected};
@@ -254,10 +254,30 @@ impl Conn {
         ended.map(|_| Vec::new())
     }
 
-    /// Waits until what was sent along with the login begins to be answered; says whether that was in time.
+    /// Waits until the first of what was sent along with the login is answered, and fails where the server goes wrong over
+    /// it; says whether that began in time. Cyrus 3.6 takes what it had read with the login for another login.
     pub fn hears(&self, time: Duration) -> Result<bool, ImapError> {
+        let Some(first) = self.along.as_ref().and_then(|along| along.tags.first()) else { return Ok(true) };
         let mut line = self.shared.handle.line();
-        Ok(self.along.is_none() || line.has_input() || line.hears(time)?)
+        if !line.has_input() && !line.hears(time)? {
+            return Ok(false);
+        }
+        loop {
+            let response = line.response(&mut Ignore)?;
+            let ended = match &response {
+                Response::Tagged { tag, status } => Some(first.is(tag) && status.kind != StatusKind::Bad),
+                _ => None,
+            };
+            line.hold(response);
+            match ended {
+                Some(true) => return Ok(true),
+                Some(false) => {
+                    let text = "the server does not take what is sent along with the login";
+                    return Err(ImapError::Protocol(text.to_owned()));
+                }
+                None => {}
+            }
+        }
     }
 
     /// Whether [`Conn::apart`] can take these commands: there are few, and the server need not be waited for in the
