@@ -1,6 +1,6 @@
 //! Changes on either side are on the other one within seconds, whatever the server can do.
 
-use crate::scene::Watch;
+use crate::scene::{Watch, has, letters};
 use crate::support::*;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -32,11 +32,6 @@ fn home(server: &Dovecot, without: &str, watch: &str) -> Home {
     home
 }
 
-fn has(home: &Home, folder: &str, subject: &str) -> bool {
-    home.maildir().folders().iter().any(|name| name == folder)
-        && home.maildir().messages(folder).iter().any(|message| message.subject() == subject)
-}
-
 #[test]
 fn what_changes_on_either_side_is_on_the_other_one_soon() {
     for (without, heard, watch) in KINDS {
@@ -56,7 +51,7 @@ fn what_changes_on_either_side_is_on_the_other_one_soon() {
         }
         let uid = imap.message("INBOX", "first").uid;
         imap.set_flags("INBOX", uid, &["\\Flagged"], &[]);
-        running.until("a flag", || home.maildir().message("INBOX", "first").letters.contains('F'));
+        running.until("a flag", || letters(&home, "INBOX", "first").is_some_and(|letters| letters.contains('F')));
         imap.delete("INBOX", "third");
         running.until("a deletion", || !has(&home, "INBOX", "third"));
         // From here: the same.

@@ -176,3 +176,19 @@ impl Drop for Relay {
         self.cut();
     }
 }
+
+/// The letters of the message with this subject, in a tree that is being changed: what goes while it is read is passed over.
+pub fn letters(home: &Home, folder: &str, subject: &str) -> Option<String> {
+    let dirs = ["new", "cur"].into_iter().filter_map(|dir| fs::read_dir(home.mail().join(folder).join(dir)).ok());
+    dirs.flatten().find_map(|entry| {
+        let path = entry.ok()?.path();
+        let fits = subject_of(&fs::read(&path).ok()?) == subject;
+        let name = path.file_name()?.to_str()?.to_owned();
+        fits.then(|| name.split_once(":2,").map_or(String::new(), |(_, letters)| letters.to_owned()))
+    })
+}
+
+/// Whether there is a message with this subject.
+pub fn has(home: &Home, folder: &str, subject: &str) -> bool {
+    letters(home, folder, subject).is_some()
+}

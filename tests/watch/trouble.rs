@@ -1,15 +1,10 @@
 //! What goes wrong is tried again, costs nobody else anything, and is told once.
 
-use crate::scene::{Relay, Watch};
+use crate::scene::{Relay, Watch, has};
 use crate::support::*;
 use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};
-
-fn has(home: &Home, folder: &str, subject: &str) -> bool {
-    home.maildir().folders().iter().any(|name| name == folder)
-        && home.maildir().messages(folder).iter().any(|message| message.subject() == subject)
-}
 
 #[test]
 fn a_server_that_is_not_there_yet_is_waited_for_and_told_of_once() {
