@@ -163,7 +163,7 @@ impl<'a> Payload<'a> {
             all.iter().map(message).collect()
         });
         EndedJson {
-            outcome: outcome(told.outcome),
+            outcome: told.outcome.name(),
             changed: heard.changed(),
             new: heard.new,
             counts: counts(&heard.counts),
@@ -201,7 +201,7 @@ impl<'a> Payload<'a> {
         };
         match &self.ended {
             Some(Told { outcome: ended, heard, .. }) => {
-                process.env("MAILSYNC_OUTCOME", outcome(*ended)).env("MAILSYNC_NEW", heard.new.to_string());
+                process.env("MAILSYNC_OUTCOME", ended.name()).env("MAILSYNC_NEW", heard.new.to_string());
                 process.env("MAILSYNC_CHANGED", if heard.changed() { "1" } else { "0" });
             }
             None => {
@@ -216,17 +216,6 @@ impl<'a> Payload<'a> {
 /// JSON knows no other texts than Unicode: what of a path is none is replaced.
 fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
-}
-
-fn outcome(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::InStep => "in-step",
-        Outcome::Partial => "partial",
-        Outcome::Failed => "failed",
-        Outcome::AuthFailed => "auth-failed",
-        Outcome::Locked => "locked",
-        Outcome::Interrupted => "interrupted",
-    }
 }
 
 fn counts(counts: &Counts) -> CountsJson {

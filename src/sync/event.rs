@@ -231,6 +231,20 @@ pub enum Outcome {
     Interrupted,
 }
 
+impl Outcome {
+    /// In one word, the same from release to release: for programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::InStep => "in-step",
+            Outcome::Partial => "partial",
+            Outcome::Failed => "failed",
+            Outcome::AuthFailed => "auth-failed",
+            Outcome::Locked => "locked",
+            Outcome::Interrupted => "interrupted",
+        }
+    }
+}
+
 /// How a whole run ended.
 #[derive(Clone, Debug, Default)]
 pub struct Report {

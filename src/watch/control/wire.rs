@@ -1,6 +1,5 @@
 //! What is said on the control socket: one JSON object a line. Both ends use this, and know nothing else of each other.
 
-use crate::sync::Outcome;
 use crate::watch::desk::{Doing, Status};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::de::DeserializeOwned;
@@ -155,7 +154,7 @@ impl AccountTold {
             connected: status.connected.clone(),
             in_step: status.in_step.map(seconds),
             synced: status.synced.as_ref().map(|(when, _)| seconds(*when)),
-            outcome: status.synced.as_ref().map(|(_, outcome)| word(*outcome).to_owned()),
+            outcome: status.synced.as_ref().map(|(_, outcome)| outcome.name().to_owned()),
             next: status.next.map(seconds),
             pending: status.pending.iter().take(MAX_PENDING).cloned().collect(),
             held: status.held,
@@ -169,18 +168,6 @@ impl AccountTold {
 
 fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-/// An outcome in one word, the same from release to release and as hooks are told.
-fn word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::InStep => "in-step",
-        Outcome::Partial => "partial",
-        Outcome::Failed => "failed",
-        Outcome::AuthFailed => "auth-failed",
-        Outcome::Locked => "locked",
-        Outcome::Interrupted => "interrupted",
-    }
 }
 
 /// Why no line came, or none could be sent.
