@@ -284,7 +284,8 @@ impl<'a> Keeper<'a> {
         let beat = self.terms.interval.map(|interval| on_the_beat(self.terms.origin, interval, now));
         // With the beat, where there is one.
         let full = self.until_full().filter(|_| beat.is_none()).map(|left| now + left.max(AGAIN));
-        let undone = outcome == Outcome::Partial && heard.problems + heard.waiting > 0;
+        // Messages in the ledger have times of their own.
+        let undone = outcome == Outcome::Partial && heard.problems > 0;
         self.partial = if undone { self.partial.saturating_add(1) } else { 0 };
         let again = undone.then(|| now + back_off(outcome, heard.kind, self.partial, dice()));
         let waiting = heard.next.map(|next| now + next.max(AGAIN));
@@ -340,7 +341,9 @@ impl<'a> Keeper<'a> {
                 self.pause(why);
                 continue;
             }
-            if hindered || (self.desk.was_shaken() && self.may_hurry()) {
+            // Taken note of in any case: one sync answers both.
+            let shaken = self.desk.was_shaken();
+            if hindered || (shaken && self.may_hurry()) {
                 // Whatever was waited for, things are different now.
                 self.failures = 0;
                 self.heard = false;
