@@ -167,6 +167,8 @@ impl Program {
         command.current_dir(&seat.home).env("HOME", &seat.home).env("LC_ALL", "C.UTF-8");
         command.env("XDG_CONFIG_HOME", at(".config")).env("XDG_STATE_HOME", at(".local/state"));
         command.env("XDG_DATA_HOME", at(".local/share")).env("XDG_CACHE_HOME", at(".cache"));
+        // Cargo's, in which the loader would look for each library in vain.
+        command.env_remove("LD_LIBRARY_PATH");
         command
     }
 
