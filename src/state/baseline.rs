@@ -39,11 +39,41 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
 impl State {
     /// The pairs whose message on `side` is `key`: one, or several where a server stores equal messages once.
     pub fn pairs_of(&self, folder: FolderId, side: Side, key: &Key) -> Result<Vec<Row>, StateError> {
-        let sql = format!("SELECT {COLUMNS} FROM message WHERE folder = ? AND {} = ? ORDER BY id", side_word(side));
+        pairs_of(&self.lock(), folder, side, key)
+    }
+
+    /// The same for several keys, one after the other, as they were at one moment.
+    pub fn pairs_of_all<'a>(
+        &self,
+        folder: FolderId,
+        side: Side,
+        keys: impl IntoIterator<Item = &'a Key>,
+    ) -> Result<Vec<Vec<Row>>, StateError> {
+        let mut keys = keys.into_iter().peekable();
+        if keys.peek().is_none() {
+            return Ok(Vec::new());
+        }
         let connection = self.lock();
-        let mut statement = connection.prepare_cached(&sql)?;
-        let rows = statement.query_map(params![folder.0, Column(key)], read)?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
+        // Each statement by itself takes the lock of the file, and gives it back.
+        let reading = connection.unchecked_transaction()?;
+        keys.map(|key| pairs_of(&reading, folder, side, key)).collect()
+    }
+
+    /// The flags that messages on `side` were last known to have, in the order of `keys`; `None` where a key is in no pair.
+    pub fn flags_of(&self, folder: FolderId, side: Side, keys: &[Key]) -> Result<Vec<Option<Flags>>, StateError> {
+        let word = side_word(side);
+        let sql = format!(
+            "SELECT {word}_flags, {word}_keywords FROM message WHERE folder = ? AND {word} = ? ORDER BY id LIMIT 1"
+        );
+        let connection = self.lock();
+        let reading = connection.unchecked_transaction()?;
+        let mut statement = reading.prepare_cached(&sql)?;
+        let mut flags = |key: &Key| {
+            let mut rows = statement.query(params![folder.0, Column(key)])?;
+            let row = rows.next()?;
+            row.map(|row| Ok(Flags::from_stored(row.get(0)?, row.get_ref(1)?.as_str()?))).transpose()
+        };
+        Ok(keys.iter().map(&mut flags).collect::<rusqlite::Result<_>>()?)
     }
 
     /// All pairs of a folder. Costs what the folder's length says.
@@ -100,6 +130,13 @@ impl State {
     }
 }
 
+fn pairs_of(connection: &Connection, folder: FolderId, side: Side, key: &Key) -> Result<Vec<Row>, StateError> {
+    let sql = format!("SELECT {COLUMNS} FROM message WHERE folder = ? AND {} = ? ORDER BY id", side_word(side));
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![folder.0, Column(key)], read)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 pub(super) fn insert(
     connection: &Connection,
     folder: FolderId,
@@ -146,4 +183,36 @@ pub(super) fn set_key(connection: &Connection, pair: PairId, side: Side, key: &K
 pub(super) fn delete(connection: &Connection, pair: PairId) -> rusqlite::Result<()> {
     connection.prepare_cached("DELETE FROM message WHERE id = ?")?.execute([pair.0])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::{Flag, FolderName};
+    use crate::state::Change;
+
+    #[test]
+    fn several_keys_are_answered_in_their_order_as_each_by_itself() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let state = State::open(&dir.path().join("a.db")).expect("opened");
+        let name = FolderName::parse("a").expect("a name");
+        let wires = Sides::new(b"a".to_vec(), b"a".to_vec());
+        let folder = state.add_folder(&wires, &Sides::new(name.clone(), name), None).expect("added");
+        let seen: Flags = [Flag::Seen].into_iter().collect();
+        // A server that stores equal messages once has one UID for two of ours.
+        for (local, uid, remote) in [("x", 7, Flags::new()), ("y", 7, seen.clone()), ("z", 9, seen.clone())] {
+            let keys = Sides::new(Key::Name(local.as_bytes().into()), Key::Uid(uid));
+            let flags = Sides::new(Flags::new(), remote);
+            let bind = Change::Bind { folder, keys, flags, identity: Identity::default() };
+            state.apply(&[bind]).expect("bound");
+        }
+        let keys = [9, 8, 7].map(Key::Uid);
+        let rows = state.pairs_of_all(folder, Side::Remote, &keys).expect("read");
+        assert_eq!(rows.iter().map(Vec::len).collect::<Vec<_>>(), [1, 0, 2]);
+        for (key, rows) in keys.iter().zip(&rows) {
+            assert_eq!(state.pairs_of(folder, Side::Remote, key).expect("read"), *rows);
+        }
+        let flags = state.flags_of(folder, Side::Remote, &keys).expect("read");
+        assert_eq!(flags, [Some(seen), None, Some(Flags::new())]);
+    }
 }

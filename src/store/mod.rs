@@ -238,6 +238,11 @@ pub trait Known {
     /// The flags that this side was last known to have, or `None` where the key is not known.
     fn get(&self, key: &Key) -> Result<Option<Flags>, StoreError>;
 
+    /// The same for several keys, in their order.
+    fn get_all(&self, keys: &[Key]) -> Result<Vec<Option<Flags>>, StoreError> {
+        keys.iter().map(|key| self.get(key)).collect()
+    }
+
     /// How many keys are known.
     fn count(&self) -> Result<u64, StoreError>;
 

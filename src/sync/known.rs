@@ -4,6 +4,7 @@ use super::pair::state_error;
 use crate::mail::{Flags, FolderId, Key, Side};
 use crate::state::{State, Sums};
 use crate::store::{Known, StoreError, Tally};
+use std::collections::HashMap;
 
 /// What one side was known to have, read from the state as it is asked for. Messages that wait to be copied are known:
 /// the cursor has gone on without them.
@@ -26,6 +27,17 @@ impl Known for KnownIn<'_> {
             Some(row) => Ok(Some(row.flags[self.side].clone())),
             None => self.state.waiting_flags(self.folder, self.side, key).map_err(state_error),
         }
+    }
+
+    fn get_all(&self, keys: &[Key]) -> Result<Vec<Option<Flags>>, StoreError> {
+        let mut known = self.state.flags_of(self.folder, self.side, keys).map_err(state_error)?;
+        if known.contains(&None) {
+            let waiting: HashMap<Key, Flags> = self.waiting()?.into_iter().collect();
+            for (known, key) in known.iter_mut().zip(keys).filter(|(known, _)| known.is_none()) {
+                *known = waiting.get(key).cloned();
+            }
+        }
+        Ok(known)
     }
 
     fn count(&self) -> Result<u64, StoreError> {

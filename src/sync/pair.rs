@@ -355,8 +355,10 @@ fn touch(look: &mut Look, state: &State, changes: &mut Sides<Changes>) -> Result
         let vanished = std::mem::take(&mut changes[side].vanished).into_iter().map(|key| (key, Now::Gone));
         let reflagged = std::mem::take(&mut changes[side].reflagged);
         let reflagged = reflagged.into_iter().map(|(key, flags)| (key, Now::There(flags)));
-        for (key, now) in vanished.chain(reflagged) {
-            for row in state.pairs_of(look.job.id, side, &key)? {
+        let changed: Vec<(Key, Now)> = vanished.chain(reflagged).collect();
+        let rows = state.pairs_of_all(look.job.id, side, changed.iter().map(|(key, _)| key))?;
+        for ((_, now), rows) in changed.into_iter().zip(rows) {
+            for row in rows {
                 let (touched, _) = look.touched.entry(row.id).or_insert_with(|| {
                     let now = row.flags.clone().map(Now::There);
                     (Touched { pair: row.id, keys: row.keys, base: row.flags, now }, row.identity)

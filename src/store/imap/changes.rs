@@ -242,7 +242,6 @@ fn are_gone(folder: &mut ImapFolder<'_>, vanished: &UidSet, appeared: &[Appeared
 /// Flags of all that changed after `modseq`, and, with QRESYNC, what is gone since. `None` where the server refuses.
 fn changed_since(folder: &mut ImapFolder<'_>, modseq: u64, known: &dyn Known) -> Result<Option<Seen>, StoreError> {
     let mut seen = Seen::default();
-    let mut failure = None;
     let question = Question::Since { modseq, vanished: folder.conn.setup().qresync };
     let answer = match folder.asked.take() {
         Some(asked) if asked.question == question => asked.answer,
@@ -259,23 +258,21 @@ fn changed_since(folder: &mut ImapFolder<'_>, modseq: u64, known: &dyn Known) ->
     seen.vanished = vanished;
     // Stable, so that the last of several lines for one message counts.
     listed.sort_by_key(|(uid, ..)| *uid);
-    let mut listed = listed.into_iter().peekable();
-    while let Some((uid, flags, _)) = listed.next() {
-        if listed.peek().is_some_and(|(next, ..)| *next == uid) {
-            continue;
-        }
-        let key = Key::Uid(uid);
-        match known.get(&key) {
-            Ok(None) => seen.appeared.push(Appeared { key, flags, size: None }),
-            Ok(Some(old)) if old == flags => {}
-            Ok(Some(_)) => seen.reflagged.push((key, flags)),
-            Err(error) => failure = failure.or(Some(error)),
+    listed.reverse();
+    listed.dedup_by_key(|(uid, ..)| *uid);
+    listed.reverse();
+    for page in listed.chunks(KNOWN_PAGE) {
+        let keys: Vec<Key> = page.iter().map(|(uid, ..)| Key::Uid(*uid)).collect();
+        let known = known.get_all(&keys)?;
+        for ((key, (_, flags, _)), old) in keys.into_iter().zip(page).zip(known) {
+            match old {
+                None => seen.appeared.push(Appeared { key, flags: flags.clone(), size: None }),
+                Some(old) if old == *flags => {}
+                Some(_) => seen.reflagged.push((key, flags.clone())),
+            }
         }
     }
-    match failure {
-        Some(error) => Err(error),
-        None => Ok(Some(seen)),
-    }
+    Ok(Some(seen))
 }
 
 /// Those known messages that are in one of the sets.
@@ -283,10 +280,14 @@ fn gone_among(sets: &[UidSet], known: &dyn Known) -> Result<UidSet, StoreError> 
     let named: u64 = sets.iter().map(UidSet::len).sum();
     let mut gone = Vec::new();
     if named <= known.count()? {
-        for uid in sets.iter().flatten() {
-            if known.get(&Key::Uid(uid))?.is_some() {
-                gone.push(uid);
+        let mut uids = sets.iter().flatten();
+        loop {
+            let page: Vec<Key> = uids.by_ref().take(KNOWN_PAGE).map(Key::Uid).collect();
+            if page.is_empty() {
+                break;
             }
+            let known = page.iter().zip(known.get_all(&page)?).filter(|(_, flags)| flags.is_some());
+            gone.extend(known.filter_map(|(key, _)| key.uid()));
         }
     } else {
         known.each(&mut |key, _| gone.extend(key.uid().filter(|uid| sets.iter().any(|set| set.contains(*uid)))))?;
