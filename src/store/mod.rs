@@ -189,6 +189,13 @@ pub trait Store: Send {
         self.open(wire, access, None)
     }
 
+    /// Says which folder will be opened next, by [`Store::open`] without `expect` or, with `look`, by
+    /// [`Store::open_to_look`] with the same cursors: a store that has to wait for that begins to wait now. The opening has to
+    /// follow, whatever becomes of other things: other users of the connection wait for it.
+    fn begin_to_open(&mut self, wire: &[u8], access: Access, look: Option<(Option<&Cursor>, Option<&Cursor>)>) {
+        let _ = (wire, access, look);
+    }
+
     /// Another user of the same connection, for another thread; `None` where a connection has one user only. What
     /// several of them wait for is waited for at the same time.
     fn another(&mut self) -> Option<Box<dyn Store>> {

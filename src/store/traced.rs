@@ -152,6 +152,10 @@ impl Store for TracedStore {
         Ok(Box::new(TracedFolder { inner, tell, name }))
     }
 
+    fn begin_to_open(&mut self, wire: &[u8], access: Access, look: Option<(Option<&Cursor>, Option<&Cursor>)>) {
+        self.inner.begin_to_open(wire, access, look);
+    }
+
     fn another(&mut self) -> Option<Box<dyn Store>> {
         let inner = self.inner.another()?;
         Some(Box::new(TracedStore { inner, tell: self.tell.clone() }))

@@ -251,21 +251,16 @@ pub fn count(plan: &Plan) -> Counts {
 pub fn look(job: Job, stores: &mut Stores, state: &State, dry_run: bool) -> Result<Look, Failure> {
     let access = Sides::from_fn(|side| job.policy.access(side, dry_run));
     let Sides { local, remote } = stores;
-    let mut folders: Sides<Box<dyn Folder + '_>> = Sides {
-        local: open_to_look(&job, Side::Local, local.as_mut(), access.local)?,
-        remote: open_to_look(&job, Side::Remote, remote.as_mut(), access.remote)?,
-    };
-    let changes = Sides::try_from_fn(|side| {
-        let stored = job.stored[side].as_ref();
-        match stored {
-            Some(stored) if job.needs_no_look_on(side) => Ok(Changes::none(stored.clone())),
-            since => {
-                let known = KnownIn { state, folder: job.id, side };
-                let changes = folders[side].changes(since, &known).map_err(Failure::on(side))?;
-                check(side, changes)
-            }
-        }
-    })?;
+    // While the server opens its folder, the local one is looked at.
+    let cursors = Some((job.stored.remote.as_ref(), job.seen.remote.as_ref()));
+    let look = cursors.filter(|_| !job.needs_no_look_on(Side::Remote));
+    remote.begin_to_open(&job.wires.remote, access.remote, look);
+    let here = open_to_look(&job, Side::Local, local.as_mut(), access.local)
+        .and_then(|mut folder| Ok((ask_for_changes(&job, Side::Local, folder.as_mut(), state)?, folder)));
+    let there = open_to_look(&job, Side::Remote, remote.as_mut(), access.remote);
+    let ((local, here), mut there) = (here?, there?);
+    let remote = ask_for_changes(&job, Side::Remote, there.as_mut(), state)?;
+    let (mut folders, changes) = (Sides { local: here, remote: there }, Sides { local, remote });
     let cursors = changes.as_ref().map(|changes| changes.cursor.clone());
     let (ledger, known) = (Ledger::load(state, job.id)?, state.count(job.id)? as usize);
     let mut look = Look {
@@ -331,6 +326,17 @@ fn open_to_look<'a>(
         false => store.open_to_look(&job.wires[side], access, since, seen),
     };
     opened.map_err(Failure::on(side))
+}
+
+fn ask_for_changes(job: &Job, side: Side, folder: &mut dyn Folder, state: &State) -> Result<Changes, Failure> {
+    match job.stored[side].as_ref() {
+        Some(stored) if job.needs_no_look_on(side) => Ok(Changes::none(stored.clone())),
+        since => {
+            let known = KnownIn { state, folder: job.id, side };
+            let changes = folder.changes(since, &known).map_err(Failure::on(side))?;
+            check(side, changes)
+        }
+    }
 }
 
 /// Fails where a listing can't be worked with.

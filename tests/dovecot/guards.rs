@@ -52,6 +52,33 @@ fn what_waits_for_a_folder_that_could_not_be_looked_at_goes_on_by_itself() {
 }
 
 #[test]
+fn folders_that_could_not_be_looked_at_here_hold_up_no_others() {
+    let mut world = many(3);
+    let names: Vec<String> = (0..8).map(|number| format!("Lists {number}")).collect();
+    for name in &names {
+        world.server.create(name);
+        world.server.append(name, &crlf(&mail("first")), &[], Some(1_500_000_000));
+    }
+    world.sync();
+    names.iter().for_each(|name| world.server.append(name, &crlf(&mail("later")), &[], Some(1_500_000_000)));
+    let (away, mail) = (world.home.path().join("away"), world.home.mail());
+    // The server has been asked for all of them by then, and what it says of these must not be waited for by the others.
+    for name in &names[..4] {
+        fs::rename(mail.join(name).join("new"), away.with_extension(name)).expect("take a directory away");
+    }
+    let mut told = world.home.mailsync(&["sync"]).exits(1);
+    for name in &names[..4] {
+        told = told.says(name);
+    }
+    told.done();
+    names[4..].iter().for_each(|name| assert_eq!(world.maildir().messages(name).len(), 2, "{name}"));
+    for name in &names[..4] {
+        fs::rename(away.with_extension(name), mail.join(name).join("new")).expect("bring it back");
+    }
+    world.sync();
+}
+
+#[test]
 fn a_tree_without_its_marker_deletes_nothing() {
     let mut world = many(3);
     for entry in fs::read_dir(world.home.mail()).expect("read the tree") {

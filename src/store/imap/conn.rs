@@ -11,10 +11,11 @@ use super::names::{Astring, Naming};
 use super::select::{Learned, Selected};
 use super::session::{Done, Session};
 use super::token::{Response, Status, StatusKind};
-use super::turn::{Flight, Lane, Sent, Turn, Turns};
+use super::turn::{Flight, Lane, Sent, Ticket, Turn, Turns};
 use super::wire::{Command, Tag, WINDOW, Wire, can_wait_its_turn, changes_something, may, may_overtake, window};
 use crate::net::Stop;
 use crate::store::{Reach, StoreError};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -47,6 +48,15 @@ pub struct Conn {
     open: Option<Open>,
     /// How many messages it had when something was last heard of it.
     exists: u32,
+    /// A mailbox that is being selected.
+    begun: Cell<Option<Begun>>,
+}
+
+/// What was announced to select a mailbox.
+struct Begun {
+    select: Command,
+    ahead: Vec<Command>,
+    ticket: Ticket,
 }
 
 /// Commands that were sent along with the login: the first flight, and maybe more.
@@ -121,6 +131,7 @@ impl Conn {
             read_only: false,
             open: None,
             exists: 0,
+            begun: Cell::default(),
         }
     }
 
@@ -138,6 +149,7 @@ impl Conn {
             read_only: self.read_only,
             open: None,
             exists: 0,
+            begun: Cell::default(),
         })
     }
 
@@ -163,10 +175,44 @@ impl Conn {
     }
 
     fn take(&self, flight: Flight) -> Result<(Wire<'_>, Sent), ImapError> {
+        self.leave_begun()?;
         let handle = &self.shared.handle;
-        let (turn, sent) = self.shared.turns.take(flight, || handle.line())?;
+        self.shared.turns.take(flight, || handle.line()).map(|(turn, sent)| self.wire_in(turn, sent))
+    }
+
+    fn claim(&self, ticket: Ticket) -> Result<(Wire<'_>, Sent), ImapError> {
+        let handle = &self.shared.handle;
+        self.shared.turns.claim(ticket, || handle.line()).map(|(turn, sent)| self.wire_in(turn, sent))
+    }
+
+    fn wire_in<'a>(&'a self, turn: Turn<'a>, sent: Sent) -> (Wire<'a>, Sent) {
         let unanswered = sent.tags.len() + [sent.unselect, sent.select].into_iter().flatten().count();
-        Ok((Wire::in_turn(handle.line(), turn, unanswered), sent))
+        (Wire::in_turn(self.shared.handle.line(), turn, unanswered), sent)
+    }
+
+    /// Begins to select a mailbox, if that can be: what is done until it is selected by the same command, with the same
+    /// `ahead`, costs no time. That must follow, whatever becomes of the rest.
+    pub fn begin(&mut self, select: &Command, ahead: &[Command]) {
+        let ready = !self.fresh && self.along.is_none() && ahead.len() < self.pipeline();
+        if ready && select.flows(self.caps.literals()) && self.leave_begun().is_ok() {
+            let (select, ahead) = (select.clone(), ahead.to_vec());
+            let flight = self.selecting(&select, &ahead);
+            let ticket = self.shared.turns.announce(flight, || self.shared.handle.free_line());
+            self.begun.set(Some(Begun { select, ahead, ticket }));
+        }
+    }
+
+    /// Reads what is said of a mailbox that was to be selected, and is not wanted any more.
+    fn leave_begun(&self) -> Result<(), ImapError> {
+        let Some(begun) = self.begun.take() else { return Ok(()) };
+        let (mut wire, _) = self.claim(begun.ticket)?;
+        self.shared.turns.unselected(self.lane);
+        wire.drain()
+    }
+
+    fn selecting(&self, select: &Command, ahead: &[Command]) -> Flight {
+        let (select, commands) = (Some(select.clone()), ahead.to_vec());
+        Flight { select, anew: true, commands, closed: true, ..self.exclusive() }
     }
 
     /// Nothing sent before the turn has come, and nobody else's command until it ends.
@@ -176,6 +222,7 @@ impl Conn {
 
     /// The line for as long as nothing but the crate uses it.
     fn alone(&self) -> Result<Turn<'_>, ImapError> {
+        self.leave_begun()?;
         let handle = &self.shared.handle;
         self.shared.turns.take(self.exclusive(), || handle.line()).map(|(turn, _)| turn)
     }
@@ -303,12 +350,18 @@ impl Conn {
         each: &mut dyn FnMut(Response),
     ) -> Result<(Status, Selected, Vec<Status>), ImapError> {
         self.open = None;
-        let (mut wire, sent) = match command.flows(self.caps.literals()) && ahead.len() < self.pipeline() {
-            true => {
-                let (select, commands) = (Some(command.clone()), ahead.to_vec());
-                self.take(Flight { select, anew: true, commands, closed: true, ..self.exclusive() })?
+        let begun = self.begun.take();
+        let (begun, other) = match begun {
+            Some(begun) if begun.select == *command && begun.ahead == ahead => (Some(begun), None),
+            other => (None, other),
+        };
+        self.begun.set(other);
+        let (mut wire, sent) = match begun {
+            Some(Begun { ticket, .. }) => self.claim(ticket)?,
+            None if command.flows(self.caps.literals()) && ahead.len() < self.pipeline() => {
+                self.take(self.selecting(command, ahead))?
             }
-            false => self.take(self.exclusive())?,
+            None => self.take(self.exclusive())?,
         };
         let selecting = match sent.select {
             Some(tag) => tag,
@@ -551,6 +604,15 @@ impl Conn {
     fn by_literal(&mut self, command: Command) -> Result<Status, ImapError> {
         let status = self.run(&command, &mut |_| {})?;
         ImapError::check(command.name, status)
+    }
+}
+
+impl Drop for Conn {
+    fn drop(&mut self) {
+        // Nobody will read what it says, and the others wait for that.
+        if self.begun.take().is_some() {
+            self.break_off();
+        }
     }
 }
 

@@ -436,7 +436,8 @@ fn inline_target<S: Sink>(sink: &mut S, text: &[u8]) -> Result<S::Target, StoreE
 
 /// The questions whether messages are there.
 pub fn existing_commands(uids: &UidSet) -> Vec<Command> {
-    uids.chunks(SET_MAX).iter().map(|set| Command::new("UID FETCH").text(format!(" {set} (UID)"))).collect()
+    let ask = |set: &String| Command::new("UID FETCH").text(format!(" {set} (UID)")).of_few(uids.len());
+    uids.chunks(SET_MAX).iter().map(ask).collect()
 }
 
 /// Which of these messages are there.

@@ -15,7 +15,7 @@ use crate::store::Reach;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::os::fd::BorrowedFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 /// How long what may follow a server's goodbye is waited for.
@@ -382,6 +382,15 @@ impl Handle {
     pub fn line(&self) -> MutexGuard<'_, Line> {
         // A panic while the line was in use can't have left memory in a bad state; the server will notice the rest.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The line, if nobody has it.
+    pub fn free_line(&self) -> Option<MutexGuard<'_, Line>> {
+        match self.0.try_lock() {
+            Ok(line) => Some(line),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// Answers the crate's next command with OK and does not send it: the login was done without the crate.

@@ -406,7 +406,7 @@ pub(super) fn header_commands(conn: &Conn, uids: &UidSet) -> Vec<Command> {
     let item = email_id_item(conn);
     let ask = |set: String| {
         let items = format!(" {set} (UID RFC822.SIZE{item} BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])");
-        Command::new("UID FETCH").text(items)
+        Command::new("UID FETCH").text(items).of_few(uids.len())
     };
     uids.chunks(SET_MAX).into_iter().map(ask).collect()
 }

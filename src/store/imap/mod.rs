@@ -453,6 +453,12 @@ impl Store for ImapStore {
         Ok(listed)
     }
 
+    fn begin_to_open(&mut self, wire: &[u8], access: Access, look: Option<(Option<&Cursor>, Option<&Cursor>)>) {
+        let asked = look.and_then(|(since, seen)| changes::worth_asking(&self.conn, since, seen));
+        let ahead: Vec<_> = asked.iter().map(changes::Question::command).collect();
+        select::begin(&mut self.conn, wire, access, &ahead);
+    }
+
     fn open(&mut self, wire: &[u8], access: Access, expect: Option<u64>) -> Result<Box<dyn Folder + '_>, StoreError> {
         Ok(Box::new(ImapFolder::open(&mut self.conn, wire, access, expect, self.guarded.clone())?))
     }

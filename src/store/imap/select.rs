@@ -80,6 +80,26 @@ pub fn reselect(conn: &mut Conn, mailbox: &[u8], access: Access, expect: Option<
     select(conn, mailbox, access, expect)
 }
 
+/// The command that selects a mailbox, without and with what this server is to be told besides.
+fn commands(conn: &Conn, mailbox: &[u8], access: Access) -> (Command, Command) {
+    let name = match access {
+        Access::Read => "EXAMINE",
+        Access::Write => "SELECT",
+    };
+    let plain = Command::new(name).string(mailbox);
+    let command = match conn.condstore() && !conn.setup().qresync {
+        true => plain.clone().text(" (CONDSTORE)"),
+        false => plain.clone(),
+    };
+    (plain, command)
+}
+
+/// Begins what [`select_and`] will end, with the same `ahead`.
+pub fn begin(conn: &mut Conn, mailbox: &[u8], access: Access, ahead: &[Command]) {
+    let (_, command) = commands(conn, mailbox, access);
+    conn.begin(&command, ahead);
+}
+
 /// Selects a mailbox and asks something of it in the same flight. How each of those commands ended is given unless they
 /// could not be sent along.
 pub fn select_and(
@@ -91,15 +111,8 @@ pub fn select_and(
     each: &mut dyn FnMut(Response),
 ) -> Result<(Selected, Vec<Status>), StoreError> {
     conn.settle().map_err(during("log in"))?;
-    let name = match access {
-        Access::Read => "EXAMINE",
-        Access::Write => "SELECT",
-    };
-    let plain = Command::new(name).string(mailbox);
-    let command = match conn.condstore() && !conn.setup().qresync {
-        true => plain.clone().text(" (CONDSTORE)"),
-        false => plain.clone(),
-    };
+    let (plain, command) = commands(conn, mailbox, access);
+    let name = plain.name;
     if let Some(expect) = expect
         && let Some(selected) = conn.trust(&command, expect)
     {

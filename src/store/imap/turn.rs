@@ -15,13 +15,13 @@
 
 use super::error::ImapError;
 use super::facade::Line;
-use super::wire::{Command, Tag, changes_something, write};
+use super::wire::{Command, Tag, write};
 use crate::net::{NetError, Stop};
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// How many flights may be unanswered.
 const WRITTEN_MAX: usize = 32;
@@ -64,13 +64,29 @@ impl Flight {
 
     /// Whether its answers may be long: it asks for something, or it is not known yet what it does.
     fn asks_for_much(&self) -> bool {
-        self.commands.is_empty() || self.commands.iter().any(|command| !changes_something(command.name))
+        self.commands.is_empty() || self.commands.iter().any(|command| !command.is_brief())
     }
+}
+
+/// The right to the answers to a flight that was announced.
+#[must_use]
+pub struct Ticket {
+    number: u64,
+    closed: bool,
+    turned: Arc<Condvar>,
+}
+
+/// A flight that was announced.
+struct Waiting {
+    ticket: u64,
+    flight: Flight,
+    turned: Arc<Condvar>,
 }
 
 /// A flight that was written and is not answered.
 struct Written {
     ticket: u64,
+    turned: Arc<Condvar>,
     sent: Sent,
     size: u64,
     commands: usize,
@@ -89,7 +105,7 @@ pub struct Sent {
 struct Order {
     tickets: u64,
     lanes: u64,
-    waiting: VecDeque<(u64, Flight)>,
+    waiting: VecDeque<Waiting>,
     written: VecDeque<Written>,
     /// Whether whoever wrote last has more to write.
     open: bool,
@@ -97,26 +113,41 @@ struct Order {
     selected: Option<Lane>,
     /// Client and server no longer agree on where they are.
     broken: bool,
+    /// Why, where whom it befell could tell nobody.
+    why: Option<ImapError>,
 }
 
 impl Order {
     /// Whether the next flight must wait for answers to others.
     fn is_full(&self, pipeline: usize) -> bool {
-        let next = self.waiting.front().map_or(0, |(_, flight)| flight.size());
+        let next = self.waiting.front().map_or(0, |waiting| waiting.flight.size());
         let unanswered: u64 = self.written.iter().map(|written| written.size).sum();
         let much = self.written.iter().any(|written| written.asks_for_much);
         let most = if much { BEHIND_MAX } else { WRITTEN_BYTES };
         let commands: usize = self.written.iter().map(|written| written.commands).sum();
-        let more = self.waiting.front().map_or(0, |(_, flight)| flight.count());
+        let more = self.waiting.front().map_or(0, |waiting| waiting.flight.count());
         self.written.len() >= WRITTEN_MAX
             || (!self.written.is_empty() && (unanswered + next > most || commands + more > pipeline))
+    }
+
+    /// Wakes whoever's turn it is: there may be many that wait, and they are woken one by one. All where nobody has a turn
+    /// any more.
+    fn wake_next(&self) {
+        if self.broken {
+            let written = self.written.iter().map(|written| &written.turned);
+            written.chain(self.waiting.iter().map(|waiting| &waiting.turned)).for_each(|turned| turned.notify_all());
+            return;
+        }
+        let next = self.written.front().map(|written| &written.turned);
+        if let Some(turned) = next.or_else(|| self.waiting.front().map(|waiting| &waiting.turned)) {
+            turned.notify_all();
+        }
     }
 }
 
 /// The order of the users of one line.
 pub struct Turns {
     order: Mutex<Order>,
-    turned: Condvar,
     /// Readable when a flight was announced while somebody reads.
     wake: Option<(UnixStream, UnixStream)>,
     stop: Stop,
@@ -129,7 +160,7 @@ impl Turns {
         // Without it, what is announced while somebody waits for an answer is written when that has come.
         let wake = UnixStream::pair().ok();
         let wake = wake.filter(|(ours, theirs)| [ours, theirs].iter().all(|end| end.set_nonblocking(true).is_ok()));
-        Turns { order: Mutex::default(), turned: Condvar::new(), wake, stop, pipeline }
+        Turns { order: Mutex::default(), wake, stop, pipeline }
     }
 
     fn order(&self) -> MutexGuard<'_, Order> {
@@ -154,8 +185,9 @@ impl Turns {
 
     /// Lets nobody use the line any more.
     pub fn break_off(&self) {
-        self.order().broken = true;
-        self.turned.notify_all();
+        let mut order = self.order();
+        order.broken = true;
+        order.wake_next();
     }
 
     /// Whose mailbox is selected once all that was written is carried out.
@@ -193,20 +225,46 @@ impl Turns {
         flight: Flight,
         line: impl Fn() -> MutexGuard<'a, Line>,
     ) -> Result<(Turn<'a>, Sent), ImapError> {
-        let closed = flight.closed;
+        self.claim(self.queue(flight), line)
+    }
+
+    fn queue(&self, flight: Flight) -> Ticket {
         let mut order = self.order();
         order.tickets += 1;
-        let ticket = order.tickets;
-        order.waiting.push_back((ticket, flight));
+        let (number, closed, turned) = (order.tickets, flight.closed, Arc::new(Condvar::new()));
+        order.waiting.push_back(Waiting { ticket: number, flight, turned: turned.clone() });
         if let (Some((_, writer)), false) = (&self.wake, order.written.is_empty()) {
             // Where there is no room for another byte, the reader is woken as well.
             drop((&*writer).write(&[0]));
         }
+        Ticket { number, closed, turned }
+    }
+
+    /// Announces a flight, and waits for no answer. It is sent at once if nobody uses the `line`, with what others announced
+    /// before, and else by whoever does. Its ticket must be claimed: who comes behind it waits for that.
+    pub fn announce<'a>(&'a self, flight: Flight, line: impl FnOnce() -> Option<MutexGuard<'a, Line>>) -> Ticket {
+        let ticket = self.queue(flight);
+        if let Some(mut line) = line()
+            && let Err(error) = self.write(&mut line).and_then(|()| line.flush())
+        {
+            self.order().why = Some(error);
+            self.break_off();
+        }
+        ticket
+    }
+
+    /// Waits until the answers to what was announced are the next to be read.
+    pub fn claim<'a>(
+        &'a self,
+        Ticket { number: ticket, closed, turned }: Ticket,
+        line: impl Fn() -> MutexGuard<'a, Line>,
+    ) -> Result<(Turn<'a>, Sent), ImapError> {
+        let mut order = self.order();
         loop {
             if order.broken {
-                order.waiting.retain(|(other, _)| *other != ticket);
+                order.waiting.retain(|other| other.ticket != ticket);
                 order.written.retain(|other| other.ticket != ticket);
-                return Err(self.broken());
+                return Err(order.why.take().unwrap_or_else(|| self.broken()));
             }
             if let Some(first) = order.written.front_mut()
                 && first.ticket == ticket
@@ -214,13 +272,13 @@ impl Turns {
                 let sent = std::mem::take(&mut first.sent);
                 return Ok((Turn { turns: self, ticket, open: !closed }, sent));
             }
-            if order.written.is_empty() && order.waiting.front().is_some_and(|(first, _)| *first == ticket) {
+            if order.written.is_empty() && order.waiting.front().is_some_and(|first| first.ticket == ticket) {
                 drop(order);
                 self.write(&mut line())?;
                 order = self.order();
                 continue;
             }
-            order = self.turned.wait(order).unwrap_or_else(PoisonError::into_inner);
+            order = turned.wait(order).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -235,7 +293,7 @@ impl Turns {
             if order.open || order.is_full(self.pipeline) || order.broken {
                 return Ok(());
             }
-            let Some((ticket, flight)) = order.waiting.pop_front() else { return Ok(()) };
+            let Some(Waiting { ticket, flight, turned }) = order.waiting.pop_front() else { return Ok(()) };
             order.open = !flight.closed;
             let (size, asks_for_much) = (flight.size(), flight.asks_for_much());
             let commands = flight.count();
@@ -259,9 +317,16 @@ impl Turns {
             })();
             if let Err(error) = written {
                 self.break_off();
+                // It stands among neither those that wait nor those that were written.
+                turned.notify_all();
                 return Err(error);
             }
-            self.order().written.push_back(Written { ticket, sent, size, commands, asks_for_much });
+            let mut order = self.order();
+            order.written.push_back(Written { ticket, turned, sent, size, commands, asks_for_much });
+            // Its user may have begun to wait while it stood in neither list.
+            if order.written.len() == 1 || order.broken {
+                order.wake_next();
+            }
         }
     }
 }
@@ -298,8 +363,7 @@ impl Drop for Turn<'_> {
             order.open = false;
         }
         order.written.retain(|written| written.ticket != self.ticket);
-        drop(order);
-        self.turns.turned.notify_all();
+        order.wake_next();
     }
 }
 
@@ -347,7 +411,72 @@ mod tests {
     }
 
     #[test]
+    fn who_begins_to_wait_while_another_one_writes_his_flight_is_woken() {
+        let stop = Stop::new();
+        let (transport, mut peer) = Transport::pair(&stop).expect("a pair");
+        let (turns, line) = (Turns::new(stop, usize::MAX), Mutex::new(Line::new(transport)));
+        // More than the sockets hold: whoever writes it waits for the peer.
+        let ticket = turns.queue(flight(turns.lane(), append(8 * 1024 * 1024)));
+        thread::scope(|scope| {
+            let other = scope.spawn(|| turns.announce(flight(turns.lane(), fetch()), || line.try_lock().ok()));
+            let is_being_written = || {
+                let order = turns.order();
+                order.tickets == 2 && order.waiting.len() == 1
+            };
+            while !is_being_written() {
+                thread::yield_now();
+            }
+            let waiting = scope.spawn(|| turns.claim(ticket, || line.lock().expect("no panic")).map(drop));
+            // There is nothing to see of one who waits.
+            thread::sleep(std::time::Duration::from_millis(50));
+            thread::spawn(move || io::copy(&mut peer, &mut io::sink()));
+            waiting.join().expect("no panic").expect("its turn");
+            let other = other.join().expect("no panic");
+            turns.claim(other, || line.lock().expect("no panic")).map(drop).expect("its turn");
+        });
+    }
+
+    #[test]
+    fn nobody_is_forgotten_whoever_announces_writes_and_ends() {
+        const USERS: usize = 12;
+        let stop = Stop::new();
+        let (transport, mut peer) = Transport::pair(&stop).expect("a pair");
+        thread::spawn(move || io::copy(&mut peer, &mut io::sink()));
+        let (turns, line) = (Turns::new(stop, usize::MAX), Mutex::new(Line::new(transport)));
+        let line = || line.lock().expect("no panic");
+        thread::scope(|scope| {
+            for user in 0..USERS {
+                let (turns, line) = (&turns, &line);
+                scope.spawn(move || {
+                    let lane = turns.lane();
+                    for round in 0..400 {
+                        let next = Flight { closed: (user + round) % 7 != 0, ..flight(lane, fetch()) };
+                        let turn = match (user * round) % 3 {
+                            0 => turns.take(next, line),
+                            pause => {
+                                let ticket = turns.announce(next, || Some(line()));
+                                (0..pause).for_each(|_| thread::yield_now());
+                                turns.claim(ticket, line)
+                            }
+                        };
+                        let (turn, _) = turn.expect("its turn");
+                        if round % 2 == 0 {
+                            turns.write(&mut line()).expect("written");
+                        }
+                        drop(turn);
+                    }
+                });
+            }
+        });
+        let order = turns.order();
+        assert!(order.waiting.is_empty() && order.written.is_empty() && order.tickets == 400 * USERS as u64);
+    }
+
+    #[test]
     fn little_is_sent_to_a_server_that_may_be_busy_with_sending() {
+        let check = |few| Command::new("UID FETCH").text(" 1:9 (UID)").of_few(few);
+        assert!(is_sent_behind(check(3), append(BEHIND_MAX)));
+        assert!(!is_sent_behind(check(300), append(BEHIND_MAX)));
         assert!(is_sent_behind(fetch(), fetch()));
         assert!(is_sent_behind(fetch(), append(1000)));
         assert!(!is_sent_behind(fetch(), append(BEHIND_MAX)));

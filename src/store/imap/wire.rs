@@ -76,18 +76,33 @@ impl Part {
     }
 }
 
+/// Of so many messages a line each fits into what a socket holds, in every flight that may be unanswered.
+const FEW: u64 = 8;
+
 /// A command without its tag and line end.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Command {
     /// What it is called in errors: no arguments.
     pub name: &'static str,
     parts: Vec<Part>,
+    /// Whether its answer is short for sure, unless the server means harm.
+    brief: bool,
 }
 
 impl Command {
     /// A command that starts with its name.
     pub fn new(name: &'static str) -> Command {
-        Command { name, parts: vec![Part::Text(name.as_bytes().to_vec())] }
+        Command { name, parts: vec![Part::Text(name.as_bytes().to_vec())], brief: changes_something(name) }
+    }
+
+    /// Says that it asks for a line or two of so many messages: of a few, that is little.
+    pub fn of_few(self, messages: u64) -> Command {
+        Command { brief: messages <= FEW, ..self }
+    }
+
+    /// Whether its answer is short: all that changes something is told in a line.
+    pub fn is_brief(&self) -> bool {
+        self.brief
     }
 
     /// Adds text as it stands.
