@@ -10,8 +10,21 @@ use std::path::{Path, PathBuf};
 
 /// How much of a message's start is looked through for its Message-ID.
 const HEADER_LIMIT: usize = 64 * 1024;
-/// How much is read at once.
-const BUFFER: usize = 256 * 1024;
+/// How much is read at once: less than what the heap maps, and the kernel clears, for every message anew.
+const BUFFER: usize = 64 * 1024;
+
+/// What is known of a message's content once it was read.
+#[derive(Clone)]
+pub struct Measure {
+    meter: Meter,
+    pub identity: Identity,
+}
+
+impl fmt::Debug for Measure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Measure").field("bytes", &self.meter.bytes).field("identity", &self.identity).finish()
+    }
+}
 
 /// A message on its way: an open file, what is known of its content, and the path it can be taken from.
 pub struct Draft {
@@ -32,6 +45,12 @@ impl Draft {
     /// A draft that reads an existing file, which stays where it is. Line ends may be LF or CRLF.
     pub fn from_file(file: File) -> Draft {
         Draft { file, path: None, meter: Meter::default(), measured: false, identity: None }
+    }
+
+    /// A draft of an existing file whose content is known.
+    pub fn known(file: File, measure: &Measure) -> Draft {
+        let (meter, identity) = (measure.meter.clone(), Some(measure.identity.clone()));
+        Draft { file, path: None, meter, measured: true, identity }
     }
 
     /// Adds content in LF form, at once: pieces should not be small. Does not sync.
@@ -71,6 +90,12 @@ impl Draft {
         self.meter.header = Vec::new();
         self.identity = Some(identity.clone());
         Ok(identity)
+    }
+
+    /// All that is to be known of the content, which is read if need be.
+    pub fn measurement(&mut self) -> io::Result<Measure> {
+        let identity = self.identity()?;
+        Ok(Measure { meter: self.meter.clone(), identity })
     }
 
     /// Reads the content from its start, as it is in the file.

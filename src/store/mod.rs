@@ -442,6 +442,12 @@ pub trait Folder: Send {
     /// or why it was refused. An `Err` of the whole leaves open which of them were stored.
     fn append(&mut self, batch: Vec<Outgoing>) -> Result<Vec<Result<Option<Key>, StoreError>>, StoreError>;
 
+    /// Says which messages will be read, changed or removed in a moment: a store that has to look for them looks for all at
+    /// once.
+    fn expect(&mut self, keys: &[Key]) {
+        let _ = keys;
+    }
+
     /// Says which messages [`Folder::identify`] will be asked about by header in a moment: a store that can asks along with
     /// what comes before that.
     fn foresee(&mut self, keys: &[Key]) {

@@ -319,6 +319,10 @@ impl Folder for TracedFolder<'_> {
         self.said(|| format!("store {count}"), result, |placed| places(placed))
     }
 
+    fn expect(&mut self, keys: &[Key]) {
+        self.inner.expect(keys);
+    }
+
     fn foresee(&mut self, keys: &[Key]) {
         self.inner.foresee(keys);
     }

@@ -58,6 +58,15 @@ impl Copies {
         self.keys.is_empty()
     }
 
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// The messages that are copied.
+    pub fn keys(&self) -> &[Key] {
+        &self.keys
+    }
+
     /// Whether a message is among them, once they are in order.
     pub fn contains(&self, key: &Key) -> bool {
         self.keys.binary_search(key).is_ok()

@@ -166,14 +166,28 @@ fn carry_out(
         local: local.open(&job.wires.local, access.local, expect.local).map_err(Failure::on(Side::Local))?,
         remote: remote.open(&job.wires.remote, access.remote, expect.remote).map_err(Failure::on(Side::Remote))?,
     };
-    for on in Side::BOTH.into_iter().filter(|on| !matches!(job.fates[*on], Fate::MovedTo { .. })) {
-        let keys: Vec<Key> = work.deletes[on].iter().map(|(_, key)| key.clone()).collect();
-        folders[on].foresee(&keys);
+    for on in Side::BOTH {
+        folders[on].expect(&work.concerned(on));
+        if !matches!(job.fates[on], Fate::MovedTo { .. }) {
+            folders[on].foresee(&work.deletes[on].iter().map(|(_, key)| key.clone()).collect::<Vec<Key>>());
+        }
     }
-    set_flags(look, work, &mut folders, context, done)?;
+    let mut refused = Refused::default();
+    set_flags(look, work, Side::Remote, &mut refused, &mut folders, context, done)?;
+    // What comes from the server is asked for before flags are set here, which takes time; but they do not wait for much.
+    let late = work.copies.local.len() <= FEW;
+    if !late {
+        set_flags(look, work, Side::Local, &mut refused, &mut folders, context, done)?;
+    }
+    note_flags(look, work, &refused, context, |work| !late || work.set.local.is_empty())?;
+    let mut copied = Ok(());
     for to in Side::BOTH {
-        copy(look, to, &work.copies[to], &mut folders, context, done)?;
+        copied = copied.and_then(|()| copy(look, to, &work.copies[to], &mut folders, context, done));
     }
+    // They need neither the copies nor the room for them.
+    let flagged = set_flags(look, work, Side::Local, &mut refused, &mut folders, context, done)
+        .and_then(|()| note_flags(look, work, &refused, context, |_| true));
+    graver(copied, flagged)?;
     for to in Side::BOTH {
         settle(look, to, &work.copies[to], &mut folders, context, done)?;
     }
@@ -253,43 +267,77 @@ impl Work {
         work
     }
 
+    /// The messages on a side that something is done to, or that are read there.
+    fn concerned(&self, on: Side) -> Vec<Key> {
+        let flagged = self.flags.iter().filter(|work| !work.set[on].is_empty()).map(|work| &work.keys[on]);
+        let deleted = self.deletes[on].iter().map(|(_, key)| key);
+        flagged.chain(deleted).chain(self.copies[on.other()].keys()).cloned().collect()
+    }
+
     fn touches(&self, side: Side) -> bool {
         !self.flags.is_empty() || !self.copies[side].is_empty() || !self.deletes[side].is_empty()
     }
 }
 
+/// So many copies at most are made before flags are set here.
+const FEW: usize = 100;
+
+/// The messages on each side whose flags could not be set.
+type Refused = HashSet<(Side, Key)>;
+
+/// Sets flags on one side.
 fn set_flags(
     look: &Look,
-    work: &mut Work,
+    work: &Work,
+    side: Side,
+    refused: &mut Refused,
     folders: &mut Sides<Box<dyn Folder + '_>>,
     context: &Context<'_>,
     done: &mut Done,
 ) -> Result<(), Failure> {
-    let mut refused: HashSet<(Side, Key)> = HashSet::new();
-    for side in Side::BOTH {
-        let changed = work.flags.iter().filter(|work| !work.set[side].is_empty());
-        let changes: Vec<(Key, FlagDelta)> =
-            changed.map(|work| (work.keys[side].clone(), work.set[side].clone())).collect();
-        if changes.is_empty() {
-            continue;
-        }
-        context.check_stop()?;
-        let keys: Vec<Key> = changes.iter().map(|(key, _)| key.clone()).collect();
-        let before = context.files(folders[side].as_mut(), &keys).map_err(Failure::on(side))?;
-        let failed = folders[side].set_flags(&changes).map_err(Failure::on(side))?;
-        done.counts.flagged[side] += changes.len() - failed.len().min(changes.len());
-        for (key, error) in failed {
-            done.failed_edit(look, side, &key, &error);
-            refused.insert((side, key));
-        }
-        let now = context.files(folders[side].as_mut(), &keys).map_err(Failure::on(side))?;
-        let flagged = keys.into_iter().zip(before.into_iter().zip(now));
-        let flagged = flagged.filter(|(key, _)| !refused.contains(&(side, key.clone())));
-        let touches = flagged.map(|(_, (was, file))| Touch { file, was, unread: false }).collect();
-        context.tell_messages(&look.job, side, Deed::Flagged, touches);
+    let changed = work.flags.iter().filter(|work| !work.set[side].is_empty());
+    let changes: Vec<(Key, FlagDelta)> =
+        changed.map(|work| (work.keys[side].clone(), work.set[side].clone())).collect();
+    if changes.is_empty() {
+        return Ok(());
     }
+    context.check_stop()?;
+    let keys: Vec<Key> = changes.iter().map(|(key, _)| key.clone()).collect();
+    let before = context.files(folders[side].as_mut(), &keys).map_err(Failure::on(side))?;
+    let failed = folders[side].set_flags(&changes).map_err(Failure::on(side))?;
+    done.counts.flagged[side] += changes.len() - failed.len().min(changes.len());
+    for (key, error) in failed {
+        done.failed_edit(look, side, &key, &error);
+        refused.insert((side, key));
+    }
+    let now = context.files(folders[side].as_mut(), &keys).map_err(Failure::on(side))?;
+    let flagged = keys.into_iter().zip(before.into_iter().zip(now));
+    let flagged = flagged.filter(|(key, _)| !refused.contains(&(side, key.clone())));
+    let touches = flagged.map(|(_, (was, file))| Touch { file, was, unread: false }).collect();
+    context.tell_messages(&look.job, side, Deed::Flagged, touches);
+    Ok(())
+}
+
+/// The failure that reaches further, where there are two.
+fn graver(first: Result<(), Failure>, second: Result<(), Failure>) -> Result<(), Failure> {
+    match (first, second) {
+        (Err(first), Err(second)) if second.error.reach > first.error.reach => Err(second),
+        (first, second) => first.and(second),
+    }
+}
+
+/// Commits what both sides agree upon now, for those that are done on both.
+fn note_flags(
+    look: &Look,
+    work: &mut Work,
+    refused: &Refused,
+    context: &Context<'_>,
+    is_done: impl Fn(&FlagWork) -> bool,
+) -> Result<(), Failure> {
     let mut changes = Vec::new();
-    for FlagWork { pair, keys, set, base } in std::mem::take(&mut work.flags) {
+    let (over, rest): (Vec<FlagWork>, Vec<FlagWork>) = std::mem::take(&mut work.flags).into_iter().partition(is_done);
+    work.flags = rest;
+    for FlagWork { pair, keys, set, base } in over {
         let mut flags = *base;
         for side in Side::BOTH {
             if refused.contains(&(side, keys[side].clone())) {

@@ -20,6 +20,7 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Its time of change says when the bin was last swept.
@@ -110,7 +111,7 @@ impl Bin {
     /// that are gone are made again. The mark of being deleted is taken off them, all else stays. The answer has what
     /// failed, by the place in `kept`; a message is at any time in one of the two trees.
     pub fn put_back(&self, kept: &[Kept], into: &MaildirSettings) -> Result<Vec<(usize, StoreError)>, StoreError> {
-        let mut store = MaildirStore { settings: MaildirSettings { bin: None, ..into.clone() } };
+        let mut store = MaildirStore { settings: MaildirSettings { bin: None, ..into.clone() }, seen: Arc::default() };
         let mut by_folder: BTreeMap<&[u8], Vec<usize>> = BTreeMap::new();
         for (at, one) in kept.iter().enumerate() {
             by_folder.entry(&one.wire).or_default().push(at);

@@ -6,21 +6,26 @@ use super::error::{disk, hits_all, is_own};
 use super::filename::{parse, unique};
 use super::keywords::Keywords;
 use super::look::{count, look, some_new};
-use super::scan::{Entry, Index, Now, Stamps, Sub, Wanted, file_path, open_plain};
+use super::scan::{Entry, Index, Measured, Now, Stamps, Sub, Wanted, file_path, open_and_look, open_plain};
+use super::seen::Seen;
 use crate::mail::{Changes, Cursor, Flag, FlagDelta, FlagSpace, Flags, FolderName, Key};
 use crate::store::{
     Access, Depth, Draft, Drafter, Fetched, Folder, Identified, Kind, Known, Mark, Outgoing, Reach, Receive, Slice,
     StoreError, sys,
 };
+use std::cell::OnceCell;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Latest date that a message may have: the end of the year 9999.
 const LAST_DATE: i64 = 253_402_300_799;
 /// How often a message is looked for again that another program keeps renaming.
 const CHASES: usize = 5;
+/// So many messages that will be asked for are looked for along with others.
+const EXPECTED_MAX: usize = 10_000;
 
 /// An open folder.
 pub(super) struct MaildirFolder {
@@ -31,6 +36,10 @@ pub(super) struct MaildirFolder {
     may_write: bool,
     keywords: Keywords,
     index: Option<Index>,
+    /// Messages that will be asked for.
+    expected: Vec<Key>,
+    /// Where what is seen here is kept for whoever opens the folder next.
+    seen: Option<Arc<Seen>>,
     /// Where removed messages are kept, and under which folder's name.
     bin: Option<(Bin, FolderName)>,
 }
@@ -58,12 +67,31 @@ impl MaildirFolder {
             deliver::sweep(&dir)?;
         }
         let keywords = Keywords::load(&dir)?;
-        Ok(MaildirFolder { root: root.to_owned(), dir, separator, access, may_write, keywords, index: None, bin: None })
+        Ok(MaildirFolder {
+            root: root.to_owned(),
+            dir,
+            separator,
+            access,
+            may_write,
+            keywords,
+            index: None,
+            expected: Vec::new(),
+            seen: None,
+            bin: None,
+        })
+    }
+
+    /// The same folder, which begins with what was seen of it, and hands on what it sees.
+    pub(super) fn with_seen(mut self, seen: Arc<Seen>) -> Self {
+        self.index = seen.take(&self.dir);
+        self.seen = Some(seen);
+        self
     }
 
     /// The same folder, which puts what it removes into a bin.
-    pub(super) fn with_bin(self, bin: Option<(Bin, FolderName)>) -> Self {
-        MaildirFolder { bin, ..self }
+    pub(super) fn with_bin(mut self, bin: Option<(Bin, FolderName)>) -> Self {
+        self.bin = bin;
+        self
     }
 
     fn must_be_writable(&self, action: &str) -> Result<(), StoreError> {
@@ -90,7 +118,13 @@ impl MaildirFolder {
         if keys.is_empty() {
             return Ok(());
         }
-        self.index.get_or_insert_default().find(&self.dir, keys)
+        let index = self.index.get_or_insert_default();
+        if self.expected.is_empty() || index.knows(keys) {
+            return index.find(&self.dir, keys);
+        }
+        let mut all = std::mem::take(&mut self.expected);
+        all.extend_from_slice(keys);
+        index.find(&self.dir, &all)
     }
 
     fn entry(&mut self, key: &Key) -> Result<Option<Entry>, StoreError> {
@@ -126,10 +160,8 @@ impl MaildirFolder {
             return Ok(());
         }
         let mut keywords = self.keywords.clone();
-        let nameless = match &self.index {
-            Some(index) => index.nameless(&keywords),
-            None => Index::scan(&self.dir, Wanted::These(&|_| false))?.nameless(&keywords),
-        };
+        // As it is now: a letter that another program has given to a message since must not become another flag's.
+        let nameless = Index::scan(&self.dir, Wanted::These(&|_| false))?.nameless(&keywords);
         keywords.admit(&self.dir, flags, nameless)?;
         self.keywords = keywords;
         Ok(())
@@ -272,10 +304,14 @@ impl MaildirFolder {
             let to = file_path(&target.dir, sub, &file);
             carry(&entry.path(&folder.dir), &to, &target.dir)?;
             for (sub, twin) in &entry.twins {
-                sys::remove_file(&file_path(&folder.dir, *sub, twin))?;
+                match sys::remove_file(&file_path(&folder.dir, *sub, twin)) {
+                    // The message has been moved: whoever removed its second file was only faster.
+                    Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
+                    _ => {}
+                }
             }
             let key = Key::Name(name);
-            let moved = Entry { sub, file, inode: entry.inode, plain: true, twins: Vec::new() };
+            let moved = Entry { sub, file, inode: entry.inode, plain: true, twins: Vec::new(), measured: None };
             if let Some(index) = &mut target.index {
                 index.insert(key.clone(), moved);
             }
@@ -293,6 +329,14 @@ impl MaildirFolder {
                 let reach = if hits_all(&err) { Reach::Folder } else { Reach::Message };
                 Err(disk(reach, "move", &self.shown(key), err))
             }
+        }
+    }
+}
+
+impl Drop for MaildirFolder {
+    fn drop(&mut self) {
+        if let (Some(seen), Some(index)) = (&self.seen, self.index.take()) {
+            seen.put(&self.dir, index);
         }
     }
 }
@@ -369,14 +413,29 @@ impl Folder for MaildirFolder {
         self.may_write
     }
 
+    fn expect(&mut self, keys: &[Key]) {
+        self.expected = if keys.len() <= EXPECTED_MAX { keys.to_vec() } else { Vec::new() };
+    }
+
     /// Reads every file, so that the hash comes at either depth. A file that can't be read is left out;
     /// [`Folder::fetch`] says why.
     fn identify(&mut self, keys: &[Key], _depth: Depth) -> Result<Identified, StoreError> {
         let mut found = Identified::default();
         self.find(keys)?;
+        let now = OnceCell::new();
         for key in keys {
-            let read =
-                |folder: &mut Self, entry: &Entry| Draft::from_file(open_plain(&entry.path(&folder.dir))?).identity();
+            let read = |folder: &mut Self, entry: &Entry| {
+                let (file, meta) = open_and_look(&entry.path(&folder.dir))?;
+                if let Some(known) = entry.measured.as_ref().filter(|measured| measured.is_of(&meta)) {
+                    return Ok(known.measure.identity.clone());
+                }
+                let (measured, lasts) = Measured::measure(file, &meta, now.get_or_init(|| Now::on(&folder.dir)))?;
+                let identity = measured.measure.identity.clone();
+                if let Some(entry) = folder.index.as_mut().and_then(|index| index.entries.get_mut(key)) {
+                    entry.measured = lasts.then(|| Arc::new(measured));
+                }
+                Ok(identity)
+            };
             match self.chase(key, read)? {
                 None => {}
                 Some(Ok(identity)) => found.known.push((key.clone(), identity)),
@@ -402,6 +461,13 @@ impl Folder for MaildirFolder {
 
     fn files(&mut self, keys: &[Key]) -> Result<Vec<Option<PathBuf>>, StoreError> {
         self.find(keys)?;
+        let path = |key: &Key| self.index.as_ref()?.entries.get(key).map(|entry| entry.path(&self.dir));
+        // Another program may have given it another name since it was found.
+        let moved = keys.iter().find(|key| path(key).is_some_and(|path| sys::look(&path).is_err())).cloned();
+        if let Some(key) = moved {
+            self.index.get_or_insert_default().find_again(&self.dir, &key)?;
+            self.find(keys)?;
+        }
         let entries = self.index.as_ref().map(|index| &index.entries);
         let file = |key| entries.and_then(|entries| entries.get(key)).map(|entry| entry.path(&self.dir));
         Ok(keys.iter().map(file).collect())
@@ -411,11 +477,18 @@ impl Folder for MaildirFolder {
         self.find(keys)?;
         for key in keys {
             let read = |folder: &mut Self, entry: &Entry| {
-                let file = open_plain(&entry.path(&folder.dir))?;
-                let date = date_of(&file.metadata()?);
-                let mut body = Draft::from_file(file);
-                // What can't be read shows here, while it is this message's failure and not the taker's.
-                body.measure()?;
+                let (file, meta) = open_and_look(&entry.path(&folder.dir))?;
+                let date = date_of(&meta);
+                // What was read a moment ago can still be read, or the line breaks over it.
+                let body = match entry.measured.as_ref().filter(|measured| measured.is_of(&meta)) {
+                    Some(measured) => Draft::known(file, &measured.measure),
+                    None => {
+                        let mut body = Draft::from_file(file);
+                        // What can't be read shows here, while it is this message's failure and not the taker's.
+                        body.measure()?;
+                        body
+                    }
+                };
                 Ok((entry.flags(&folder.keywords), date, body))
             };
             match self.chase(key, read)? {

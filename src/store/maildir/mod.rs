@@ -20,6 +20,7 @@ mod look;
 mod marker;
 mod remove;
 mod scan;
+mod seen;
 mod tree;
 
 pub use bin::{Bin, Kept};
@@ -32,8 +33,10 @@ use crate::mail::{FolderName, Noted};
 use error::disk;
 use folder::MaildirFolder;
 use layout::{name_of, shown_name};
+use seen::Seen;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tree::Tree;
 
 /// The directories of a folder, in the order in which they are made: a folder that has `cur` is whole.
@@ -64,11 +67,12 @@ impl MaildirSettings {
 /// Opens the tree; as often as is wanted.
 pub struct MaildirOpener {
     settings: MaildirSettings,
+    seen: Arc<Seen>,
 }
 
 impl MaildirOpener {
     pub fn new(settings: MaildirSettings) -> MaildirOpener {
-        MaildirOpener { settings }
+        MaildirOpener { settings, seen: Arc::default() }
     }
 }
 
@@ -76,6 +80,11 @@ impl Opener for MaildirOpener {
     #[cfg(target_os = "linux")]
     fn listen(&self, _: &Listen) -> Result<Option<Box<dyn Ear>>, StoreError> {
         Ok(ear::MaildirEar::new(&self.settings).map(|ear| Box::new(ear) as Box<dyn Ear>))
+    }
+
+    /// A run begins.
+    fn begin(&self) {
+        self.seen.clear();
     }
 
     fn open(&self) -> Result<Box<dyn Store>, StoreError> {
@@ -86,7 +95,7 @@ impl Opener for MaildirOpener {
         if let Err(why) = wire_for(self.settings.layout, &FolderName::inbox()) {
             return refused(why);
         }
-        Ok(Box::new(MaildirStore { settings: self.settings.clone() }))
+        Ok(Box::new(MaildirStore { settings: self.settings.clone(), seen: self.seen.clone() }))
     }
 
     fn place(&self) -> String {
@@ -100,6 +109,7 @@ impl Opener for MaildirOpener {
 
 struct MaildirStore {
     settings: MaildirSettings,
+    seen: Arc<Seen>,
 }
 
 impl MaildirStore {
@@ -179,7 +189,8 @@ impl Store for MaildirStore {
         let dir = folder_dir(root, wire, "open")?;
         let folder = MaildirFolder::open(root, dir, self.settings.info_separator, access)?;
         let name = name_of(self.settings.layout, wire).unwrap_or_else(|_| shown_name(wire));
-        Ok(Box::new(folder.with_bin(self.settings.bin.clone().map(|bin| (bin, name)))))
+        let bin = self.settings.bin.clone().map(|bin| (bin, name));
+        Ok(Box::new(folder.with_bin(bin).with_seen(self.seen.clone())))
     }
 
     fn wire_for(&mut self, name: &FolderName) -> Result<Vec<u8>, StoreError> {
@@ -201,6 +212,7 @@ impl Store for MaildirStore {
 
     fn rename(&mut self, wire: &[u8], to: &FolderName) -> Result<FolderInfo, StoreError> {
         let new = self.wire(to, "rename")?;
+        self.seen.clear();
         let root = self.root("rename")?;
         let from = folder_dir(root, wire, "rename")?;
         let refused = |cause: &str| Err(StoreError::new(Reach::Folder, Kind::Refused, "rename", cause));
@@ -222,6 +234,7 @@ impl Store for MaildirStore {
     }
 
     fn delete(&mut self, wire: &[u8]) -> Result<(), StoreError> {
+        self.seen.clear();
         let root = self.root("delete")?;
         remove::folder(root, &folder_dir(root, wire, "delete")?)
     }
@@ -229,6 +242,10 @@ impl Store for MaildirStore {
     fn may_delete(&mut self, wire: &[u8]) -> Result<(), StoreError> {
         let root = self.root("delete")?;
         remove::removable(root, &folder_dir(root, wire, "delete")?).map(drop)
+    }
+
+    fn close(self: Box<Self>) {
+        self.seen.clear();
     }
 }
 

@@ -5,7 +5,7 @@ use super::error::disk;
 use super::filename::{self, Parsed};
 use super::keywords::{self, Keywords};
 use crate::mail::{Cursor, Flags, Key};
-use crate::store::draft::draft_error;
+use crate::store::draft::{Measure, draft_error};
 use crate::store::{Draft, Drafter, Kind, Reach, StoreError, sys};
 use rustix::fs::{Mode, OFlags};
 use std::collections::hash_map::Entry as Slot;
@@ -17,8 +17,9 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const SECOND: i128 = 1_000_000_000;
 /// A directory that changed less than this ago may change again without a new time stamp, on any file system.
@@ -45,7 +46,7 @@ impl Sub {
 }
 
 /// A message's file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) sub: Sub,
     pub(super) file: Vec<u8>,
@@ -54,6 +55,53 @@ pub(super) struct Entry {
     pub(super) plain: bool,
     /// Other files that are the same message.
     pub(super) twins: Vec<(Sub, Vec<u8>)>,
+    /// What its content was found to be.
+    pub(super) measured: Option<Arc<Measured>>,
+}
+
+/// What a file's content is, as long as the file is as it was.
+#[derive(Debug)]
+pub(super) struct Measured {
+    file: FileStamp,
+    pub(super) measure: Measure,
+}
+
+impl Measured {
+    /// Measures an open file. The result is worth keeping only where the file has not changed for so long that it can't
+    /// change again under the same stamp.
+    pub(super) fn measure(file: File, meta: &fs::Metadata, now: &Now) -> io::Result<(Measured, bool)> {
+        let stamp = FileStamp::of(meta);
+        let mut draft = Draft::from_file(file);
+        let measure = draft.measurement()?;
+        let lasts = now.is_long_after(stamp.changed) && FileStamp::of(&draft.file().metadata()?) == stamp;
+        Ok((Measured { file: stamp, measure }, lasts))
+    }
+
+    pub(super) fn is_of(&self, meta: &fs::Metadata) -> bool {
+        self.file == FileStamp::of(meta)
+    }
+}
+
+/// What tells that a file is the same and has the same content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileStamp {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    written: i128,
+    changed: i128,
+}
+
+impl FileStamp {
+    fn of(meta: &fs::Metadata) -> FileStamp {
+        FileStamp {
+            device: meta.dev(),
+            inode: meta.ino(),
+            bytes: meta.len(),
+            written: nanos(meta.mtime(), meta.mtime_nsec()),
+            changed: nanos(meta.ctime(), meta.ctime_nsec()),
+        }
+    }
 }
 
 impl Entry {
@@ -186,12 +234,19 @@ pub(super) struct Index {
     /// Plain files that were not looked for.
     pub(super) others: u64,
     pub(super) sight: Sight,
+    /// When the oldest part of it was read.
+    at: Option<Instant>,
 }
 
 impl Index {
     /// No message was looked for.
     pub(super) fn of_others(sight: Sight) -> Index {
-        Index { others: sight.files, sight, ..Index::default() }
+        Index { others: sight.files, sight, at: Some(Instant::now()), ..Index::default() }
+    }
+
+    /// How old the oldest part of it is.
+    pub(super) fn age(&self) -> Option<Duration> {
+        self.at.map(|at| at.elapsed())
     }
 
     /// Looks for messages in both directories.
@@ -199,7 +254,7 @@ impl Index {
     /// Where one unique part stands on two files, they are one message if they are the same file or have the same
     /// content. Otherwise the second one (the later inode) has the key `unique:inode`, the inode in hexadecimal.
     pub(super) fn scan(dir: &Path, wanted: Wanted<'_>) -> Result<Index, StoreError> {
-        let mut index = Index::default();
+        let mut index = Index { at: Some(Instant::now()), ..Index::default() };
         let sight = read(dir, |sub, file, inode, plain| index.see(dir, &wanted, (sub, file, inode, plain)))?;
         index.sight.files = sight.files;
         index.sight.letters = sight.letters;
@@ -214,7 +269,7 @@ impl Index {
         sight: Sight,
         wanted: &dyn Fn(&[u8]) -> bool,
     ) -> Result<Index, StoreError> {
-        let mut index = Index { sight, ..Index::default() };
+        let mut index = Index { sight, at: Some(Instant::now()), ..Index::default() };
         let held = names.each(|sub, file, inode, plain| {
             index.see(dir, &Wanted::These(wanted), (sub, file, inode, plain));
         });
@@ -224,8 +279,13 @@ impl Index {
     fn see(&mut self, dir: &Path, wanted: &Wanted<'_>, (sub, file, inode, plain): (Sub, &[u8], u64, bool)) {
         match wanted {
             Wanted::These(wanted) if !wanted(filename::parse(file).unique) => self.others += u64::from(plain),
-            _ => self.add(dir, Entry { sub, file: file.to_vec(), inode, plain, twins: Vec::new() }),
+            _ => self.add(dir, Entry { sub, file: file.to_vec(), inode, plain, twins: Vec::new(), measured: None }),
         }
+    }
+
+    /// Whether nothing must be read to find these messages.
+    pub(super) fn knows(&self, keys: &[Key]) -> bool {
+        keys.iter().all(|key| self.entries.contains_key(key) || self.gone.contains(key))
     }
 
     /// Makes sure that those of the messages `keys` that are there are in the index, by a reading of the directories if
@@ -248,7 +308,7 @@ impl Index {
                 self.gone.insert(key.clone());
             }
         }
-        (self.others, self.sight) = (found.others, found.sight);
+        (self.others, self.sight, self.at) = (found.others, found.sight, self.at.or(found.at));
         Ok(())
     }
 
@@ -256,6 +316,7 @@ impl Index {
     pub(super) fn find_again(&mut self, dir: &Path, key: &Key) -> Result<(), StoreError> {
         let before = std::mem::take(&mut self.entries);
         self.gone.clear();
+        self.at = None;
         let keys: Vec<Key> = before.into_keys().chain([key.clone()]).collect();
         self.find(dir, &keys)
     }
@@ -264,6 +325,11 @@ impl Index {
     pub(super) fn insert(&mut self, key: Key, entry: Entry) {
         self.gone.remove(&key);
         self.entries.insert(key, entry);
+    }
+
+    /// What is worth being handed on to whoever opens the folder next: where files were seen.
+    pub(super) fn handed_on(self) -> Index {
+        Index { gone: HashSet::new(), ..self }
     }
 
     /// Whoever asks for this message next looks for it.
@@ -367,9 +433,15 @@ fn same_content(a: &Path, b: &Path) -> bool {
 
 /// Opens a message's file for reading: never through a link, and never waiting for a pipe.
 pub(super) fn open_plain(path: &Path) -> io::Result<File> {
+    open_and_look(path).map(|(file, _)| file)
+}
+
+/// The same, with what the file system says of it.
+pub(super) fn open_and_look(path: &Path) -> io::Result<(File, fs::Metadata)> {
     let file = sys::open_to_read(path, OFlags::NOFOLLOW | OFlags::NONBLOCK)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
+    let meta = file.metadata()?;
+    match meta.is_file() {
+        true => Ok((file, meta)),
         false => Err(io::Error::other("it is not a plain file")),
     }
 }

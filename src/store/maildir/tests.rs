@@ -216,6 +216,60 @@ fn a_message_that_another_program_renamed_is_found_again() {
     assert_eq!(files(&dir), ["cur/one:2,RS", "cur/three:2,R"]);
 }
 
+/// The hash of one message.
+fn hash(folder: &mut dyn Folder, name: &str) -> [u8; 32] {
+    let identified = folder.identify(&[key(name)], crate::store::Depth::Header).expect("read");
+    identified.known[0].1.hash.expect("a hash")
+}
+
+#[test]
+fn what_was_seen_is_handed_on_and_what_changed_since_is_seen() {
+    let mut place = place(Layout::Nested);
+    let dir = place.make("A");
+    for name in ["moved", "gone", "edited", "same"] {
+        fs::write(dir.join("cur").join(name), name).expect("written");
+    }
+    // What changed just now is measured anew each time, so that the rest of this would show nothing.
+    std::thread::sleep(Duration::from_millis(2_100));
+    let mut folder = place.open("A");
+    assert_eq!(known_now(&mut *folder).0.len(), 4);
+    let (edited, same) = (hash(&mut *folder, "edited"), hash(&mut *folder, "same"));
+    drop(folder);
+    fs::rename(dir.join("cur/moved"), dir.join("cur/moved:2,R")).expect("renamed");
+    fs::remove_file(dir.join("cur/gone")).expect("removed");
+    fs::write(dir.join("cur/edited"), "EDITED").expect("written");
+    fs::write(dir.join("new/late"), "late").expect("written");
+    let mut folder = place.open("A");
+    set(&mut *folder, "moved", "\\Seen", "");
+    assert!(folder.identify(&[key("gone")], crate::store::Depth::Header).expect("read").known.is_empty());
+    assert_ne!(hash(&mut *folder, "edited"), edited);
+    assert_eq!(hash(&mut *folder, "same"), same);
+    assert!(folder.remove(&[key("late")]).expect("removed").is_empty());
+    drop(folder);
+    // What was taken for gone once is looked for again.
+    fs::write(dir.join("new/gone"), "back").expect("written");
+    assert!(place.open("A").remove(&[key("gone")]).expect("removed").is_empty());
+    assert_eq!(files(&dir), ["cur/edited", "cur/moved:2,RS", "cur/same"]);
+}
+
+#[test]
+fn what_is_expected_is_found_along_with_what_is_asked_for_first() {
+    let mut place = place(Layout::Nested);
+    let dir = place.make("A");
+    for name in ["one", "two", "three"] {
+        fs::write(dir.join("cur").join(name), name).expect("written");
+    }
+    let mut folder = place.open("A");
+    folder.expect(&[key("two"), key("never")]);
+    set(&mut *folder, "one", "\\Seen", "");
+    // It was found before this: under its new name it has to be looked for.
+    fs::rename(dir.join("cur/two"), dir.join("cur/two:2,R")).expect("renamed");
+    set(&mut *folder, "two", "\\Seen", "");
+    set(&mut *folder, "three", "\\Seen", "");
+    set(&mut *folder, "never", "\\Seen", "");
+    assert_eq!(files(&dir), ["cur/one:2,S", "cur/three:2,S", "cur/two:2,RS"]);
+}
+
 #[test]
 fn nothing_is_ever_replaced() {
     let mut place = place(Layout::Nested);
