@@ -7,11 +7,11 @@ use super::pair::{Failure, Job, Look, Stores, count, describe, incomplete, look,
 use super::plan::{Held, Op, Plan, Reason, What};
 use super::pool::Pool;
 use super::prepare::Work;
-use super::relocate::relocate;
+use super::relocate::{ask, questions, relocate};
 use super::{Account, Options, guard};
 use crate::mail::{FolderId, FolderName, Noted, Side, Sides, Withheld};
 use crate::state::{Backlog, Change, State, StateError};
-use crate::store::{Claim, FolderInfo, Kind, Lock, Reach, Stop, Store, StoreError};
+use crate::store::{Claim, Depth, FolderInfo, Kind, Lock, Reach, Stop, Store, StoreError};
 use std::collections::{HashMap, HashSet};
 use std::panic::resume_unwind;
 use std::sync::Mutex;
@@ -347,6 +347,9 @@ impl Run<'_> {
     }
 
     fn relocate(&self, looks: &mut Vec<Look>, pool: &Pool<'_>) -> Result<(), Failure> {
+        for side in Side::BOTH {
+            self.ask_for_moves(looks, side, pool)?;
+        }
         let mut stores = pool.take()?;
         let mut done = Done::default();
         let moved = relocate(looks, &mut stores, &self.context(), &mut done, self.options.dry_run);
@@ -356,6 +359,30 @@ impl Run<'_> {
             self.fail(Some(&names), &failure);
         }
         pool.give(stores);
+        Ok(())
+    }
+
+    /// Asks, for all folders at once, what is to be known of new messages to see whether they were moved there.
+    fn ask_for_moves(&self, looks: &mut Vec<Look>, side: Side, pool: &Pool<'_>) -> Result<(), Failure> {
+        let questions = questions(looks, side);
+        let worth = (questions.len(), LOOKS_WORTH_A_CONNECTION);
+        let answers = pool.run(&questions, worth, self.stop, |(at, keys), stores, _| {
+            ask(&looks[*at], side, keys, Depth::Header, stores, self.options.dry_run)
+        });
+        let mut failed = HashSet::new();
+        for ((at, _), answer) in questions.iter().zip(answers) {
+            match answer {
+                Some(Ok(known)) => looks[*at].identities[side].extend(known),
+                Some(Err(failure)) if failure.error.reach > Reach::Folder => return Err(failure),
+                Some(Err(failure)) => {
+                    self.fail(Some(&looks[*at].job.names), &failure);
+                    failed.insert(*at);
+                }
+                None => {}
+            }
+        }
+        let mut at = 0;
+        looks.retain(|_| (!failed.contains(&at), at += 1).0);
         Ok(())
     }
 

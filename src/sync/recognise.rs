@@ -303,8 +303,10 @@ pub fn bind_renamed(look: &mut Look, folders: &mut Sides<Box<dyn Folder + '_>>) 
             continue;
         }
         let known = &look.identities[side];
-        let ask = look.new[side].iter().map(|a| &a.key).filter(|key| !known.contains_key(key)).cloned();
-        let answers = folders[side].identify(&ask.collect::<Vec<Key>>(), Depth::Header).map_err(Failure::on(side))?;
+        let lost: Vec<Option<u64>> = vanished.iter().map(|trace| trace.identity.size).collect();
+        let ask = look.new[side].iter().filter(|a| !known.contains_key(&a.key) && may_be_one_of(a.size, &lost));
+        let ask: Vec<Key> = ask.map(|a| a.key.clone()).collect();
+        let answers = folders[side].identify(&ask, Depth::Header).map_err(Failure::on(side))?;
         look.identities[side].extend(answers.known);
         let appeared: Vec<Trace> = look.new[side]
             .iter()
@@ -327,6 +329,13 @@ pub fn bind_renamed(look: &mut Look, folders: &mut Sides<Box<dyn Folder + '_>>) 
         look.new[side].sort_by(|a, b| a.key.cmp(&b.key));
     }
     Ok(())
+}
+
+/// Whether a message of this size may be one of those that had these sizes in wire form. A file or a server may count line
+/// ends otherwise, which makes a factor of two at most; what is not known may be anything.
+fn may_be_one_of(size: Option<u64>, lost: &[Option<u64>]) -> bool {
+    let alike = |size: u64, lost: u64| size <= lost.saturating_mul(2) && lost <= size.saturating_mul(2);
+    lost.iter().any(|lost| size.zip(*lost).is_none_or(|(size, lost)| alike(size, lost)))
 }
 
 /// Reads those that only seem to be the same, and leaves out those that are not: an edited draft keeps its Message-ID,
@@ -364,4 +373,20 @@ fn contents(
     let read: HashMap<Key, Identity> = read.into_iter().collect();
     let hash = |key: &Key| read.get(key).and_then(|identity| identity.hash);
     Ok(messages.iter().map(|(key, known)| known.or_else(|| hash(key))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_far_too_small_or_too_big_is_not_read_for_a_message_that_vanished() {
+        let one_of =
+            |size: u64, lost: &[u64]| may_be_one_of(Some(size), &lost.iter().copied().map(Some).collect::<Vec<_>>());
+        // All of its lines are empty, and end in LF here and in CRLF there.
+        assert!(one_of(500, &[1000]) && one_of(1000, &[500]) && one_of(980, &[7, 1000]));
+        assert!(!one_of(499, &[1000]) && !one_of(1001, &[500]) && !one_of(100, &[7, 1000]));
+        assert!(may_be_one_of(None, &[Some(1)]) && may_be_one_of(Some(9), &[Some(1), None]) && one_of(0, &[0]));
+        assert!(!may_be_one_of(None, &[]));
+    }
 }

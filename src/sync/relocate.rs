@@ -206,19 +206,40 @@ fn identify(
     stores: &mut Stores,
     dry_run: bool,
 ) -> Result<(), Failure> {
-    let known = &look.identities[side];
-    let wanted: Vec<Key> = look.new[side]
-        .iter()
-        .filter(|a| !known.contains_key(&a.key))
-        .filter(|a| a.key.name().is_some() || a.size.is_none_or(|size| sizes.contains(&size)))
-        .map(|a| a.key.clone())
-        .collect();
+    let wanted = unidentified(look, side, sizes);
     let answers = ask(look, side, &wanted, Depth::Header, stores, dry_run)?;
     look.identities[side].extend(answers);
     Ok(())
 }
 
-fn ask(
+/// The new messages of a folder that may be a vanished one of these sizes, and of which too little is known.
+fn unidentified(look: &Look, side: Side, sizes: &HashSet<u64>) -> Vec<Key> {
+    let known = &look.identities[side];
+    look.new[side]
+        .iter()
+        .filter(|a| !known.contains_key(&a.key))
+        .filter(|a| a.key.name().is_some() || a.size.is_none_or(|size| sizes.contains(&size)))
+        .map(|a| a.key.clone())
+        .collect()
+}
+
+/// What [`relocate`] will ask of each folder's messages on `side`, by the folder's place in `looks`: who asks for all folders
+/// at once waits less.
+pub fn questions(looks: &[Look], side: Side) -> Vec<(usize, Vec<Key>)> {
+    let looked = looks.iter().filter(|look| look.complete[side] && look.job.policy.delete[side.other()]);
+    let gone = looked.flat_map(|look| look.touched.values());
+    let gone = gone.filter(|(touched, _)| touched.now[side] == Now::Gone && touched.now[side.other()] != Now::Gone);
+    let sizes: Vec<Option<u64>> = gone.map(|(_, identity)| identity.size).collect();
+    if sizes.is_empty() {
+        return Vec::new();
+    }
+    let sizes: HashSet<u64> = sizes.into_iter().flatten().collect();
+    let wanted = looks.iter().map(|look| unidentified(look, side, &sizes)).enumerate();
+    wanted.filter(|(_, keys)| !keys.is_empty()).collect()
+}
+
+/// Asks what messages on `side` of a folder are.
+pub fn ask(
     look: &Look,
     side: Side,
     keys: &[Key],

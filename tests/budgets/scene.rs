@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Changes this young do not let a folder's stamps prove that it is unchanged: the grain of the coarsest clock.
-const GRAIN: Duration = Duration::from_millis(2_100);
+pub const GRAIN: Duration = Duration::from_millis(2_100);
 
 pub struct Scene {
     pub home: Home,

@@ -1,7 +1,8 @@
 //! In system calls, a run with nothing to do.
 
-use crate::scene::Scene;
+use crate::scene::{GRAIN, Scene, folder};
 use crate::support::*;
+use std::thread;
 
 const SYNCS: &[&str] = &["fsync", "fdatasync", "sync", "syncfs", "sync_file_range"];
 const READS: &[&str] = &["read", "readv", "pread64", "preadv", "preadv2"];
@@ -77,4 +78,44 @@ fn on_a_plain_line_starts_no_tls_no_template_and_reads_the_config_once() {
         assert!(!path.contains("template"), "opened {path}");
     }
     assert_eq!(opened.iter().filter(|path| path.ends_with("/config.toml")).count(), 1, "{opened:?}");
+}
+
+/// How often the folder's directory of seen messages was listed to its end.
+fn listings(scene: &Scene, number: usize, trace: &Trace) -> usize {
+    let cur = scene.maildir().root.join(folder(number)).join("cur").display().to_string();
+    trace.calls(LISTS).into_iter().filter(|call| call.of() == cur && call.result == 0).count()
+}
+
+#[test]
+fn a_new_message_is_read_twice_and_a_folder_listed_twice_at_most() {
+    let scene = Scene::new(3, 4);
+    for number in 0..3 {
+        scene.maildir().remove(&scene.maildir().messages(&folder(number))[0]);
+        // It may be one of those that went, under another name, in whatever folder.
+        scene.save(number, &format!("9 of {number}"), "S");
+    }
+    // What a file holds is known for good only where it did not change a moment ago.
+    thread::sleep(GRAIN);
+    let trace = Trace::of(&scene.home, &["sync", "-q"]);
+    for number in 0..3 {
+        let new = scene.maildir().message(&folder(number), &format!("9 of {number}"));
+        let path = new.path.display().to_string();
+        let read: i64 = trace.calls(READS).iter().filter(|call| call.of() == path).map(|call| call.result).sum();
+        // Once to know what it is, and once to send it.
+        assert_eq!(read, 2 * new.bytes().len() as i64, "{path}");
+        // What is missing is looked for a second time.
+        assert_eq!(listings(&scene, number, &trace), 2);
+    }
+}
+
+#[test]
+fn flags_and_deletions_of_a_server_list_a_folder_once() {
+    let mut scene = Scene::new(2, 6);
+    for number in 0..2 {
+        let uids: Vec<u32> = scene.server.messages(&folder(number)).iter().map(|message| message.uid).collect();
+        scene.server.set_flags(&folder(number), uids[0], &["\\Flagged"], &[]);
+        scene.server.expunge(&folder(number), &uids[3..4]);
+    }
+    let trace = Trace::of(&scene.home, &["sync", "-q"]);
+    (0..2).for_each(|number| assert_eq!(listings(&scene, number, &trace), 1, "folder {number}"));
 }
