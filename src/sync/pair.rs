@@ -166,6 +166,12 @@ impl Look {
         self.touched.values().filter(|(touched, _)| touched.now[side] == Now::Gone).count()
     }
 
+    /// Known messages that went on `side` and are still there on the other, if its listing can be believed.
+    pub fn went(&self, side: Side) -> impl Iterator<Item = &(Touched, Identity)> {
+        let went = move |touched: &Touched| touched.now[side] == Now::Gone && touched.now[side.other()] != Now::Gone;
+        self.touched.values().filter(move |(touched, _)| self.complete[side] && went(touched))
+    }
+
     /// Leaves a pair as it is: a later run sees what became of it.
     pub fn leave(&mut self, pair: PairId) {
         self.touched.remove(&pair);
@@ -252,8 +258,7 @@ pub fn look(job: Job, stores: &mut Stores, state: &State, dry_run: bool) -> Resu
     let access = Sides::from_fn(|side| job.policy.access(side, dry_run));
     let Sides { local, remote } = stores;
     // While the server opens its folder, the local one is looked at.
-    let cursors = Some((job.stored.remote.as_ref(), job.seen.remote.as_ref()));
-    let look = cursors.filter(|_| !job.needs_no_look_on(Side::Remote));
+    let look = (!job.needs_no_look_on(Side::Remote)).then_some((job.stored.remote.as_ref(), job.seen.remote.as_ref()));
     remote.begin_to_open(&job.wires.remote, access.remote, look);
     let here = open_to_look(&job, Side::Local, local.as_mut(), access.local)
         .and_then(|mut folder| Ok((ask_for_changes(&job, Side::Local, folder.as_mut(), state)?, folder)));

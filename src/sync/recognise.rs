@@ -289,10 +289,8 @@ fn hold_unread(look: &mut Look, mut unread: Sides<HashMap<Key, StoreError>>) {
 /// file another name, a client stored a message anew. Nothing is copied and nothing deleted for it.
 pub fn bind_renamed(look: &mut Look, folders: &mut Sides<Box<dyn Folder + '_>>) -> Result<(), Failure> {
     for side in Side::BOTH {
-        let gone = look.touched.values().filter(|(touched, _)| {
-            look.complete[side] && touched.now[side] == Now::Gone && touched.now[side.other()] != Now::Gone
-        });
-        let (vanished, known): (Vec<Trace>, Vec<(PairId, Key)>) = gone
+        let (vanished, known): (Vec<Trace>, Vec<(PairId, Key)>) = look
+            .went(side)
             .map(|(touched, identity)| {
                 let trace = Trace { folder: 0, key: touched.keys[side].clone(), identity: identity.clone() };
                 (trace, (touched.pair, touched.keys[side.other()].clone()))

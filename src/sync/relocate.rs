@@ -36,7 +36,8 @@ impl Move {
 }
 
 /// Finds the moves among what was seen, and makes them on the other side. What could not be moved is copied instead, and
-/// deleted by a later run, when its copy is there. With `dry_run`, only says what it would do.
+/// deleted by a later run, when its copy is there. With `dry_run`, only says what it would do. What the new messages are must
+/// have been asked ([`questions`]): of what is not known no move is found.
 ///
 /// Folders that failed are taken out of `looks`: what became of their messages is seen by the next run. The answer
 /// has a failure and the names of the folder for each cause.
@@ -112,10 +113,7 @@ fn find(
         .enumerate()
         .filter(|(_, look)| look.job.policy.delete[side.other()])
         .flat_map(|(folder, look)| {
-            let gone = look.touched.values().filter(move |(touched, _)| {
-                look.complete[side] && touched.now[side] == Now::Gone && touched.now[side.other()] != Now::Gone
-            });
-            gone.map(move |(touched, identity)| {
+            look.went(side).map(move |(touched, identity)| {
                 (Trace { folder, key: touched.keys[side].clone(), identity: identity.clone() }, touched.pair)
             })
         })
@@ -124,10 +122,8 @@ fn find(
     if vanished.is_empty() || looks.iter().all(|look| look.new[side].is_empty()) {
         return Ok(found);
     }
-    let sizes: HashSet<u64> = vanished.iter().filter_map(|(trace, _)| trace.identity.size).collect();
     let mut appeared: Vec<Trace> = Vec::new();
-    for (folder, look) in looks.iter_mut().enumerate() {
-        identify(look, side, &sizes, stores, dry_run).map_err(broken([folder]))?;
+    for (folder, look) in looks.iter().enumerate() {
         let known = look.new[side].iter().filter_map(|a| Some((&a.key, look.identities[side].get(&a.key)?)));
         appeared.extend(known.map(|(key, identity)| Trace { folder, key: key.clone(), identity: identity.clone() }));
     }
@@ -197,22 +193,8 @@ fn leave_waiting(
     Ok(())
 }
 
-/// Asks what the new messages of a folder are. Those whose size is no vanished message's need no answer, where the
-/// store counts bytes as the wire does.
-fn identify(
-    look: &mut Look,
-    side: Side,
-    sizes: &HashSet<u64>,
-    stores: &mut Stores,
-    dry_run: bool,
-) -> Result<(), Failure> {
-    let wanted = unidentified(look, side, sizes);
-    let answers = ask(look, side, &wanted, Depth::Header, stores, dry_run)?;
-    look.identities[side].extend(answers);
-    Ok(())
-}
-
-/// The new messages of a folder that may be a vanished one of these sizes, and of which too little is known.
+/// The new messages of a folder that may be a vanished one of these sizes, and of which too little is known. A size tells
+/// nothing where the store does not count bytes as the wire does.
 fn unidentified(look: &Look, side: Side, sizes: &HashSet<u64>) -> Vec<Key> {
     let known = &look.identities[side];
     look.new[side]
@@ -223,13 +205,10 @@ fn unidentified(look: &Look, side: Side, sizes: &HashSet<u64>) -> Vec<Key> {
         .collect()
 }
 
-/// What [`relocate`] will ask of each folder's messages on `side`, by the folder's place in `looks`: who asks for all folders
-/// at once waits less.
+/// The messages on `side` of which [`relocate`] has to know what they are, by the folder's place in `looks`: for [`ask`].
 pub fn questions(looks: &[Look], side: Side) -> Vec<(usize, Vec<Key>)> {
-    let looked = looks.iter().filter(|look| look.complete[side] && look.job.policy.delete[side.other()]);
-    let gone = looked.flat_map(|look| look.touched.values());
-    let gone = gone.filter(|(touched, _)| touched.now[side] == Now::Gone && touched.now[side.other()] != Now::Gone);
-    let sizes: Vec<Option<u64>> = gone.map(|(_, identity)| identity.size).collect();
+    let looked = looks.iter().filter(|look| look.job.policy.delete[side.other()]);
+    let sizes: Vec<Option<u64>> = looked.flat_map(|look| look.went(side)).map(|(_, identity)| identity.size).collect();
     if sizes.is_empty() {
         return Vec::new();
     }

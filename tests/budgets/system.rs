@@ -1,4 +1,4 @@
-//! In system calls, a run with nothing to do.
+//! In system calls: a run with nothing to do, and what a change costs here.
 
 use crate::scene::{GRAIN, Scene, folder};
 use crate::support::*;

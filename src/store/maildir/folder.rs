@@ -6,7 +6,8 @@ use super::error::{disk, hits_all, is_own};
 use super::filename::{parse, unique};
 use super::keywords::Keywords;
 use super::look::{count, look, some_new};
-use super::scan::{Entry, Index, Measured, Now, Stamps, Sub, Wanted, file_path, open_and_look, open_plain};
+use super::measured::Measured;
+use super::scan::{Entry, Index, Now, Stamps, Sub, Wanted, file_path, open_and_look, open_plain};
 use super::seen::Seen;
 use crate::mail::{Changes, Cursor, Flag, FlagDelta, FlagSpace, Flags, FolderName, Key};
 use crate::store::{

@@ -18,6 +18,7 @@ mod layout;
 mod list;
 mod look;
 mod marker;
+mod measured;
 mod remove;
 mod scan;
 mod seen;

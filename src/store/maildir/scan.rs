@@ -4,8 +4,9 @@ use super::deliver::TmpDrafter;
 use super::error::disk;
 use super::filename::{self, Parsed};
 use super::keywords::{self, Keywords};
+use super::measured::Measured;
 use crate::mail::{Cursor, Flags, Key};
-use crate::store::draft::{Measure, draft_error};
+use crate::store::draft::draft_error;
 use crate::store::{Draft, Drafter, Kind, Reach, StoreError, sys};
 use rustix::fs::{Mode, OFlags};
 use std::collections::hash_map::Entry as Slot;
@@ -57,51 +58,6 @@ pub(super) struct Entry {
     pub(super) twins: Vec<(Sub, Vec<u8>)>,
     /// What its content was found to be.
     pub(super) measured: Option<Arc<Measured>>,
-}
-
-/// What a file's content is, as long as the file is as it was.
-#[derive(Debug)]
-pub(super) struct Measured {
-    file: FileStamp,
-    pub(super) measure: Measure,
-}
-
-impl Measured {
-    /// Measures an open file. The result is worth keeping only where the file has not changed for so long that it can't
-    /// change again under the same stamp.
-    pub(super) fn measure(file: File, meta: &fs::Metadata, now: &Now) -> io::Result<(Measured, bool)> {
-        let stamp = FileStamp::of(meta);
-        let mut draft = Draft::from_file(file);
-        let measure = draft.measurement()?;
-        let lasts = now.is_long_after(stamp.changed) && FileStamp::of(&draft.file().metadata()?) == stamp;
-        Ok((Measured { file: stamp, measure }, lasts))
-    }
-
-    pub(super) fn is_of(&self, meta: &fs::Metadata) -> bool {
-        self.file == FileStamp::of(meta)
-    }
-}
-
-/// What tells that a file is the same and has the same content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct FileStamp {
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    written: i128,
-    changed: i128,
-}
-
-impl FileStamp {
-    fn of(meta: &fs::Metadata) -> FileStamp {
-        FileStamp {
-            device: meta.dev(),
-            inode: meta.ino(),
-            bytes: meta.len(),
-            written: nanos(meta.mtime(), meta.mtime_nsec()),
-            changed: nanos(meta.ctime(), meta.ctime_nsec()),
-        }
-    }
 }
 
 impl Entry {
