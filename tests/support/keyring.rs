@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -44,7 +45,8 @@ impl Keyring {
         let mut bus = keyring.command("dbus-daemon");
         bus.arg("--nofork").arg("--config-file").arg(&config);
         keyring.children.push(bus.spawn().expect("install dbus: tests/run does it"));
-        keyring.wait_for("the bus", |keyring| keyring.dir.path().join("bus").exists());
+        // Its socket has a name a moment before anybody listens at it.
+        keyring.wait_for("the bus", |keyring| UnixStream::connect(keyring.dir.path().join("bus")).is_ok());
         keyring
     }
 
