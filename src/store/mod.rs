@@ -454,6 +454,10 @@ pub trait Folder: Send {
         let _ = keys;
     }
 
+    /// Says that what [`Folder::changes`] finds new will be fetched, most likely: a store that can brings a little of it along
+    /// with that.
+    fn want_new(&mut self) {}
+
     /// Adds and removes flags; flags outside [`Folder::flag_space`] are passed over, keys that are gone too.
     /// The answer names the messages that were refused.
     fn set_flags(&mut self, changes: &[(Key, FlagDelta)]) -> Result<Vec<(Key, StoreError)>, StoreError>;

@@ -327,6 +327,10 @@ impl Folder for TracedFolder<'_> {
         self.inner.foresee(keys);
     }
 
+    fn want_new(&mut self) {
+        self.inner.want_new();
+    }
+
     fn set_flags(&mut self, changes: &[(Key, FlagDelta)]) -> Result<Vec<(Key, StoreError)>, StoreError> {
         let result = self.inner.set_flags(changes);
         let keys: Vec<Key> = changes.iter().map(|(key, _)| key.clone()).collect();

@@ -255,14 +255,13 @@ pub fn count(plan: &Plan) -> Counts {
 
 /// Looks at a pair: what changed on each side, and what belongs together. Changes nothing.
 pub fn look(job: Job, stores: &mut Stores, state: &State, dry_run: bool) -> Result<Look, Failure> {
-    let access = Sides::from_fn(|side| job.policy.access(side, dry_run));
     let Sides { local, remote } = stores;
     // While the server opens its folder, the local one is looked at.
     let look = (!job.needs_no_look_on(Side::Remote)).then_some((job.stored.remote.as_ref(), job.seen.remote.as_ref()));
-    remote.begin_to_open(&job.wires.remote, access.remote, look);
-    let here = open_to_look(&job, Side::Local, local.as_mut(), access.local)
+    remote.begin_to_open(&job.wires.remote, job.policy.access(Side::Remote, dry_run), look);
+    let here = open_to_look(&job, Side::Local, local.as_mut(), dry_run)
         .and_then(|mut folder| Ok((ask_for_changes(&job, Side::Local, folder.as_mut(), state)?, folder)));
-    let there = open_to_look(&job, Side::Remote, remote.as_mut(), access.remote);
+    let there = open_to_look(&job, Side::Remote, remote.as_mut(), dry_run);
     let ((local, here), mut there) = (here?, there?);
     let remote = ask_for_changes(&job, Side::Remote, there.as_mut(), state)?;
     let (mut folders, changes) = (Sides { local: here, remote: there }, Sides { local, remote });
@@ -323,14 +322,19 @@ fn open_to_look<'a>(
     job: &Job,
     side: Side,
     store: &'a mut dyn Store,
-    access: Access,
+    dry_run: bool,
 ) -> Result<Box<dyn Folder + 'a>, Failure> {
+    let access = job.policy.access(side, dry_run);
     let (since, seen) = (job.stored[side].as_ref(), job.seen[side].as_ref());
     let opened = match job.needs_no_look_on(side) {
         true => store.open(&job.wires[side], access, None),
         false => store.open_to_look(&job.wires[side], access, since, seen),
     };
-    opened.map_err(Failure::on(side))
+    let mut folder = opened.map_err(Failure::on(side))?;
+    if !dry_run && job.policy.copy[side.other()] {
+        folder.want_new();
+    }
+    Ok(folder)
 }
 
 fn ask_for_changes(job: &Job, side: Side, folder: &mut dyn Folder, state: &State) -> Result<Changes, Failure> {

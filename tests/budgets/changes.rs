@@ -29,6 +29,54 @@ fn new_messages_in_twenty_folders_of_the_server_do_not_wait_for_each_other() {
 }
 
 #[test]
+fn new_messages_come_along_with_the_question_whether_others_are_gone() {
+    let mut scene = Scene::new(20, 4);
+    for number in 0..20 {
+        scene.append(number, &format!("later {number}"));
+        scene.server.delete(&folder(number), &format!("0 of {number}"));
+    }
+    // One that is moved to where another one went: it comes, and is not wanted.
+    let moved = scene.server.message(&folder(3), "1 of 3").uid;
+    scene.server.move_to(&folder(3), moved, &folder(4));
+    let seen = scene.run();
+    let commands = seen.commands();
+    // The login and the list, the look, the second look.
+    assert!(seen.round_trips() <= 5, "{commands:?}");
+    assert_eq!(seen.count("SELECT"), 2 * 20, "{commands:?}");
+    let fetched = commands.iter().filter(|command| command.ends_with("BODY.PEEK[])")).count();
+    assert_eq!(fetched, 20, "nothing comes twice: {commands:?}");
+    let subjects = |number| {
+        let messages = scene.maildir().messages(&folder(number));
+        messages.iter().map(|message| message.subject()).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(subjects(3), ["2 of 3", "3 of 3", "later 3"].map(String::from).into());
+    assert_eq!(subjects(4), ["1 of 3", "1 of 4", "2 of 4", "3 of 4", "later 4"].map(String::from).into());
+    scene.home.nothing_to_do();
+}
+
+#[test]
+fn a_dry_run_and_one_that_copies_nothing_here_bring_no_messages_along() {
+    let mut scene = Scene::new(2, 4);
+    scene.append(1, "later");
+    scene.server.delete(&folder(1), "0 of 1");
+    let fetched = |seen: &Seen| seen.commands().iter().filter(|command| command.contains("BODY.PEEK[])")).count();
+    let said = scene.home.mailsync(&["sync", "--dry-run"]).exits(0);
+    assert!(said.stdout.contains("copy UID 5 to local folder-1"), "{}", said.stdout);
+    assert_eq!(fetched(&scene.line.take()), 0);
+    let config = |mode: &str| {
+        scene.home.config(&format!(
+            "[account.main]\nmode = \"{mode}\"\nlocal = {{ path = \"~/Mail\" }}\n\
+             remote = {{ host = \"127.0.0.1\", port = {}, user = \"alice\", tls = \"none\" }}\n",
+            scene.line.port
+        ));
+    };
+    config("push");
+    assert_eq!(fetched(&scene.run()), 0);
+    config("two-way");
+    assert_eq!(fetched(&scene.run()), 1);
+}
+
+#[test]
 fn five_hundred_messages_go_up_side_by_side() {
     let scene = Scene::new(20, 1);
     (0..500).for_each(|message| scene.save(message % 20, &format!("mine {message}"), "S"));

@@ -2,7 +2,7 @@
 
 use crate::harness::*;
 use mailsync::mail::Key;
-use mailsync::store::{Depth, Kind, Reach, StoreError};
+use mailsync::store::{Access, Depth, Kind, Reach, Store, StoreError};
 use std::collections::BTreeMap;
 
 fn script(capabilities: &str, exists: u32, more: &str, steps: &str) -> crate::support::Script {
@@ -106,6 +106,85 @@ fn a_true_vanished_is_believed_after_a_second_look() {
     drop(folder);
     drop(store);
     script.finish();
+}
+
+/// The look at a mailbox that lost the message 1 and got 100 and 101: how those two come along with the second look, what
+/// comes when they are fetched, and whether they are new there.
+fn bring(arrival: &str, rest: &str) -> Basket {
+    let setup = "C: T ENABLE QRESYNC\nS: * ENABLED QRESYNC\nS: T OK done\n";
+    let opening = select(3, MODSEQ).replace("UIDNEXT 100", "UIDNEXT 102").replace("S: T OK [READ-WRITE] done\n", "");
+    let question = "C: m3 UID FETCH 1:* (UID FLAGS) (CHANGEDSINCE 40 VANISHED)
+        C: m4 UID FETCH 100:101 (UID RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])
+        S: m2 OK [READ-WRITE] done
+        S: * VANISHED (EARLIER) 1
+        S: * 2 FETCH (UID 100 FLAGS () MODSEQ (46))
+        S: * 3 FETCH (UID 101 FLAGS () MODSEQ (46))
+        S: m3 OK done
+        S: * 2 FETCH (UID 100 RFC822.SIZE 3)
+        S: * 3 FETCH (UID 101 RFC822.SIZE 3)
+        S: m4 OK done
+        C: m5 UID FETCH 1 (UID)
+        C: m6 UID FETCH 100:101 (UID FLAGS INTERNALDATE BODY.PEEK[])
+        S: m5 OK done\n";
+    let script = play("ENABLE QRESYNC CONDSTORE", &[setup, &opening, question, arrival, rest].join("\n"));
+    let mut store = connect(&script);
+    let (since, seen) = (cursor(100, 40, 2), cursor(102, 50, 3));
+    let look = Some((Some(&since), Some(&seen)));
+    store.begin_to_open(b"INBOX", Access::Write, look);
+    let mut folder = store.open_to_look(b"INBOX", Access::Write, Some(&since), Some(&seen)).expect("opened");
+    folder.want_new();
+    let changes = folder.changes(Some(&since), &Remembered::plain(&[1, 2])).expect("looked");
+    assert_eq!((changes.vanished, changes.appeared.len()), (uids(&[1]), 2));
+    assert!(changes.appeared.iter().all(|new| new.size == Some(3)), "{:?}", changes.appeared);
+    drop(folder);
+    let mut basket = Basket::default();
+    let mut folder = store.open(b"INBOX", Access::Write, Some(7)).expect("opened");
+    // What they are was told as well.
+    assert_eq!(folder.identify(&uids(&[100, 101]), Depth::Header).expect("identified").known.len(), 2);
+    folder.fetch(&uids(&[100, 101]), &mut basket).expect("fetched");
+    drop(folder);
+    drop(store);
+    script.finish();
+    basket
+}
+
+const BOTH: &str = "S: * 2 FETCH (UID 100 FLAGS () INTERNALDATE \"01-Feb-2020 01:02:03 +0000\" BODY[] {3}
+    R: a\\r\\n)\\r\\n
+    S: * 3 FETCH (UID 101 FLAGS () INTERNALDATE \"01-Feb-2020 01:02:03 +0000\" BODY[] {3}
+    R: b\\r\\n)\\r\\n
+    S: m6 OK done";
+
+fn two(first: &[u8], second: &[u8]) -> BTreeMap<Key, Vec<u8>> {
+    [(Key::Uid(100), first.to_vec()), (Key::Uid(101), second.to_vec())].into()
+}
+
+#[test]
+fn a_few_new_messages_come_along_with_the_second_look() {
+    assert_eq!(bring(BOTH, "").got, two(b"a\n", b"b\n"));
+}
+
+#[test]
+fn what_does_not_come_along_whole_is_fetched_when_it_is_wanted() {
+    let fetch = "C: T UID FETCH 100:101 (UID FLAGS INTERNALDATE BODY.PEEK[])\n".to_owned() + &BOTH.replace("m6", "T");
+    let one = "C: T UID FETCH 101 (UID FLAGS INTERNALDATE BODY.PEEK[])
+        S: * 3 FETCH (UID 101 FLAGS () INTERNALDATE \"01-Feb-2020 01:02:03 +0000\" BODY[] {3}
+        R: b\\r\\n)\\r\\n
+        S: T OK done";
+    let first = BOTH.split_once("S: * 3").expect("the second").0;
+    let refused = "S: m6 NO [UNAVAILABLE] Server error";
+    assert_eq!(bring(refused, &fetch).got, two(b"a\n", b"b\n"), "nothing of it");
+    assert_eq!(bring(&format!("{first}\n{refused}"), one).got, two(b"a\n", b"b\n"), "half of it");
+    // Whose content would that be, and which of the two?
+    let apart = "S: * 2 FETCH (BODY[] {3}
+        R: x\\r\\n)\\r\\n
+        S: * 2 FETCH (UID 100 FLAGS () INTERNALDATE \"01-Feb-2020 01:02:03 +0000\")
+        S: * 3 FETCH (UID 101 FLAGS () INTERNALDATE \"01-Feb-2020 01:02:03 +0000\" BODY[] {3}
+        R: x\\r\\n BODY[] {3}\\r\\ny\\r\\n)\\r\\n
+        S: m6 OK done";
+    assert_eq!(bring(apart, &fetch).got, two(b"a\n", b"b\n"), "in pieces, and twice");
+    let nil = "S: * 2 FETCH (UID 100 FLAGS () INTERNALDATE \"01-Feb-2020 01:02:03 +0000\" BODY[] NIL)
+        S: m6 OK done";
+    assert_eq!(bring(nil, &fetch).got, two(b"a\n", b"b\n"), "no content");
 }
 
 #[test]

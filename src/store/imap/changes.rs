@@ -4,16 +4,18 @@
 //! those that are new, must be as many as the server counts (EXISTS). Else everything is listed, and a listing that
 //! does not add up is called incomplete. A message counts as gone only after it was asked for again, by its UID.
 
+use super::ahead::{self, Arrived, Gathering};
 use super::conn::{Conn, during};
-use super::download::{existing, existing_commands, flags_of};
+use super::download::{self, Along, email_id_item, email_id_of, existing, existing_commands, flags_of};
 use super::error::ImapError;
-use super::folder::{ImapFolder, header_commands};
+use super::facade::Bodies;
+use super::folder::{Headers, ImapFolder, header_command, header_commands};
 use super::select::Mark;
-use super::token::{Fetch, Response, UidSet};
-use super::wire::{Command, SET_MAX};
+use super::token::{Body, Fetch, Response, UidSet};
+use super::wire::{Command, SET_MAX, Take};
 use crate::mail::{Appeared, Changes, Cursor, Flags, Key};
 use crate::store::{KNOWN_PAGE, Known, NothingKnown, Slice, StoreError};
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 /// Some providers show only this many messages of a folder, the newest.
 const WINDOW: u64 = 10_000;
@@ -101,10 +103,12 @@ pub enum Question {
     Since { modseq: u64, vanished: bool },
     /// Flags of all, with or without sizes.
     All { sizes: bool },
+    /// What these messages are, of which there can't be many.
+    Headers { first: u32, last: u32 },
 }
 
 impl Question {
-    pub fn command(&self) -> Command {
+    pub fn command(&self, conn: &Conn) -> Command {
         let text = match self {
             Question::Since { modseq, vanished } => {
                 let vanished = if *vanished { " VANISHED" } else { "" };
@@ -112,6 +116,9 @@ impl Question {
             }
             Question::All { sizes: true } => " 1:* (UID FLAGS RFC822.SIZE)".to_owned(),
             Question::All { sizes: false } => " 1:* (UID FLAGS)".to_owned(),
+            Question::Headers { first, last } => {
+                return header_command(conn, &format!("{first}:{last}"), ahead::FEW.into());
+            }
         };
         Command::new("UID FETCH").text(text)
     }
@@ -146,22 +153,25 @@ pub struct Asked {
 /// Of larger mailboxes, not all is asked before it can be compared line by line: its answer would have to be kept.
 const ALL_AHEAD: u64 = 20_000;
 
-/// The question that will be asked of a mailbox most likely, going by what the list said of it; `None` where there is
-/// nothing to ask.
-pub fn worth_asking(conn: &Conn, since: Option<&Cursor>, seen: Option<&Cursor>) -> Option<Question> {
-    let (before, now) = (since.and_then(|since| Mark::parse(&since.mark)), Mark::parse(&seen?.mark)?);
-    let same = since.is_none_or(|since| seen.is_some_and(|seen| seen.generation == since.generation));
-    if now.count == 0 || !same {
-        return None;
+/// The questions that will be asked of a mailbox most likely, going by what the list said of it. The first one is what
+/// changed, if there is one.
+pub fn worth_asking(conn: &Conn, since: Option<&Cursor>, seen: Option<&Cursor>) -> Vec<Question> {
+    let before = since.and_then(|since| Mark::parse(&since.mark));
+    let Some((seen, now)) = seen.and_then(|seen| Some((seen, Mark::parse(&seen.mark)?))) else { return Vec::new() };
+    if now.count == 0 || since.is_some_and(|since| seen.generation != since.generation) {
+        return Vec::new();
     }
     match before {
         Some(before) if conn.condstore() && before.modseq > 0 && now.modseq >= before.modseq => {
-            Some(Question::Since { modseq: before.modseq, vanished: conn.setup().qresync })
+            let changed = Question::Since { modseq: before.modseq, vanished: conn.setup().qresync };
+            let (first, grown) = (before.uidnext, now.uidnext.saturating_sub(before.uidnext));
+            let new = Question::Headers { first, last: now.uidnext.saturating_sub(1) };
+            let few = first > 0 && (1..=ahead::FEW).contains(&grown);
+            [Some(changed), few.then_some(new)].into_iter().flatten().collect()
         }
-        _ if u64::from(now.count) > ALL_AHEAD => None,
-        Some(before) if before.uidnext == 0 => Some(Question::All { sizes: true }),
-        None => Some(Question::All { sizes: true }),
-        Some(_) => Some(Question::All { sizes: false }),
+        _ if u64::from(now.count) > ALL_AHEAD => Vec::new(),
+        Some(before) if before.uidnext > 0 => vec![Question::All { sizes: false }],
+        _ => vec![Question::All { sizes: true }],
     }
 }
 
@@ -190,7 +200,10 @@ fn quick(
     if since.is_some_and(|since| since.proves_unchanged(&cursor)) && count == u64::from(folder.conn.exists()) {
         return Ok(Some(Changes { count: Some(count), ..Changes::none(cursor) }));
     }
-    let Some(seen) = changed_since(folder, before.modseq, known)? else { return Ok(None) };
+    let Some(mut seen) = changed_since(folder, before.modseq, known)? else { return Ok(None) };
+    for new in &mut seen.appeared {
+        new.size = new.key.uid().and_then(|uid| folder.headers.answered(uid)?.size);
+    }
     let exists = u64::from(folder.conn.exists());
     let mut vanished = gone_among(&seen.vanished, known)?;
     let expected = count + seen.appeared.len() as u64;
@@ -219,24 +232,68 @@ fn quick(
     Ok(Some(changes))
 }
 
-/// Asks again for messages that are said to be gone. In the same flight for what tells the new ones apart: they may be
-/// the same under new numbers.
+/// Asks again for messages that are said to be gone. In the same flight for what tells the new ones apart, for they may be
+/// the same under new numbers, and for the new ones themselves, where they are few and small and will be fetched.
 fn are_gone(folder: &mut ImapFolder<'_>, vanished: &UidSet, appeared: &[Appeared]) -> Result<bool, StoreError> {
-    let new: UidSet = appeared.iter().take(HEADERS_AHEAD).filter_map(|appeared| appeared.key.uid()).collect();
-    let again = existing_commands(vanished);
-    let commands = [again.as_slice(), &header_commands(folder.conn, &new)].concat();
-    let mut gone = true;
-    let headers = &mut folder.headers;
-    let ended = folder.conn.run_all(&commands, &mut |response| {
-        if let Response::Fetch(Fetch { uid: Some(uid), .. }) = &response {
-            gone &= !vanished.contains(*uid);
-        }
-        headers.take(response);
+    let new = || appeared.iter().filter_map(|new| Some((new.key.uid()?, new.size)));
+    let unasked = new().take(HEADERS_AHEAD).filter(|(uid, _)| folder.headers.answered(*uid).is_none());
+    let headers = header_commands(folder.conn, &unasked.map(|(uid, _)| uid).collect());
+    let sized: Option<Vec<(u32, u64)>> = new().map(|(uid, size)| Some((uid, size?))).collect();
+    let sized = sized.filter(|sized| folder.wants_new && (1..=ahead::FEW as usize).contains(&sized.len()));
+    let bytes = sized.iter().flatten().map(|(_, size)| size).fold(0, |sum: u64, size| sum.saturating_add(*size));
+    let fetch = sized.filter(|_| folder.ahead.has_room(bytes)).map(|sized| {
+        let uids: Vec<u32> = sized.into_iter().map(|(uid, _)| uid).collect();
+        download::command(&uids, email_id_item(folder.conn))
     });
-    for status in ended.map_err(during("list"))?.into_iter().take(again.len()) {
+    let again = existing_commands(vanished);
+    let commands: Vec<Command> = again.iter().cloned().chain(headers).chain(fetch).collect();
+    let mut answers = Answers {
+        vanished,
+        gone: true,
+        headers: &mut folder.headers,
+        bodies: Gathering::new(bytes),
+        arrived: BTreeMap::new(),
+    };
+    let ended = folder.conn.run_all_with(&commands, &mut answers).map_err(during("list"))?;
+    let Answers { gone, arrived, .. } = answers;
+    for status in ended.into_iter().take(again.len()) {
         ImapError::check("UID FETCH", status).map_err(during("list"))?;
     }
+    if !arrived.is_empty() {
+        folder.ahead.keep(folder.known_by(), arrived);
+    }
     Ok(gone)
+}
+
+/// What comes in answer to [`are_gone`].
+struct Answers<'a> {
+    vanished: &'a UidSet,
+    gone: bool,
+    headers: &'a mut Headers,
+    bodies: Gathering,
+    arrived: BTreeMap<u32, Arrived>,
+}
+
+impl Take for Answers<'_> {
+    fn bodies(&mut self) -> &mut dyn Bodies {
+        &mut self.bodies
+    }
+
+    fn take(&mut self, response: Response) {
+        self.headers.take(&response);
+        let body = self.bodies.take();
+        let Response::Fetch(fetch) = response else { return };
+        let Some(uid) = fetch.uid else { return };
+        self.gone &= !self.vanished.contains(uid);
+        // What comes in pieces is fetched when it is wanted.
+        if let (Some(Body::Streamed(size)), Some(body), Some(names), Some(_)) =
+            (&fetch.body, body, &fetch.flags, fetch.date)
+            && *size == body.len() as u64
+        {
+            let along = Along { flags: Some(flags_of(names)), date: fetch.date, email_id: email_id_of(&fetch) };
+            self.arrived.insert(uid, Arrived { body, along });
+        }
+    }
 }
 
 /// Flags of all that changed after `modseq`, and, with QRESYNC, what is gone since. `None` where the server refuses.
@@ -247,7 +304,8 @@ fn changed_since(folder: &mut ImapFolder<'_>, modseq: u64, known: &dyn Known) ->
         Some(asked) if asked.question == question => asked.answer,
         _ => {
             let mut answer = Answer::default();
-            match folder.conn.run_ok(&question.command(), &mut |response| answer.take(response)) {
+            let command = question.command(folder.conn);
+            match folder.conn.run_ok(&command, &mut |response| answer.take(response)) {
                 Ok(_) => answer,
                 Err(ImapError::Refused { .. }) => return Ok(None),
                 Err(error) => return Err(during("list")(error)),
@@ -469,7 +527,8 @@ fn list_once(folder: &mut ImapFolder<'_>, known: &dyn Known) -> Result<(Changes,
     if let Some(Asked { answer, .. }) = asked {
         answer.listed.into_iter().for_each(|(uid, flags, size)| comparison.take(uid, flags, size));
     } else if folder.conn.exists() > 0 {
-        let result = folder.conn.run_ok(&Question::All { sizes }.command(), &mut |response| {
+        let command = Question::All { sizes }.command(folder.conn);
+        let result = folder.conn.run_ok(&command, &mut |response| {
             if let Response::Fetch(Fetch { uid: Some(uid), flags: Some(names), size, .. }) = response {
                 comparison.take(uid, flags_of(&names), size);
             }

@@ -12,7 +12,9 @@ use super::select::{Learned, Selected};
 use super::session::{Done, Session};
 use super::token::{Response, Status, StatusKind};
 use super::turn::{Flight, Lane, Sent, Ticket, Turn, Turns};
-use super::wire::{Command, Tag, WINDOW, Wire, can_wait_its_turn, changes_something, may, may_overtake, window};
+use super::wire::{
+    Command, Responses, Tag, Take, WINDOW, Wire, can_wait_its_turn, changes_something, may, may_overtake, window,
+};
 use crate::net::Stop;
 use crate::store::{Reach, StoreError};
 use std::cell::Cell;
@@ -295,7 +297,7 @@ impl Conn {
         let mut setup = std::mem::take(&mut self.setup);
         let (mut wire, ..) = self.take(self.exclusive())?;
         wire.expect(along.tags.len());
-        let ended = wire.go_on(&along.commands, along.tags, &mut |response| setup.take(&response));
+        let ended = wire.go_on(&along.commands, along.tags, &mut Responses::to(&mut |response| setup.take(&response)));
         drop(wire);
         self.setup = setup;
         ended.map(|_| Vec::new())
@@ -382,7 +384,7 @@ impl Conn {
         }
         let ended = match sent.tags.is_empty() {
             true => Vec::new(),
-            false => wire.go_on(ahead, sent.tags, each)?,
+            false => wire.go_on(ahead, sent.tags, &mut Responses::to(each))?,
         };
         let exists = wire.line().exists;
         drop(wire);
@@ -419,11 +421,16 @@ impl Conn {
 
     /// Runs commands one after another without waiting in between. How each of them ended, in order.
     pub fn run_all(&mut self, commands: &[Command], each: &mut dyn FnMut(Response)) -> Result<Vec<Status>, ImapError> {
+        self.run_all_with(commands, &mut Responses::to(each))
+    }
+
+    /// Like [`Conn::run_all`]; what comes goes to `to`, content of messages too.
+    pub fn run_all_with(&mut self, commands: &[Command], to: &mut dyn Take) -> Result<Vec<Status>, ImapError> {
         if commands.is_empty() {
             return Ok(Vec::new());
         }
         let (mut wire, sent) = self.ahead(commands, true)?;
-        let ended = wire.go_on(commands, sent, each)?;
+        let ended = wire.go_on(commands, sent, to)?;
         let exists = wire.line().exists;
         drop(wire);
         self.exists = exists;

@@ -233,7 +233,8 @@ fn batches(uids: &[u32], size: impl Fn(u32) -> Option<u64>) -> VecDeque<Batch> {
     batches
 }
 
-fn command(batch: &[u32], email_id: &str) -> Command {
+/// The question for the content of messages, and what comes along with it.
+pub fn command(batch: &[u32], email_id: &str) -> Command {
     let set: UidSet = batch.iter().copied().collect();
     Command::new("UID FETCH").text(format!(" {set} (UID FLAGS INTERNALDATE{email_id} BODY.PEEK[])"))
 }
@@ -425,7 +426,8 @@ fn bytes_of(queue: &VecDeque<Batch>, size: impl Fn(u32) -> Option<u64>) -> u64 {
     queue.iter().flatten().fold(0, |sum, uid| sum.saturating_add(size(*uid).unwrap_or(SIZE_GUESS)))
 }
 
-fn inline_target<S: Sink>(sink: &mut S, text: &[u8]) -> Result<S::Target, StoreError> {
+/// A target that holds this content, which is in wire form.
+pub fn inline_target<S: Sink>(sink: &mut S, text: &[u8]) -> Result<S::Target, StoreError> {
     let mut to_lf = ToLf::default();
     to_lf.feed(text);
     to_lf.end();

@@ -1,5 +1,6 @@
 //! One mailbox, open: messages by UID.
 
+use super::ahead::{Ahead, FRESH, Mailbox};
 use super::changes::{self, Answer};
 use super::conn::{Conn, during};
 use super::download::{Along, Sink, download, email_id_item, email_id_of};
@@ -15,19 +16,17 @@ use crate::store::{
     Access, Depth, Draft, Drafter, Fetched, Folder, Identified, Kind, Known, Mark, Outgoing, Reach, Receive, Slice,
     StoreError, sys,
 };
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What is asked of more messages is asked when it is wanted: answers are held until then.
 const FORESEEN_MAX: usize = 1000;
-
-/// How long UIDNEXT, and what a message is, count as freshly known.
-const FRESH: Duration = Duration::from_secs(5);
 
 /// One mailbox that is selected on its connection.
 pub struct ImapFolder<'a> {
@@ -43,8 +42,11 @@ pub struct ImapFolder<'a> {
     uidnext_known: bool,
     /// What was asked for along with the opening.
     pub(super) asked: Option<changes::Asked>,
-    /// What was asked for along with the look at what changed.
+    /// What was asked of new messages along with the opening, or with the look at what changed.
     pub(super) headers: Headers,
+    pub(super) ahead: Ahead,
+    /// Whether what is new will be fetched, most likely.
+    pub(super) wants_new: bool,
     /// Messages of which is to be known what they are, soon, and what was asked of them along with something else.
     foreseen: UidSet,
     foretold: Option<(Instant, Headers)>,
@@ -58,10 +60,10 @@ impl<'a> ImapFolder<'a> {
         mailbox: &[u8],
         access: Access,
         expect: Option<u64>,
-        guarded: Guarded,
+        (guarded, ahead): (Guarded, Ahead),
     ) -> Result<ImapFolder<'a>, StoreError> {
         let selected = select(conn, mailbox, access, expect)?;
-        let mut folder = ImapFolder::opened(conn, mailbox, access, selected, guarded)?;
+        let mut folder = ImapFolder::opened(conn, mailbox, access, selected, (guarded, ahead))?;
         // What is expected is believed until the first command; its numbers may be those of a while ago.
         folder.touched = expect.is_some();
         Ok(folder)
@@ -73,10 +75,11 @@ impl<'a> ImapFolder<'a> {
         mailbox: &[u8],
         access: Access,
         (since, seen): (Option<&Cursor>, Option<&Cursor>),
-        guarded: Guarded,
+        kept: (Guarded, Ahead),
     ) -> Result<ImapFolder<'a>, StoreError> {
-        let mut asked = None;
+        let mut asked = Vec::new();
         let mut answer = Answer::default();
+        let (ask_headers, mut headers) = (Cell::new(false), Headers::default());
         let (selected, ended) = select::select_and(
             conn,
             mailbox,
@@ -84,15 +87,22 @@ impl<'a> ImapFolder<'a> {
             None,
             |conn| {
                 asked = changes::worth_asking(conn, since, seen);
-                asked.iter().map(changes::Question::command).collect()
+                ask_headers.set(asked.iter().any(|question| matches!(question, changes::Question::Headers { .. })));
+                asked.iter().map(|question| question.command(conn)).collect()
             },
-            &mut |response| answer.take(response),
+            &mut |response| {
+                if ask_headers.get() {
+                    headers.take(&response);
+                }
+                answer.take(response);
+            },
         )?;
-        let mut folder = ImapFolder::opened(conn, mailbox, access, selected, guarded)?;
-        if let (Some(question), [status]) = (asked, ended.as_slice())
+        let mut folder = ImapFolder::opened(conn, mailbox, access, selected, kept)?;
+        if let (Some(question), Some(status)) = (asked.into_iter().next(), ended.first())
             && status.kind == StatusKind::Ok
         {
             folder.asked = Some(changes::Asked { question, answer });
+            folder.headers = headers;
         }
         Ok(folder)
     }
@@ -102,7 +112,7 @@ impl<'a> ImapFolder<'a> {
         mailbox: &[u8],
         access: Access,
         selected: Selected,
-        guarded: Guarded,
+        (guarded, ahead): (Guarded, Ahead),
     ) -> Result<ImapFolder<'a>, StoreError> {
         let mailbox = mailbox.to_vec();
         if selected.writable {
@@ -118,6 +128,8 @@ impl<'a> ImapFolder<'a> {
             uidnext_known: true,
             asked: None,
             headers: Headers::default(),
+            ahead,
+            wants_new: false,
             foreseen: UidSet::default(),
             foretold: None,
             guarded,
@@ -130,6 +142,11 @@ impl<'a> ImapFolder<'a> {
         self.selected = select::reselect(self.conn, &self.mailbox, self.access, expect)?;
         (self.touched, self.uidnext_known, self.asked) = (false, true, None);
         Ok(())
+    }
+
+    /// By what it is known beyond this opening.
+    pub(super) fn known_by(&self) -> Mailbox {
+        (self.mailbox.clone(), self.selected.validity)
     }
 
     fn refuse_if_read_only(&self, action: &str) -> Result<(), StoreError> {
@@ -186,7 +203,11 @@ impl Folder for ImapFolder<'_> {
             self.refresh()?;
         }
         self.touched = true;
-        changes::look(self, since, known)
+        let changes = changes::look(self, since, known)?;
+        if !self.headers.is_empty() {
+            self.ahead.keep_headers(self.known_by(), self.headers.clone());
+        }
+        Ok(changes)
     }
 
     fn some_new(&mut self, after: Option<&Key>, known: &dyn Known, most: usize) -> Result<Option<Slice>, StoreError> {
@@ -214,16 +235,24 @@ impl Folder for ImapFolder<'_> {
         match depth {
             Depth::Header => {
                 let foretold = self.foretold.take().filter(|(at, _)| at.elapsed() < FRESH).map(|(_, headers)| headers);
+                let mailbox = self.known_by();
                 let answered = |uid: u32| {
-                    self.headers.answered(uid).or_else(|| foretold.as_ref().and_then(|headers| headers.answered(uid)))
+                    let here = self.headers.answered(uid);
+                    let told = here.or_else(|| foretold.as_ref().and_then(|headers| headers.answered(uid)));
+                    told.cloned().or_else(|| self.ahead.identity(&mailbox, uid))
                 };
-                let told = |uid: u32| answered(uid).cloned().map(|identity| (Key::Uid(uid), identity));
-                let (here, lacking): (Vec<u32>, Vec<u32>) = uids(keys).iter().partition(|uid| answered(*uid).is_some());
+                let (mut here, mut lacking) = (Vec::new(), UidSet::default());
+                for uid in uids(keys).iter() {
+                    match answered(uid) {
+                        Some(identity) => here.push((Key::Uid(uid), identity)),
+                        None => lacking.insert(uid),
+                    }
+                }
                 let mut found = match lacking.is_empty() {
                     true => Identified::default(),
-                    false => headers(self.conn, &lacking.into_iter().collect())?,
+                    false => headers(self.conn, &lacking)?,
                 };
-                found.known.extend(here.into_iter().filter_map(told));
+                found.known.append(&mut here);
                 Ok(found)
             }
             Depth::Content => {
@@ -238,8 +267,14 @@ impl Folder for ImapFolder<'_> {
 
     fn fetch(&mut self, keys: &[Key], to: &mut dyn Receive) -> Result<(), StoreError> {
         let wanted: Vec<u32> = keys.iter().filter_map(Key::uid).collect();
+        let mut sink = Delivering { to };
+        let wanted = self.ahead.deliver(&self.known_by(), wanted, &mut sink)?;
         let sizes = &self.sizes;
-        download(self.conn, &wanted, |uid| size_of(sizes, uid), &mut Delivering { to })
+        download(self.conn, &wanted, |uid| size_of(sizes, uid), &mut sink)
+    }
+
+    fn want_new(&mut self) {
+        self.wants_new = true;
     }
 
     fn drafter(&self) -> Box<dyn Drafter> {
@@ -278,7 +313,7 @@ impl Folder for ImapFolder<'_> {
         self.touched = true;
         let ask = header_commands(self.conn, &std::mem::take(&mut self.foreseen));
         let mut headers = Headers::default();
-        let mut take = |response| headers.take(response);
+        let mut take = |response| headers.take(&response);
         let refused = edit::set_flags(self.conn, changes, &self.selected.flag_space, &ask, &mut take)?;
         self.foretold = Some((Instant::now(), headers));
         Ok(refused)
@@ -378,14 +413,17 @@ impl Sink for Measuring {
 }
 
 /// What answers to questions for size, Message-ID and EMAILID say.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Headers(BTreeMap<u32, (bool, Identity)>);
 
 impl Headers {
-    pub(super) fn take(&mut self, response: Response) {
+    pub(super) fn take(&mut self, response: &Response) {
         let Response::Fetch(fetch) = response else { return };
         let Some(uid) = fetch.uid else { return };
-        let email_id = email_id_of(&fetch);
+        let email_id = email_id_of(fetch);
+        if fetch.size.is_none() && fetch.header.is_none() && email_id.is_none() {
+            return;
+        }
         let (asked, identity) = self.0.entry(uid).or_default();
         // A line with flags alone is news from elsewhere, not an answer.
         *asked |= fetch.size.is_some() || fetch.header.is_some();
@@ -396,19 +434,25 @@ impl Headers {
         }
     }
 
-    fn answered(&self, uid: u32) -> Option<&Identity> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn answered(&self, uid: u32) -> Option<&Identity> {
         self.0.get(&uid).and_then(|(asked, identity)| asked.then_some(identity))
     }
 }
 
 /// The questions for what [`Headers`] takes.
 pub(super) fn header_commands(conn: &Conn, uids: &UidSet) -> Vec<Command> {
+    uids.chunks(SET_MAX).iter().map(|set| header_command(conn, set, uids.len())).collect()
+}
+
+/// The question for what [`Headers`] takes, of a set of so many messages.
+pub(super) fn header_command(conn: &Conn, set: &str, count: u64) -> Command {
     let item = email_id_item(conn);
-    let ask = |set: String| {
-        let items = format!(" {set} (UID RFC822.SIZE{item} BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])");
-        Command::new("UID FETCH").text(items).of_few(uids.len())
-    };
-    uids.chunks(SET_MAX).into_iter().map(ask).collect()
+    let items = format!(" {set} (UID RFC822.SIZE{item} BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])");
+    Command::new("UID FETCH").text(items).of_few(count)
 }
 
 /// Size, Message-ID and EMAILID of messages, without their content. Where the server refuses a set, it is halved until
@@ -421,7 +465,7 @@ fn headers(conn: &mut Conn, uids: &UidSet) -> Result<Identified, StoreError> {
         let asked = sets.iter().enumerate();
         let asked = asked.flat_map(|(at, set)| header_commands(conn, set).into_iter().map(move |ask| (at, ask)));
         let (of, commands): (Vec<usize>, Vec<Command>) = asked.unzip();
-        let ended = conn.run_all(&commands, &mut |response| found.take(response));
+        let ended = conn.run_all(&commands, &mut |response| found.take(&response));
         let mut refused = BTreeSet::new();
         for (at, status) in of.into_iter().zip(ended.map_err(during("identify"))?) {
             let Err(error) = ImapError::check("UID FETCH", status) else { continue };

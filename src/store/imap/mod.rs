@@ -3,6 +3,7 @@
 //! `session` holds the conversation (login, mailbox commands) with the help of a crate, behind the stream that `facade`
 //! shows it; `wire` holds the bulk (listings, downloads, uploads, flags) on the same connection. `conn` owns both.
 
+mod ahead;
 mod caps;
 mod changes;
 mod conn;
@@ -38,6 +39,7 @@ use crate::net::{NetError, Route, Stop, TlsMode, TlsSettings, Transport, WireLog
 use crate::store::{
     Access, Claim, Ear, Folder, FolderInfo, Kind, LOG_IN, Listen, Opener, Reach, Store, StoreError, StoreFacts,
 };
+use ahead::Ahead;
 use conn::{Conn, during};
 use ear::ImapEar;
 use edit::Guarded;
@@ -216,6 +218,7 @@ pub struct ImapOpener {
     /// A connection on its way.
     begun: Mutex<Option<JoinHandle<Result<Arrival, StoreError>>>>,
     kept: Arc<Kept>,
+    ahead: Ahead,
 }
 
 /// What is remembered of the server.
@@ -232,7 +235,8 @@ impl ImapOpener {
     pub fn new(settings: ImapSettings, stop: Stop) -> ImapOpener {
         let (guarded, known) = (Guarded::default(), login::Known::default());
         let (remembered, begun, kept) = (Mutex::default(), Mutex::default(), Arc::default());
-        ImapOpener { settings: Arc::new(settings), stop, guarded, known, remembered, begun, kept }
+        let ahead = Ahead::default();
+        ImapOpener { settings: Arc::new(settings), stop, guarded, known, remembered, begun, kept, ahead }
     }
 
     fn arrive(&self) -> Result<Arrival, StoreError> {
@@ -303,6 +307,7 @@ impl ImapOpener {
             at_gmail: is_gmail(&self.settings.host),
             listed_delimiter: false,
             kept: self.kept.clone(),
+            ahead: self.ahead.clone(),
         })
     }
 
@@ -353,6 +358,7 @@ impl Opener for ImapOpener {
     }
 
     fn begin(&self) {
+        self.ahead.clear();
         if self.kept.has_one() {
             return;
         }
@@ -392,6 +398,7 @@ pub struct ImapStore {
     listed_delimiter: bool,
     /// Where the connection goes when it is closed.
     kept: Arc<Kept>,
+    ahead: Ahead,
 }
 
 impl ImapStore {
@@ -454,13 +461,14 @@ impl Store for ImapStore {
     }
 
     fn begin_to_open(&mut self, wire: &[u8], access: Access, look: Option<(Option<&Cursor>, Option<&Cursor>)>) {
-        let asked = look.and_then(|(since, seen)| changes::worth_asking(&self.conn, since, seen));
-        let ahead: Vec<_> = asked.iter().map(changes::Question::command).collect();
+        let asked = look.map(|(since, seen)| changes::worth_asking(&self.conn, since, seen)).unwrap_or_default();
+        let ahead: Vec<_> = asked.iter().map(|question| question.command(&self.conn)).collect();
         select::begin(&mut self.conn, wire, access, &ahead);
     }
 
     fn open(&mut self, wire: &[u8], access: Access, expect: Option<u64>) -> Result<Box<dyn Folder + '_>, StoreError> {
-        Ok(Box::new(ImapFolder::open(&mut self.conn, wire, access, expect, self.guarded.clone())?))
+        let kept = (self.guarded.clone(), self.ahead.clone());
+        Ok(Box::new(ImapFolder::open(&mut self.conn, wire, access, expect, kept)?))
     }
 
     fn open_to_look(
@@ -470,8 +478,8 @@ impl Store for ImapStore {
         since: Option<&Cursor>,
         seen: Option<&Cursor>,
     ) -> Result<Box<dyn Folder + '_>, StoreError> {
-        let guarded = self.guarded.clone();
-        Ok(Box::new(ImapFolder::open_to_look(&mut self.conn, wire, access, (since, seen), guarded)?))
+        let kept = (self.guarded.clone(), self.ahead.clone());
+        Ok(Box::new(ImapFolder::open_to_look(&mut self.conn, wire, access, (since, seen), kept)?))
     }
 
     fn another(&mut self) -> Option<Box<dyn Store>> {
@@ -484,6 +492,7 @@ impl Store for ImapStore {
             at_gmail: self.at_gmail,
             listed_delimiter: self.listed_delimiter,
             kept: self.kept.clone(),
+            ahead: self.ahead.clone(),
         }))
     }
 
@@ -557,6 +566,7 @@ impl Store for ImapStore {
     }
 
     fn close(self: Box<Self>) {
+        self.ahead.clear();
         if let Some(store) = self.kept.clone().put(*self) {
             store.conn.log_out();
         }

@@ -392,12 +392,7 @@ impl<'a> Wire<'a> {
 
     /// Runs commands one after another without waiting in between; the first were sent already, with these tags. How each
     /// of them ended, in order. Nothing more is sent in this turn.
-    pub fn go_on(
-        &mut self,
-        commands: &[Command],
-        sent: Vec<Tag>,
-        each: &mut dyn FnMut(Response),
-    ) -> Result<Vec<Status>, ImapError> {
+    pub fn go_on(&mut self, commands: &[Command], sent: Vec<Tag>, to: &mut dyn Take) -> Result<Vec<Status>, ImapError> {
         let mut ended: Vec<Option<Status>> = vec![None; commands.len()];
         let mut flight = Flight::default();
         let (mut next, window) = (0, window(commands).min(self.pipeline()));
@@ -415,12 +410,44 @@ impl<'a> Wire<'a> {
             if next == commands.len() {
                 self.close();
             }
-            match flight.sort(self.next(&mut Ignore)?)? {
+            match flight.sort(self.next(to.bodies())?)? {
                 Sorted::Ended(at, status) => ended[at] = Some(status),
-                Sorted::Untagged(response) => each(response),
+                Sorted::Untagged(response) => to.take(response),
             }
         }
         Ok(ended.into_iter().flatten().collect())
+    }
+}
+
+/// Takes what comes while commands run.
+pub trait Take {
+    /// Takes content of messages, which comes before the response that it belongs to.
+    fn bodies(&mut self) -> &mut dyn Bodies;
+
+    /// Takes an untagged response.
+    fn take(&mut self, response: Response);
+}
+
+/// Takes responses, and lets content pass.
+pub struct Responses<'a> {
+    each: &'a mut dyn FnMut(Response),
+    bodies: Ignore,
+}
+
+impl<'a> Responses<'a> {
+    /// They go to `each`.
+    pub fn to(each: &'a mut dyn FnMut(Response)) -> Responses<'a> {
+        Responses { each, bodies: Ignore }
+    }
+}
+
+impl Take for Responses<'_> {
+    fn bodies(&mut self) -> &mut dyn Bodies {
+        &mut self.bodies
+    }
+
+    fn take(&mut self, response: Response) {
+        (self.each)(response);
     }
 }
 

@@ -1,0 +1,226 @@
+//! What came along with the look at a mailbox, until it is asked for: what its few new messages are, and their content.
+//!
+//! Where something is gone from a mailbox, the server is asked once more whether it is. That takes a flight in which new
+//! messages can come too, and the run saves the one that would fetch them. They wait in memory, so they are few and small.
+//! What is not wanted in the end, as of a message that turns out to have been moved, is thrown away.
+
+use super::download::{Along, Sink, inline_target};
+use super::facade::Bodies;
+use super::folder::Headers;
+use crate::mail::Identity;
+use crate::store::StoreError;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Of so many new messages in a mailbox it is asked ahead what they are.
+pub const FEW: u32 = 16;
+
+/// Of so many mailboxes it is kept what their new messages are.
+const MAILBOXES: usize = 256;
+
+/// How many bytes of one mailbox's new messages are fetched ahead: all of them, or none.
+const MAILBOX_BYTES: u64 = 2 << 20;
+
+/// How many bytes wait for all mailboxes of an account.
+const BYTES: u64 = 8 << 20;
+
+/// How much longer bodies may be than the server says that they are.
+const SLACK: u64 = 64 * 1024;
+
+/// How long it is known of a message that it is there, by what it was.
+pub const FRESH: Duration = Duration::from_secs(5);
+
+/// What waits for all mailboxes of one account; a clone is the same.
+#[derive(Clone, Default)]
+pub struct Ahead(Arc<Mutex<Waiting>>);
+
+#[derive(Default)]
+struct Waiting {
+    headers: HashMap<Mailbox, (Instant, Headers)>,
+    bodies: HashMap<Mailbox, BTreeMap<u32, Arrived>>,
+    /// Bytes that are here or on their way.
+    bytes: u64,
+}
+
+/// A mailbox by its name on the wire, and its UIDVALIDITY.
+pub type Mailbox = (Vec<u8>, Option<u32>);
+
+/// A message that came, as it was on the wire.
+pub struct Arrived {
+    pub body: Vec<u8>,
+    pub along: Along,
+}
+
+impl Ahead {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether messages of one mailbox that have so many bytes together may come; if so, room for them is taken.
+    pub fn has_room(&self, bytes: u64) -> bool {
+        let mut waiting = self.waiting();
+        let may = bytes <= MAILBOX_BYTES && waiting.bytes + bytes <= BYTES;
+        waiting.bytes += if may { bytes } else { 0 };
+        may
+    }
+
+    /// Keeps what came.
+    pub fn keep(&self, mailbox: Mailbox, arrived: BTreeMap<u32, Arrived>) {
+        self.waiting().bodies.insert(mailbox, arrived);
+    }
+
+    /// Keeps what messages are.
+    pub fn keep_headers(&self, mailbox: Mailbox, headers: Headers) {
+        let mut waiting = self.waiting();
+        if waiting.headers.len() < MAILBOXES || waiting.headers.contains_key(&mailbox) {
+            waiting.headers.insert(mailbox, (Instant::now(), headers));
+        }
+    }
+
+    /// What a message is, if that came a moment ago.
+    pub fn identity(&self, mailbox: &Mailbox, uid: u32) -> Option<Identity> {
+        let waiting = self.waiting();
+        let (at, headers) = waiting.headers.get(mailbox)?;
+        headers.answered(uid).filter(|_| at.elapsed() < FRESH).cloned()
+    }
+
+    /// Hands on those of these messages that are here; gives the others.
+    pub fn deliver<S: Sink>(&self, mailbox: &Mailbox, uids: Vec<u32>, sink: &mut S) -> Result<Vec<u32>, StoreError> {
+        let Some(mut arrived) = self.waiting().bodies.remove(mailbox) else { return Ok(uids) };
+        let mut others = Vec::new();
+        for uid in uids {
+            match arrived.remove(&uid) {
+                Some(Arrived { body, along }) => {
+                    let target = inline_target(sink, &body)?;
+                    sink.finish(uid, target, along)?;
+                }
+                None => others.push(uid),
+            }
+        }
+        Ok(others)
+    }
+
+    /// Throws away what nobody has asked for.
+    pub fn clear(&self) {
+        *self.waiting() = Waiting::default();
+    }
+}
+
+/// Takes bodies as they stream by, no more of them than were announced.
+pub struct Gathering {
+    left: u64,
+    body: Option<Vec<u8>>,
+}
+
+impl Gathering {
+    /// For bodies of about so many bytes together.
+    pub fn new(bytes: u64) -> Gathering {
+        Gathering { left: bytes.saturating_add(SLACK), body: None }
+    }
+
+    /// The body that has come since the last call, if there was one and it was whole.
+    pub fn take(&mut self) -> Option<Vec<u8>> {
+        self.body.take()
+    }
+}
+
+impl Bodies for Gathering {
+    fn begin(&mut self) {
+        // Of a response with two, which one is the message's?
+        self.left = if self.body.is_some() { 0 } else { self.left };
+        self.body = (self.left > 0).then(Vec::new);
+    }
+
+    fn piece(&mut self, piece: &[u8]) {
+        let Some(body) = &mut self.body else { return };
+        match self.left.checked_sub(piece.len() as u64) {
+            Some(left) => {
+                self.left = left;
+                body.extend_from_slice(piece);
+            }
+            // Of one that is cut short nothing is kept, nor of what follows.
+            None => (self.left, self.body) = (0, None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Listed(Vec<(u32, Vec<u8>)>);
+
+    impl Sink for Listed {
+        type Target = Vec<u8>;
+
+        fn begin(&mut self) -> Result<Vec<u8>, StoreError> {
+            Ok(Vec::new())
+        }
+        fn piece(&mut self, target: &mut Vec<u8>, piece: &[u8]) -> Result<(), StoreError> {
+            target.extend_from_slice(piece);
+            Ok(())
+        }
+        fn finish(&mut self, uid: u32, target: Vec<u8>, _: Along) -> Result<(), StoreError> {
+            self.0.push((uid, target));
+            Ok(())
+        }
+        fn failed(&mut self, _: u32, error: StoreError) -> Result<(), StoreError> {
+            Err(error)
+        }
+    }
+
+    fn mailbox(validity: u32) -> Mailbox {
+        (b"INBOX".to_vec(), Some(validity))
+    }
+
+    #[test]
+    fn what_came_is_handed_on_once_and_to_the_same_mailbox() {
+        let ahead = Ahead::default();
+        let arrived = || BTreeMap::from([(7, Arrived { body: b"a\r\nb\r\n".to_vec(), along: Along::default() })]);
+        ahead.keep(mailbox(1), arrived());
+        let mut sink = Listed::default();
+        assert_eq!(ahead.deliver(&mailbox(2), vec![7], &mut sink).expect("delivered"), [7]);
+        assert_eq!(ahead.deliver(&mailbox(1), vec![6, 7, 8], &mut sink).expect("delivered"), [6, 8]);
+        assert_eq!(sink.0, [(7, b"a\nb\n".to_vec())]);
+        assert_eq!(ahead.deliver(&mailbox(1), vec![7], &mut sink).expect("delivered"), [7]);
+        ahead.keep(mailbox(1), arrived());
+        ahead.clear();
+        assert_eq!(ahead.deliver(&mailbox(1), vec![7], &mut sink).expect("delivered"), [7]);
+    }
+
+    #[test]
+    fn room_is_bounded_for_a_mailbox_and_for_all() {
+        let ahead = Ahead::default();
+        assert!(!ahead.has_room(MAILBOX_BYTES + 1));
+        let fit = BYTES / MAILBOX_BYTES;
+        assert_eq!((0..2 * fit).filter(|_| ahead.has_room(MAILBOX_BYTES)).count() as u64, fit);
+        ahead.clear();
+        assert!(ahead.has_room(1));
+    }
+
+    #[test]
+    fn bodies_are_whole_or_not_kept() {
+        let mut gathering = Gathering::new(0);
+        gathering.begin();
+        gathering.piece(b"a");
+        gathering.piece(b"b");
+        assert_eq!(gathering.take(), Some(b"ab".to_vec()));
+        assert_eq!(gathering.take(), None);
+        let mut two = Gathering::new(100);
+        for _ in 0..2 {
+            two.begin();
+            two.piece(b"a");
+        }
+        assert_eq!(two.take(), None);
+        gathering.begin();
+        gathering.piece(&vec![b'x'; SLACK as usize - 2]);
+        gathering.piece(b"one too many");
+        gathering.piece(b"y");
+        assert_eq!(gathering.take(), None);
+        gathering.begin();
+        gathering.piece(b"z");
+        assert_eq!(gathering.take(), None);
+    }
+}
