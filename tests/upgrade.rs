@@ -24,8 +24,8 @@ fn oldest(home: &Path) -> PathBuf {
             "INSERT INTO meta VALUES ('id', 'an id');
              INSERT INTO folder (id, local_wire, remote_wire, local_name, remote_name, remote_held)
                  VALUES (7, x'61', x'62', 'a', 'b', 25);
-             INSERT INTO message VALUES (3, 7, x'6e616d65', 42, 16, '', 16, '', 100, '<x@y>', NULL, NULL);
-             INSERT INTO intent VALUES (1, 7, 1, x'6e', 0, 43, 0, '', 5, NULL, NULL, NULL, 1000);
+             INSERT INTO message VALUES (3, 7, x'6e616d65', 42, 16, '', 16, '', 100, '<x@y>', NULL, x'abcd');
+             INSERT INTO intent VALUES (1, 7, 1, x'6e', 0, 43, 0, '', 5, NULL, x'abcd', NULL, 1000);
              PRAGMA user_version = 1;",
         )
         .expect("what it knows");
@@ -62,6 +62,10 @@ fn an_older_state_is_brought_up_with_all_that_it_knows() {
     assert_eq!(state.keys_after(FolderId(7), Side::Remote, None, 9).expect("keys")[0].0, Key::Uid(42));
     assert_eq!(state.intents(FolderId(7)).expect("intents").len(), 1);
     drop(state);
+    // They were of another kind.
+    let hashes = "SELECT count(hash) + (SELECT count(hash) FROM intent) FROM message";
+    let hashes = Connection::open(&path).expect("a database").query_row(hashes, [], |row| row.get::<_, u32>(0));
+    assert_eq!(hashes, Ok(0));
     let fresh = home.path().join("new.db");
     drop(State::open(&fresh).expect("a new state"));
     assert_eq!(layout(&path), layout(&fresh));

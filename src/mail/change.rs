@@ -111,7 +111,7 @@ pub struct Identity {
     pub message_id: Option<String>,
     /// EMAILID (RFC 8474) or X-GM-MSGID, which name the content for ever.
     pub email_id: Option<String>,
-    /// SHA-256 over the canonical form (CRs before an LF left out); `None` until the content was read.
+    /// BLAKE3 over the canonical form (CRs before an LF left out); `None` until the content was read.
     pub hash: Option<[u8; 32]>,
 }
 

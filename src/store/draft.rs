@@ -1,8 +1,8 @@
-//! A message on its way from one store to another: a file in LF form, measured as it is written.
+//! A message on its way from one store to another: a file in LF form, and what is known of it.
 
 use super::{Kind, Reach, StoreError, sys};
 use crate::mail::Identity;
-use sha2::{Digest, Sha256};
+use blake3::Hasher;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -12,17 +12,27 @@ use std::path::{Path, PathBuf};
 const HEADER_LIMIT: usize = 64 * 1024;
 /// How much is read at once: less than what the heap maps, and the kernel clears, for every message anew.
 const BUFFER: usize = 64 * 1024;
+/// So much of a message is not measured as it is written but read again when it is to be known what it is: by then somebody
+/// else may do that, and who takes a message from the line has time for the next one. More might not be in memory any more.
+const READ_AGAIN: u64 = 1 << 20;
+/// How much is measured at once: what several looks at it leave in the nearest cache.
+const PORTION: usize = 16 * 1024;
 
-/// What is known of a message's content once it was read.
+/// What a message's content is, once it was read.
 #[derive(Clone)]
 pub struct Measure {
-    meter: Meter,
+    /// Bytes as they are in the file.
+    pub bytes: u64,
+    /// Whether there is a NUL byte, which no plain IMAP literal can carry.
+    pub has_nul: bool,
     pub identity: Identity,
+    /// Bytes in wire form: every bare LF counts as CRLF.
+    pub wire_size: u64,
 }
 
 impl fmt::Debug for Measure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Measure").field("bytes", &self.meter.bytes).field("identity", &self.identity).finish()
+        f.debug_struct("Measure").field("bytes", &self.bytes).field("identity", &self.identity).finish()
     }
 }
 
@@ -31,71 +41,78 @@ pub struct Draft {
     file: File,
     /// Where the file stands, if the store that gave it wants to rename it; removed on drop unless taken.
     path: Option<PathBuf>,
-    meter: Meter,
-    measured: bool,
-    identity: Option<Identity>,
+    /// How many bytes were written.
+    written: u64,
+    /// What has been seen of it, while it is measured as it is written.
+    meter: Option<Box<Meter>>,
+    measure: Option<Measure>,
 }
 
 impl Draft {
     /// A new draft that is written to `file`; `path` is removed if the draft is dropped without [`Draft::keep`].
     pub fn new(file: File, path: Option<PathBuf>) -> Draft {
-        Draft { file, path, meter: Meter::default(), measured: true, identity: None }
+        Draft { file, path, written: 0, meter: None, measure: None }
     }
 
     /// A draft that reads an existing file, which stays where it is. Line ends may be LF or CRLF.
     pub fn from_file(file: File) -> Draft {
-        Draft { file, path: None, meter: Meter::default(), measured: false, identity: None }
+        Draft::new(file, None)
     }
 
     /// A draft of an existing file whose content is known.
     pub fn known(file: File, measure: &Measure) -> Draft {
-        let (meter, identity) = (measure.meter.clone(), Some(measure.identity.clone()));
-        Draft { file, path: None, meter, measured: true, identity }
+        Draft { file, path: None, written: 0, meter: None, measure: Some(measure.clone()) }
     }
 
     /// Adds content in LF form, at once: pieces should not be small. Does not sync.
     pub fn write(&mut self, piece: &[u8]) -> io::Result<()> {
-        self.meter.update(piece);
+        let more = self.written + piece.len() as u64;
+        if more > READ_AGAIN {
+            let mut meter = match self.meter.take() {
+                Some(meter) => meter,
+                None => Box::new(self.read_through()?),
+            };
+            meter.update(piece);
+            self.meter = Some(meter);
+        }
+        (self.written, self.measure) = (more, None);
         sys::write_all(&mut self.file, piece)
     }
 
-    /// Reads the content once, if that was not done yet, and says what it is.
-    pub fn measure(&mut self) -> io::Result<&Meter> {
-        if !self.measured {
-            self.file.seek(SeekFrom::Start(0))?;
-            let mut piece = vec![0; BUFFER];
-            loop {
-                match self.file.read(&mut piece)? {
-                    0 => break,
-                    n => self.meter.update(&piece[..n]),
-                }
+    /// Says what the content is, which must be whole by now; reads it once if need be. Fails where that is not as much as
+    /// was written. Lets go of what was gathered for it: drafts wait in batches.
+    pub fn measure(&mut self) -> io::Result<&Measure> {
+        let measure = match (self.measure.take(), self.meter.take()) {
+            (Some(measure), _) => measure,
+            (None, Some(meter)) => meter.measure(),
+            (None, None) => self.read_through()?.measure(),
+        };
+        Ok(self.measure.insert(measure))
+    }
+
+    fn read_through(&mut self) -> io::Result<Meter> {
+        let whole = if self.written > 0 { self.written } else { u64::MAX };
+        let mut meter = Meter::default();
+        let mut piece = vec![0; usize::try_from(whole).map_or(BUFFER, |whole| whole.min(BUFFER))];
+        self.file.seek(SeekFrom::Start(0))?;
+        while meter.bytes < whole {
+            match self.file.read(&mut piece)? {
+                0 if self.written > 0 => return Err(io::Error::other("it is shorter than what was written to it")),
+                0 => break,
+                n => meter.update(&piece[..n]),
             }
-            self.measured = true;
         }
-        Ok(&self.meter)
+        Ok(meter)
     }
 
-    /// What [`Draft::measure`] found, or what was written so far.
-    pub fn meter(&self) -> &Meter {
-        &self.meter
+    /// How many bytes were written to it, or found in it so far.
+    pub fn bytes(&self) -> u64 {
+        self.written.max(self.measure.as_ref().map_or(0, |measure| measure.bytes))
     }
 
-    /// The identity of the message, which must be whole by now; reads the content if need be. Lets go of what was
-    /// gathered for it: drafts wait in batches.
+    /// The identity of the message; see [`Draft::measure`].
     pub fn identity(&mut self) -> io::Result<Identity> {
-        if let Some(identity) = &self.identity {
-            return Ok(identity.clone());
-        }
-        let identity = self.measure()?.identity();
-        self.meter.header = Vec::new();
-        self.identity = Some(identity.clone());
-        Ok(identity)
-    }
-
-    /// All that is to be known of the content, which is read if need be.
-    pub fn measurement(&mut self) -> io::Result<Measure> {
-        let identity = self.identity()?;
-        Ok(Measure { meter: self.meter.clone(), identity })
+        self.measure().map(|measure| measure.identity.clone())
     }
 
     /// Reads the content from its start, as it is in the file.
@@ -120,7 +137,7 @@ impl Draft {
 
 impl fmt::Debug for Draft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Draft").field("path", &self.path).field("bytes", &self.meter.bytes).finish()
+        f.debug_struct("Draft").field("path", &self.path).field("bytes", &self.bytes()).finish()
     }
 }
 
@@ -149,7 +166,7 @@ pub struct Meter {
     pub bare_lfs: u64,
     /// Whether there is a NUL byte, which no plain IMAP literal can carry.
     pub has_nul: bool,
-    hash: Sha256,
+    hash: Hasher,
     /// CRs seen but not hashed yet: left out of the canonical form if an LF follows.
     pending_crs: u64,
     header: Vec<u8>,
@@ -162,11 +179,17 @@ impl Meter {
         self.bytes + self.bare_lfs
     }
 
-    /// SHA-256 over the canonical form: CRs that stand right before an LF are left out.
+    /// BLAKE3 over the canonical form: CRs that stand right before an LF are left out.
     pub fn hash(&self) -> [u8; 32] {
         let mut hash = self.hash.clone();
         feed_crs(&mut hash, self.pending_crs);
         hash.finalize().into()
+    }
+
+    /// All that is to be known of what passed.
+    pub fn measure(&self) -> Measure {
+        let (bytes, has_nul, wire_size) = (self.bytes, self.has_nul, self.wire_size());
+        Measure { bytes, has_nul, identity: self.identity(), wire_size }
     }
 
     pub fn identity(&self) -> Identity {
@@ -180,6 +203,10 @@ impl Meter {
 
     /// Takes the next piece of content, cut anywhere.
     pub fn update(&mut self, piece: &[u8]) {
+        piece.chunks(PORTION).for_each(|portion| self.take(portion));
+    }
+
+    fn take(&mut self, piece: &[u8]) {
         self.bytes += piece.len() as u64;
         self.has_nul |= memchr::memchr(0, piece).is_some();
         if !self.header_done {
@@ -219,8 +246,10 @@ fn blank_line(piece: &[u8]) -> Option<usize> {
     crlf.or(lf).map(|at| at + 1)
 }
 
-fn feed_crs(hash: &mut Sha256, crs: u64) {
-    (0..crs).for_each(|_| hash.update(b"\r"));
+fn feed_crs(hash: &mut Hasher, crs: u64) {
+    for _ in 0..crs {
+        hash.update(b"\r");
+    }
 }
 
 /// The value of the first Message-ID of a header, folded lines joined, without blanks around it. Looks no further than the first
@@ -263,6 +292,36 @@ mod tests {
         assert_eq!(meter(&[b"a\r\r\nb\n\nc"]).hash(), lf);
         assert_ne!(meter(&[b"a\rb\n\nc"]).hash(), lf);
         assert_ne!(meter(&[b"a\nb\n\nc\r"]).hash(), lf);
+    }
+
+    #[test]
+    fn a_draft_is_the_same_whether_it_is_measured_as_it_is_written_or_later() {
+        let line = b"a line of a message, and its end\n";
+        for lines in [0, 1, 1000, READ_AGAIN as usize / line.len(), 2 * READ_AGAIN as usize / line.len()] {
+            let text = line.repeat(lines);
+            let whole = meter(&[&text]).measure();
+            for piece in [700, 1 << 16, 3 << 20] {
+                let mut draft = Draft::new(tempfile::tempfile().expect("a file"), None);
+                text.chunks(piece).for_each(|piece| draft.write(piece).expect("written"));
+                assert_eq!(draft.bytes(), text.len() as u64);
+                let found = draft.measure().expect("measured");
+                assert_eq!((found.bytes, &found.identity), (whole.bytes, &whole.identity), "{lines} lines by {piece}");
+                draft.write(b"more").expect("written");
+                let more = [text.as_slice(), b"more"].concat();
+                assert_eq!(draft.identity().expect("measured"), meter(&[&more]).identity());
+                let mut content = Vec::new();
+                draft.reader().expect("a reader").read_to_end(&mut content).expect("read");
+                assert!(content == more, "{lines} lines by {piece}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_draft_that_somebody_cuts_off_is_an_error() {
+        let mut draft = Draft::new(tempfile::tempfile().expect("a file"), None);
+        draft.write(b"some text").expect("written");
+        draft.file().set_len(4).expect("cut");
+        assert!(draft.measure().is_err());
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Copies messages from one side to the other. One thread takes them in and another one stores them, so that the line
-//! never waits for the disk, nor the disk for the line.
+//! Copies messages from one side to the other. One thread takes them in and another one measures and stores them, so that
+//! the line never waits for the disk, nor the disk for the line.
 //!
 //! Batches go from the one to the other, in order, and few at a time: each holds files open.
 
@@ -135,8 +135,8 @@ struct Taken {
     /// Where it stands among the copies.
     at: usize,
     date: Option<i64>,
+    email_id: Option<String>,
     body: Draft,
-    identity: Identity,
 }
 
 type Batch = Vec<Taken>;
@@ -257,13 +257,11 @@ impl Receive for Taking<'_, '_> {
         self.drafter.draft().map_err(|error| self.fail(Failure { side: Some(self.task.to), error }))
     }
 
-    fn message(&mut self, mut fetched: Fetched) -> Result<(), StoreError> {
-        let from = self.task.to.other();
-        let read = fetched.body.identity().map_err(|err| self.fail(Failure::on(from)(draft_error("read", err))))?;
+    fn message(&mut self, fetched: Fetched) -> Result<(), StoreError> {
         let Some(at) = self.expected(&fetched.key) else { return Ok(()) };
         let Fetched { date, email_id, body, .. } = fetched;
-        self.bytes += body.meter().bytes;
-        self.batch.push(Taken { at, date, body, identity: Identity { email_id, ..read } });
+        self.bytes += body.bytes();
+        self.batch.push(Taken { at, date, email_id, body });
         if self.task.context.stop.is_set() {
             return Err(self.fail(Failure { side: None, error: StoreError::stopped() }));
         }
@@ -352,7 +350,9 @@ impl<'a> Storing<'a> {
         let marks = self.target.reserve(batch.len()).map_err(Failure::on(*to))?;
         let (mut intents, mut outgoing) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
         let mut sources = Vec::with_capacity(batch.len());
-        for (Taken { at, date, body, identity }, mark) in batch.into_iter().zip(marks) {
+        for (Taken { at, date, email_id, mut body }, mark) in batch.into_iter().zip(marks) {
+            let read = body.identity().map_err(|err| Failure::on(*to)(draft_error("read a message", err)))?;
+            let identity = Identity { email_id, ..read };
             let (exact, key) = match &mark {
                 Mark::Exact(key) => (true, key.clone()),
                 Mark::NotBelow(key) => (false, key.clone()),

@@ -22,8 +22,8 @@ pub struct Content {
 impl Content {
     /// Measures a message, which must not change any more.
     pub fn new(mut body: Draft) -> Result<Content, StoreError> {
-        let meter = body.measure().map_err(|error| draft_error("read a message", error))?;
-        let (size, has_nul) = (meter.wire_size(), meter.has_nul);
+        let measure = body.measure().map_err(|error| draft_error("read a message", error))?;
+        let (size, has_nul) = (measure.wire_size, measure.has_nul);
         Ok(Content { body: Arc::new(Mutex::new(body)), size, has_nul })
     }
 

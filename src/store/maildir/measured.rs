@@ -20,7 +20,7 @@ impl Measured {
     pub(super) fn measure(file: File, meta: &fs::Metadata, now: &Now) -> io::Result<(Measured, bool)> {
         let stamp = FileStamp::of(meta);
         let mut draft = Draft::from_file(file);
-        let measure = draft.measurement()?;
+        let measure = draft.measure()?.clone();
         let lasts = now.is_long_after(stamp.changed) && FileStamp::of(&draft.file().metadata()?) == stamp;
         Ok((Measured { file: stamp, measure }, lasts))
     }
