@@ -135,9 +135,18 @@ impl Dovecot {
         }
     }
 
-    /// All that the server logged so far.
+    /// All that the server logged so far. A process of its own writes that down, a moment after it has happened: what is
+    /// asked for is the log that does not grow any more.
     pub fn log(&self) -> String {
-        log_of(self.dir.path())
+        let mut log = log_of(self.dir.path());
+        loop {
+            thread::sleep(Duration::from_millis(60));
+            let now = log_of(self.dir.path());
+            if now == log {
+                return log;
+            }
+            log = now;
+        }
     }
 }
 
