@@ -14,6 +14,9 @@ const USERS: usize = 32;
 /// How many files each of them may hold open: whole batches that are stored, that wait, and that come in.
 const FILES: usize = 320;
 
+/// After so many jobs in a row that broke their connection, each alone, it is not they who do it.
+const BROKEN_IN_A_ROW: usize = 2;
+
 /// The connections of one account that nobody uses at the moment.
 pub struct Pool<'a> {
     account: &'a Account,
@@ -134,7 +137,7 @@ impl<'a> Pool<'a> {
     /// Does `work` for every job, on as many threads as there are users of the connections: each connection has one, or
     /// several where it can be shared. There are as many connections as are worth it for `pieces` of work, at `worth`
     /// pieces each, and never more than the account's `connections`. A job whose connection broke is tried once more on a
-    /// new one, as attempt 1. `None` for jobs that were not begun: the user asked to stop, or a failure reached the whole
+    /// new one, as attempt 1, and then again while nobody else is. `None` for jobs that were not begun: the user asked to stop, or a failure reached the whole
     /// account.
     pub fn run<J: Sync, R: Send>(
         &self,
@@ -198,7 +201,49 @@ impl<'a> Pool<'a> {
             }
             worker();
         });
-        results.into_iter().map(|result| result.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner())).collect()
+        let results =
+            results.into_iter().map(|result| result.into_inner().unwrap_or_else(|poison| poison.into_inner()));
+        let mut results = results.collect();
+        self.one_by_one(jobs, &mut results, stop, &work);
+        results
+    }
+
+    /// Does once more what failed because its connection broke, or was not begun for that, one job after another. Over a line
+    /// that many share, one that breaks it fails all of them, and again when all of them try again: alone, each shows whose
+    /// doing it is.
+    fn one_by_one<J, R>(
+        &self,
+        jobs: &[J],
+        results: &mut Vec<Option<Result<R, Failure>>>,
+        stop: &Stop,
+        work: &impl Fn(&J, &mut Stores, usize) -> Result<R, Failure>,
+    ) {
+        let reach = |result: &Option<Result<R, Failure>>| match result {
+            Some(Err(failure)) => Some(failure.error.reach),
+            _ => None,
+        };
+        let worst = results.iter().filter_map(reach).max();
+        if jobs.len() < 2 || worst != Some(Reach::Connection) {
+            return;
+        }
+        let mut in_a_row = 0;
+        for (job, result) in jobs.iter().zip(results) {
+            if stop.is_set() || in_a_row == BROKEN_IN_A_ROW {
+                return;
+            }
+            let attempt = match result {
+                None => 0,
+                Some(Err(failure)) if failure.error.reach == Reach::Connection => 1,
+                _ => continue,
+            };
+            let again = Some(self.attempt(job, attempt, work));
+            match reach(&again) {
+                Some(Reach::Connection) => in_a_row += 1,
+                Some(Reach::Account) => in_a_row = BROKEN_IN_A_ROW,
+                _ => in_a_row = 0,
+            }
+            *result = again;
+        }
     }
 
     /// How many users the connections that there are have, at most as many as are wanted; 1 or more.
@@ -214,25 +259,32 @@ impl<'a> Pool<'a> {
         &self,
         job: &J,
         stop: &Stop,
-        work: &(impl Fn(&J, &mut Stores, usize) -> Result<R, Failure> + Sync),
+        work: &impl Fn(&J, &mut Stores, usize) -> Result<R, Failure>,
     ) -> Result<R, Failure> {
         let mut attempt = 0;
         loop {
-            let result = self.take().and_then(|mut stores| {
-                let result = work(job, &mut stores, attempt);
-                match &result {
-                    Err(failure) if failure.error.reach >= Reach::Connection => {}
-                    _ => self.give(stores),
-                }
-                result
-            });
-            match result {
+            match self.attempt(job, attempt, work) {
                 Err(failure) if failure.error.reach == Reach::Connection && attempt == 0 && !stop.is_set() => {
                     attempt = 1;
                 }
                 result => return result,
             }
         }
+    }
+
+    fn attempt<J, R>(
+        &self,
+        job: &J,
+        attempt: usize,
+        work: &impl Fn(&J, &mut Stores, usize) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
+        let mut stores = self.take()?;
+        let result = work(job, &mut stores, attempt);
+        match &result {
+            Err(failure) if failure.error.reach >= Reach::Connection => {}
+            _ => self.give(stores),
+        }
+        result
     }
 }
 

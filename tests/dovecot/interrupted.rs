@@ -119,3 +119,74 @@ fn an_interrupt_ends_a_run_with_status_130() {
     assert_eq!(out.status.code(), Some(130), "{}", String::from_utf8_lossy(&out.stderr));
     assert!(began.elapsed() < Duration::from_secs(5));
 }
+
+/// The server breaks off over one new message: over its content, or already over what it is. The others come, whether
+/// messages are gone besides or not.
+fn broken_over_one(header: bool, deletes: bool) {
+    let dovecot = Dovecot::start();
+    let proxy = Proxy::to(dovecot.port);
+    let home = Home::new();
+    home.account(&dovecot, "alice", "");
+    home.config(&format!(
+        "[account.main]\nremote = {{ host = \"127.0.0.1\", port = {}, user = \"alice\", tls = \"none\" }}\n\
+         local = {{ path = \"~/Mail\" }}\n",
+        proxy.port
+    ));
+    let folder = |number| format!("folder-{number}");
+    for number in 0..8 {
+        home.maildir().create(&folder(number));
+        for subject in ["one", "two", "three"] {
+            home.maildir().save(&folder(number), &mail(&format!("{subject} of {number}")), "S", Some(1_500_000_000));
+        }
+    }
+    home.sync();
+    home.sync();
+    let mut server = dovecot.login("alice");
+    for number in 0..8 {
+        server.append(&folder(number), &crlf(&mail(&format!("later {number}"))), &["\\Seen"], Some(1_500_000_000));
+        if deletes {
+            server.delete(&folder(number), &format!("one of {number}"));
+        }
+    }
+    let broken = String::from_utf8(mail("later 0")).expect("text");
+    let id = broken.split_once("Message-ID: <").expect("an id").1.split_once('>').expect("its end").0.to_owned();
+    proxy.falsify(Some(Box::new(move |reply| {
+        let text = String::from_utf8_lossy(&reply);
+        let about = |what: &str| text.contains(what) && text.contains(&id);
+        match about("BODY[] {") || (header && about("BODY[HEADER.FIELDS")) {
+            true => vec![b"x999 OK what was that?\r\n".to_vec()],
+            false => vec![reply],
+        }
+    })));
+    let arrived = || {
+        let has = |number: &i32| {
+            let messages = home.maildir().messages(&folder(*number));
+            messages.iter().any(|message| message.subject() == format!("later {number}"))
+        };
+        (0..8).filter(has).collect::<Vec<_>>()
+    };
+    let run = home.mailsync(&["sync"]).exits(1);
+    // What is to be deleted waits for a run that is not interrupted.
+    let failures: Vec<&str> =
+        run.stderr.lines().filter(|line| line.starts_with("mailsync: ") && !line.contains("held")).collect();
+    assert!(
+        matches!(failures.as_slice(), [one] if one.starts_with("mailsync: main/folder-0: fetch: ")),
+        "{failures:?}"
+    );
+    assert_eq!(arrived(), (1..8).collect::<Vec<_>>());
+    proxy.falsify(None);
+    home.sync();
+    assert_eq!(arrived(), (0..8).collect::<Vec<_>>());
+    home.nothing_to_do();
+}
+
+#[test]
+fn a_message_over_which_the_server_breaks_off_keeps_no_others_away() {
+    broken_over_one(false, false);
+    broken_over_one(false, true);
+}
+
+#[test]
+fn a_header_over_which_the_server_breaks_off_keeps_no_others_away() {
+    broken_over_one(true, false);
+}

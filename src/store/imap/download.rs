@@ -398,7 +398,7 @@ fn run_in_turn<S: Sink>(
         let response = wire.next(&mut streaming).map_err(during("fetch"))?;
         let target = streaming.take();
         failure = streaming.error.take();
-        let sorted = flight.sort(response).map_err(during("fetch"))?;
+        let sorted = wire.sort(&mut flight, response).map_err(during("fetch"))?;
         let done = match sorted {
             _ if failure.is_some() => Ok(()),
             Sorted::Untagged(Response::Fetch(fetch)) => match (&fetch.body, target) {

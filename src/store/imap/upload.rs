@@ -106,7 +106,9 @@ fn run_in_turn(
             wire.close();
         }
         let response = wire.next(&mut Ignore).map_err(during("append"))?;
-        let Sorted::Ended(group, status) = flight.sort(response).map_err(during("append"))? else { continue };
+        let Sorted::Ended(group, status) = wire.sort(&mut flight, response).map_err(during("append"))? else {
+            continue;
+        };
         cut_off &= !flight.is_empty();
         if let Some(error) = refuses_all(&group, &status) {
             // What is not on its way yet would be refused as well.

@@ -208,6 +208,8 @@ pub struct Wire<'a> {
     // Behind the line: who comes next finds it free.
     turn: Option<Turn<'a>>,
     unanswered: usize,
+    /// Whether something was answered that nobody asked.
+    lost: bool,
     /// Whether nobody may write before all is answered.
     alone: bool,
 }
@@ -215,7 +217,7 @@ pub struct Wire<'a> {
 impl Drop for Wire<'_> {
     fn drop(&mut self) {
         if let Some(turn) = &self.turn
-            && self.unanswered > 0
+            && (self.unanswered > 0 || self.lost)
         {
             // Whoever came next would read answers that are not his.
             turn.turns().break_off();
@@ -226,12 +228,12 @@ impl Drop for Wire<'_> {
 impl<'a> Wire<'a> {
     /// The line of one user alone.
     pub fn new(line: MutexGuard<'a, Line>) -> Wire<'a> {
-        Wire { line, turn: None, unanswered: 0, alone: false }
+        Wire { line, turn: None, unanswered: 0, lost: false, alone: false }
     }
 
     /// The line in a user's turn, with so many commands unanswered.
     pub fn in_turn(line: MutexGuard<'a, Line>, turn: Turn<'a>, unanswered: usize) -> Wire<'a> {
-        Wire { line, turn: Some(turn), unanswered, alone: false }
+        Wire { line, turn: Some(turn), unanswered, lost: false, alone: false }
     }
 
     /// So many commands more are unanswered: they were sent before.
@@ -328,6 +330,11 @@ impl<'a> Wire<'a> {
         Ok(response)
     }
 
+    /// Finds the command that a response ends.
+    pub fn sort<T>(&mut self, flight: &mut Flight<T>, response: Response) -> Result<Sorted<T>, ImapError> {
+        flight.sort(response).inspect_err(|_| self.lost = true)
+    }
+
     /// Sends what is queued, what others announce included, until there is something to read.
     fn send_queued(&mut self) -> Result<(), ImapError> {
         let Some(turn) = &self.turn else { return self.line.flush() };
@@ -372,7 +379,8 @@ impl<'a> Wire<'a> {
         let mut flight = Flight::default();
         flight.push(tag, ());
         loop {
-            match flight.sort(self.next(&mut Ignore)?)? {
+            let response = self.next(&mut Ignore)?;
+            match self.sort(&mut flight, response)? {
                 Sorted::Ended((), status) => return Ok(status),
                 Sorted::Untagged(response) => each(response),
             }
@@ -410,7 +418,8 @@ impl<'a> Wire<'a> {
             if next == commands.len() {
                 self.close();
             }
-            match flight.sort(self.next(to.bodies())?)? {
+            let response = self.next(to.bodies())?;
+            match self.sort(&mut flight, response)? {
                 Sorted::Ended(at, status) => ended[at] = Some(status),
                 Sorted::Untagged(response) => to.take(response),
             }
@@ -491,7 +500,7 @@ impl<T> Flight<T> {
 
     /// Finds the command that a response ends. A tag that is not in flight means that client and server no longer
     /// agree on what is a command: nothing on this line can be trusted any more.
-    pub fn sort(&mut self, response: Response) -> Result<Sorted<T>, ImapError> {
+    fn sort(&mut self, response: Response) -> Result<Sorted<T>, ImapError> {
         let Response::Tagged { tag, status } = response else { return Ok(Sorted::Untagged(response)) };
         let found = self.0.iter().position(|(ours, _)| ours.is(&tag)).and_then(|at| self.0.remove(at));
         match found {
