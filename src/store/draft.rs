@@ -79,8 +79,8 @@ impl Draft {
         sys::write_all(&mut self.file, piece)
     }
 
-    /// Says what the content is, which must be whole by now; reads it once if need be. Fails where that is not as much as
-    /// was written. Lets go of what was gathered for it: drafts wait in batches.
+    /// Says what the content is, which must be whole by now; reads it once if need be. Fails where that is not as long as
+    /// what was written. Lets go of what was gathered for it: drafts wait in batches.
     pub fn measure(&mut self) -> io::Result<&Measure> {
         let measure = match (self.measure.take(), self.meter.take()) {
             (Some(measure), _) => measure,
@@ -97,12 +97,14 @@ impl Draft {
         self.file.seek(SeekFrom::Start(0))?;
         while meter.bytes < whole {
             match self.file.read(&mut piece)? {
-                0 if self.written > 0 => return Err(io::Error::other("it is shorter than what was written to it")),
                 0 => break,
                 n => meter.update(&piece[..n]),
             }
         }
-        Ok(meter)
+        match self.written == 0 || meter.bytes == self.written {
+            true => Ok(meter),
+            false => Err(io::Error::other("it is not as long as what was written to it")),
+        }
     }
 
     /// How many bytes were written to it, or found in it so far.
@@ -317,11 +319,13 @@ mod tests {
     }
 
     #[test]
-    fn a_draft_that_somebody_cuts_off_is_an_error() {
+    fn a_draft_that_somebody_else_changes_is_an_error() {
         let mut draft = Draft::new(tempfile::tempfile().expect("a file"), None);
         draft.write(b"some text").expect("written");
-        draft.file().set_len(4).expect("cut");
-        assert!(draft.measure().is_err());
+        for bytes in [4, 0] {
+            draft.file().set_len(bytes).expect("another length");
+            assert!(draft.measure().is_err());
+        }
     }
 
     #[test]
