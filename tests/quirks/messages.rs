@@ -135,7 +135,6 @@ fn bring(arrival: &str, rest: &str) -> Basket {
     folder.want_new();
     let changes = folder.changes(Some(&since), &Remembered::plain(&[1, 2])).expect("looked");
     assert_eq!((changes.vanished, changes.appeared.len()), (uids(&[1]), 2));
-    assert!(changes.appeared.iter().all(|new| new.size == Some(3)), "{:?}", changes.appeared);
     drop(folder);
     let mut basket = Basket::default();
     let mut folder = store.open(b"INBOX", Access::Write, Some(7)).expect("opened");

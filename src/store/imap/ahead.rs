@@ -1,20 +1,28 @@
 //! What came along with the look at a mailbox, until it is asked for: what its few new messages are, and their content.
 //!
-//! Where something is gone from a mailbox, the server is asked once more whether it is. That takes a flight in which new
-//! messages can come too, and the run saves the one that would fetch them. They wait in memory, so they are few and small.
-//! What is not wanted in the end, as of a message that turns out to have been moved, is thrown away.
+//! What they are is asked when the mailbox is opened, so that moves are known without another question. And where something
+//! is gone from a mailbox, the server is asked once more whether it is. That takes a flight in which new messages can come
+//! too, and the run saves the one that would fetch them. They wait in memory, so they are few and small. What is not wanted
+//! in the end, as of a message that turns out to have been moved, is thrown away.
+//!
+//! None of it is needed. Where a connection ends over it, nothing is asked ahead any more in that run: a message at which a
+//! server breaks off must not keep all others from being synced.
 
 use super::download::{Along, Sink, inline_target};
 use super::facade::Bodies;
-use super::folder::Headers;
+use super::folder::{FRESH, Headers};
 use crate::mail::Identity;
-use crate::store::StoreError;
+use crate::store::{Kind, Reach, StoreError};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// Of so many new messages in a mailbox it is asked ahead what they are.
-pub const FEW: u32 = 16;
+/// Of so many messages that are above the highest one before it is asked ahead what they are. Those that were uploaded in
+/// the last run are among them.
+pub const ASKED: u32 = 64;
+
+/// So many new messages of a mailbox are fetched ahead.
+pub const FEW: usize = 16;
 
 /// Of so many mailboxes it is kept what their new messages are.
 const MAILBOXES: usize = 256;
@@ -26,10 +34,7 @@ const MAILBOX_BYTES: u64 = 2 << 20;
 const BYTES: u64 = 8 << 20;
 
 /// How much longer bodies may be than the server says that they are.
-const SLACK: u64 = 64 * 1024;
-
-/// How long it is known of a message that it is there, by what it was.
-pub const FRESH: Duration = Duration::from_secs(5);
+const SLACK: u64 = 16 * 1024;
 
 /// What waits for all mailboxes of one account; a clone is the same.
 #[derive(Clone, Default)]
@@ -39,8 +44,10 @@ pub struct Ahead(Arc<Mutex<Waiting>>);
 struct Waiting {
     headers: HashMap<Mailbox, (Instant, Headers)>,
     bodies: HashMap<Mailbox, BTreeMap<u32, Arrived>>,
-    /// Bytes that are here or on their way.
+    /// Bytes for which room was taken.
     bytes: u64,
+    /// Whether a connection ended, maybe over what was asked ahead.
+    off: bool,
 }
 
 /// A mailbox by its name on the wire, and its UIDVALIDITY.
@@ -57,12 +64,21 @@ impl Ahead {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether messages of one mailbox that have so many bytes together may come; if so, room for them is taken.
-    pub fn has_room(&self, bytes: u64) -> bool {
+    /// Whether anything is asked ahead.
+    pub fn is_on(&self) -> bool {
+        !self.waiting().off
+    }
+
+    /// Takes room for messages of one mailbox that have so many bytes together, as their server says; `None` where there is
+    /// none, or where that can't be.
+    pub fn take_room(&self, bytes: u64) -> Option<Gathering> {
         let mut waiting = self.waiting();
-        let may = bytes <= MAILBOX_BYTES && waiting.bytes + bytes <= BYTES;
-        waiting.bytes += if may { bytes } else { 0 };
-        may
+        let room = bytes.saturating_add(SLACK);
+        let may = !waiting.off && (1..=MAILBOX_BYTES).contains(&bytes) && waiting.bytes + room <= BYTES;
+        may.then(|| {
+            waiting.bytes += room;
+            Gathering { left: room, body: None }
+        })
     }
 
     /// Keeps what came.
@@ -73,7 +89,10 @@ impl Ahead {
     /// Keeps what messages are.
     pub fn keep_headers(&self, mailbox: Mailbox, headers: Headers) {
         let mut waiting = self.waiting();
-        if waiting.headers.len() < MAILBOXES || waiting.headers.contains_key(&mailbox) {
+        if waiting.headers.len() >= MAILBOXES {
+            waiting.headers.retain(|_, (at, _)| at.elapsed() < FRESH);
+        }
+        if waiting.headers.len() < MAILBOXES {
             waiting.headers.insert(mailbox, (Instant::now(), headers));
         }
     }
@@ -103,6 +122,26 @@ impl Ahead {
 
     /// Throws away what nobody has asked for.
     pub fn clear(&self) {
+        let mut waiting = self.waiting();
+        *waiting = Waiting { off: waiting.off, ..Waiting::default() };
+    }
+
+    /// Nothing more is asked ahead until [`Ahead::begin`].
+    fn give_up(&self) {
+        *self.waiting() = Waiting { off: true, ..Waiting::default() };
+    }
+
+    /// What a flight came to; with `more` something was asked ahead in it, and not again where the connection ended over it.
+    pub fn unless_broken<T>(&self, more: bool, ended: Result<T, StoreError>) -> Result<T, StoreError> {
+        ended.inspect_err(|error| {
+            if more && error.reach >= Reach::Connection && error.kind != Kind::Stopped {
+                self.give_up();
+            }
+        })
+    }
+
+    /// A run begins.
+    pub fn begin(&self) {
         *self.waiting() = Waiting::default();
     }
 }
@@ -114,9 +153,9 @@ pub struct Gathering {
 }
 
 impl Gathering {
-    /// For bodies of about so many bytes together.
-    pub fn new(bytes: u64) -> Gathering {
-        Gathering { left: bytes.saturating_add(SLACK), body: None }
+    /// For none at all.
+    pub fn nothing() -> Gathering {
+        Gathering { left: 0, body: None }
     }
 
     /// The body that has come since the last call, if there was one and it was whole.
@@ -147,6 +186,7 @@ impl Bodies for Gathering {
 
 #[cfg(test)]
 mod tests {
+    use super::super::token::parse;
     use super::*;
 
     #[derive(Default)]
@@ -193,29 +233,46 @@ mod tests {
     #[test]
     fn room_is_bounded_for_a_mailbox_and_for_all() {
         let ahead = Ahead::default();
-        assert!(!ahead.has_room(MAILBOX_BYTES + 1));
-        let fit = BYTES / MAILBOX_BYTES;
-        assert_eq!((0..2 * fit).filter(|_| ahead.has_room(MAILBOX_BYTES)).count() as u64, fit);
+        assert!(ahead.take_room(MAILBOX_BYTES + 1).is_none() && ahead.take_room(0).is_none());
+        for bytes in [MAILBOX_BYTES, 1] {
+            let fit = BYTES / (bytes + SLACK);
+            assert_eq!((0..2 * fit).filter(|_| ahead.take_room(bytes).is_some()).count() as u64, fit);
+            ahead.clear();
+        }
+        ahead.give_up();
         ahead.clear();
-        assert!(ahead.has_room(1));
+        assert!(ahead.take_room(1).is_none());
+        ahead.begin();
+        assert!(ahead.take_room(1).is_some());
+    }
+
+    #[test]
+    fn what_messages_are_is_kept_of_some_mailboxes() {
+        let ahead = Ahead::default();
+        let mut headers = Headers::default();
+        headers.take(&parse(b"* 1 FETCH (UID 7 RFC822.SIZE 20)"));
+        (0..=MAILBOXES as u32).for_each(|validity| ahead.keep_headers(mailbox(validity), headers.clone()));
+        let size = |validity, uid| ahead.identity(&mailbox(validity), uid).map(|identity| identity.size);
+        assert_eq!((size(0, 7), size(0, 8), size(MAILBOXES as u32, 7)), (Some(Some(20)), None, None));
     }
 
     #[test]
     fn bodies_are_whole_or_not_kept() {
-        let mut gathering = Gathering::new(0);
+        let ahead = Ahead::default();
+        let mut gathering = ahead.take_room(2).expect("room");
         gathering.begin();
         gathering.piece(b"a");
         gathering.piece(b"b");
         assert_eq!(gathering.take(), Some(b"ab".to_vec()));
         assert_eq!(gathering.take(), None);
-        let mut two = Gathering::new(100);
+        let mut two = ahead.take_room(100).expect("room");
         for _ in 0..2 {
             two.begin();
             two.piece(b"a");
         }
         assert_eq!(two.take(), None);
         gathering.begin();
-        gathering.piece(&vec![b'x'; SLACK as usize - 2]);
+        gathering.piece(&vec![b'x'; SLACK as usize]);
         gathering.piece(b"one too many");
         gathering.piece(b"y");
         assert_eq!(gathering.take(), None);

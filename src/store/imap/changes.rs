@@ -4,7 +4,7 @@
 //! those that are new, must be as many as the server counts (EXISTS). Else everything is listed, and a listing that
 //! does not add up is called incomplete. A message counts as gone only after it was asked for again, by its UID.
 
-use super::ahead::{self, Arrived, Gathering};
+use super::ahead::{self, Ahead, Arrived, Gathering};
 use super::conn::{Conn, during};
 use super::download::{self, Along, email_id_item, email_id_of, existing, existing_commands, flags_of};
 use super::error::ImapError;
@@ -103,12 +103,10 @@ pub enum Question {
     Since { modseq: u64, vanished: bool },
     /// Flags of all, with or without sizes.
     All { sizes: bool },
-    /// What these messages are, of which there can't be many.
-    Headers { first: u32, last: u32 },
 }
 
 impl Question {
-    pub fn command(&self, conn: &Conn) -> Command {
+    pub fn command(&self) -> Command {
         let text = match self {
             Question::Since { modseq, vanished } => {
                 let vanished = if *vanished { " VANISHED" } else { "" };
@@ -116,9 +114,6 @@ impl Question {
             }
             Question::All { sizes: true } => " 1:* (UID FLAGS RFC822.SIZE)".to_owned(),
             Question::All { sizes: false } => " 1:* (UID FLAGS)".to_owned(),
-            Question::Headers { first, last } => {
-                return header_command(conn, &format!("{first}:{last}"), ahead::FEW.into());
-            }
         };
         Command::new("UID FETCH").text(text)
     }
@@ -150,28 +145,52 @@ pub struct Asked {
     pub answer: Answer,
 }
 
+/// With fewer commands in flight, none is spent on what may not be needed.
+const ROOMY: usize = 16;
+
 /// Of larger mailboxes, not all is asked before it can be compared line by line: its answer would have to be kept.
 const ALL_AHEAD: u64 = 20_000;
 
-/// The questions that will be asked of a mailbox most likely, going by what the list said of it. The first one is what
-/// changed, if there is one.
-pub fn worth_asking(conn: &Conn, since: Option<&Cursor>, seen: Option<&Cursor>) -> Vec<Question> {
-    let before = since.and_then(|since| Mark::parse(&since.mark));
-    let Some((seen, now)) = seen.and_then(|seen| Some((seen, Mark::parse(&seen.mark)?))) else { return Vec::new() };
-    if now.count == 0 || since.is_some_and(|since| seen.generation != since.generation) {
-        return Vec::new();
-    }
-    match before {
-        Some(before) if conn.condstore() && before.modseq > 0 && now.modseq >= before.modseq => {
-            let changed = Question::Since { modseq: before.modseq, vanished: conn.setup().qresync };
-            let (first, grown) = (before.uidnext, now.uidnext.saturating_sub(before.uidnext));
-            let new = Question::Headers { first, last: now.uidnext.saturating_sub(1) };
-            let few = first > 0 && (1..=ahead::FEW).contains(&grown);
-            [Some(changed), few.then_some(new)].into_iter().flatten().collect()
+/// What is asked of a mailbox along with its opening.
+#[derive(Default)]
+pub struct Questions {
+    pub changed: Option<Question>,
+    /// What the messages of these UIDs are, the first and the last one: they are few, and new.
+    pub new: Option<(u32, u32)>,
+}
+
+impl Questions {
+    /// What will be asked of a mailbox most likely, going by what the list said of it.
+    pub fn worth_asking(conn: &Conn, ahead: &Ahead, since: Option<&Cursor>, seen: Option<&Cursor>) -> Questions {
+        let before = since.and_then(|since| Mark::parse(&since.mark));
+        let now = seen.and_then(|seen| Mark::parse(&seen.mark));
+        let same = since.is_none_or(|since| seen.is_some_and(|seen| seen.generation == since.generation));
+        let Some(now) = now.filter(|now| now.count > 0 && same) else { return Questions::default() };
+        match before {
+            Some(before) if conn.condstore() && before.modseq > 0 && now.modseq >= before.modseq => {
+                let changed = Question::Since { modseq: before.modseq, vanished: conn.setup().qresync };
+                let (first, grown) = (before.uidnext, now.uidnext.saturating_sub(before.uidnext));
+                let few = first > 0 && (1..=ahead::ASKED).contains(&grown);
+                let asks = few && conn.pipeline() >= ROOMY && ahead.is_on();
+                Questions { changed: Some(changed), new: asks.then(|| (first, now.uidnext - 1)) }
+            }
+            _ if u64::from(now.count) > ALL_AHEAD => Questions::default(),
+            before => {
+                let sizes = before.is_none_or(|before| before.uidnext == 0);
+                Questions { changed: Some(Question::All { sizes }), new: None }
+            }
         }
-        _ if u64::from(now.count) > ALL_AHEAD => Vec::new(),
-        Some(before) if before.uidnext > 0 => vec![Question::All { sizes: false }],
-        _ => vec![Question::All { sizes: true }],
+    }
+
+    /// The commands, in this order.
+    pub fn commands(&self, conn: &Conn) -> Vec<Command> {
+        let new = |(first, last)| header_command(conn, &format!("{first}:{last}"), ahead::ASKED.into());
+        self.changed.iter().map(Question::command).chain(self.new.map(new)).collect()
+    }
+
+    /// Whether it was asked what this message is.
+    pub fn names(&self, uid: u32) -> bool {
+        self.new.is_some_and(|(first, last)| (first..=last).contains(&uid))
     }
 }
 
@@ -200,10 +219,7 @@ fn quick(
     if since.is_some_and(|since| since.proves_unchanged(&cursor)) && count == u64::from(folder.conn.exists()) {
         return Ok(Some(Changes { count: Some(count), ..Changes::none(cursor) }));
     }
-    let Some(mut seen) = changed_since(folder, before.modseq, known)? else { return Ok(None) };
-    for new in &mut seen.appeared {
-        new.size = new.key.uid().and_then(|uid| folder.headers.answered(uid)?.size);
-    }
+    let Some(seen) = changed_since(folder, before.modseq, known)? else { return Ok(None) };
     let exists = u64::from(folder.conn.exists());
     let mut vanished = gone_among(&seen.vanished, known)?;
     let expected = count + seen.appeared.len() as u64;
@@ -235,27 +251,30 @@ fn quick(
 /// Asks again for messages that are said to be gone. In the same flight for what tells the new ones apart, for they may be
 /// the same under new numbers, and for the new ones themselves, where they are few and small and will be fetched.
 fn are_gone(folder: &mut ImapFolder<'_>, vanished: &UidSet, appeared: &[Appeared]) -> Result<bool, StoreError> {
-    let new = || appeared.iter().filter_map(|new| Some((new.key.uid()?, new.size)));
-    let unasked = new().take(HEADERS_AHEAD).filter(|(uid, _)| folder.headers.answered(*uid).is_none());
-    let headers = header_commands(folder.conn, &unasked.map(|(uid, _)| uid).collect());
-    let sized: Option<Vec<(u32, u64)>> = new().map(|(uid, size)| Some((uid, size?))).collect();
-    let sized = sized.filter(|sized| folder.wants_new && (1..=ahead::FEW as usize).contains(&sized.len()));
-    let bytes = sized.iter().flatten().map(|(_, size)| size).fold(0, |sum: u64, size| sum.saturating_add(*size));
-    let fetch = sized.filter(|_| folder.ahead.has_room(bytes)).map(|sized| {
-        let uids: Vec<u32> = sized.into_iter().map(|(uid, _)| uid).collect();
-        download::command(&uids, email_id_item(folder.conn))
-    });
+    let new: Vec<u32> = appeared.iter().filter_map(|new| new.key.uid()).collect();
+    let size = |uid: &u32| folder.headers.answered(*uid)?.size.filter(|size| *size > 0);
+    let few = folder.wants_new && (1..=ahead::FEW).contains(&new.len());
+    let sizes: Option<Vec<u64>> = few.then(|| new.iter().map(size).collect()).flatten();
+    let bytes = sizes.map(|sizes| sizes.into_iter().fold(0, u64::saturating_add));
+    let room = bytes.and_then(|bytes| folder.ahead.take_room(bytes));
+    let asked: UidSet = new.iter().take(HEADERS_AHEAD).copied().collect();
+    let unasked: UidSet = asked.iter().filter(|uid| folder.headers.answered(*uid).is_none()).collect();
     let again = existing_commands(vanished);
-    let commands: Vec<Command> = again.iter().cloned().chain(headers).chain(fetch).collect();
+    let mut commands = again.clone();
+    commands.extend(header_commands(folder.conn, &unasked));
+    commands.extend(room.is_some().then(|| download::command(&new, email_id_item(folder.conn))));
+    let more = commands.len() > again.len();
     let mut answers = Answers {
         vanished,
         gone: true,
+        asked,
         headers: &mut folder.headers,
-        bodies: Gathering::new(bytes),
+        bodies: room.unwrap_or_else(Gathering::nothing),
         arrived: BTreeMap::new(),
     };
-    let ended = folder.conn.run_all_with(&commands, &mut answers).map_err(during("list"))?;
+    let ended = folder.conn.run_all_with(&commands, &mut answers).map_err(during("list"));
     let Answers { gone, arrived, .. } = answers;
+    let ended = folder.ahead.unless_broken(more, ended)?;
     for status in ended.into_iter().take(again.len()) {
         ImapError::check("UID FETCH", status).map_err(during("list"))?;
     }
@@ -269,6 +288,8 @@ fn are_gone(folder: &mut ImapFolder<'_>, vanished: &UidSet, appeared: &[Appeared
 struct Answers<'a> {
     vanished: &'a UidSet,
     gone: bool,
+    /// The new messages about which anything was asked.
+    asked: UidSet,
     headers: &'a mut Headers,
     bodies: Gathering,
     arrived: BTreeMap<u32, Arrived>,
@@ -280,19 +301,22 @@ impl Take for Answers<'_> {
     }
 
     fn take(&mut self, response: Response) {
-        self.headers.take(&response);
         let body = self.bodies.take();
-        let Response::Fetch(fetch) = response else { return };
+        let Response::Fetch(fetch) = &response else { return };
         let Some(uid) = fetch.uid else { return };
         self.gone &= !self.vanished.contains(uid);
+        if !self.asked.contains(uid) {
+            return;
+        }
         // What comes in pieces is fetched when it is wanted.
         if let (Some(Body::Streamed(size)), Some(body), Some(names), Some(_)) =
             (&fetch.body, body, &fetch.flags, fetch.date)
             && *size == body.len() as u64
         {
-            let along = Along { flags: Some(flags_of(names)), date: fetch.date, email_id: email_id_of(&fetch) };
+            let along = Along { flags: Some(flags_of(names)), date: fetch.date, email_id: email_id_of(fetch) };
             self.arrived.insert(uid, Arrived { body, along });
         }
+        self.headers.take(&response);
     }
 }
 
@@ -304,8 +328,7 @@ fn changed_since(folder: &mut ImapFolder<'_>, modseq: u64, known: &dyn Known) ->
         Some(asked) if asked.question == question => asked.answer,
         _ => {
             let mut answer = Answer::default();
-            let command = question.command(folder.conn);
-            match folder.conn.run_ok(&command, &mut |response| answer.take(response)) {
+            match folder.conn.run_ok(&question.command(), &mut |response| answer.take(response)) {
                 Ok(_) => answer,
                 Err(ImapError::Refused { .. }) => return Ok(None),
                 Err(error) => return Err(during("list")(error)),
@@ -527,8 +550,7 @@ fn list_once(folder: &mut ImapFolder<'_>, known: &dyn Known) -> Result<(Changes,
     if let Some(Asked { answer, .. }) = asked {
         answer.listed.into_iter().for_each(|(uid, flags, size)| comparison.take(uid, flags, size));
     } else if folder.conn.exists() > 0 {
-        let command = Question::All { sizes }.command(folder.conn);
-        let result = folder.conn.run_ok(&command, &mut |response| {
+        let result = folder.conn.run_ok(&Question::All { sizes }.command(), &mut |response| {
             if let Response::Fetch(Fetch { uid: Some(uid), flags: Some(names), size, .. }) = response {
                 comparison.take(uid, flags_of(&names), size);
             }

@@ -172,7 +172,7 @@ impl Conn {
     }
 
     /// How many commands may be unanswered.
-    fn pipeline(&self) -> usize {
+    pub fn pipeline(&self) -> usize {
         self.shared.turns.pipeline()
     }
 

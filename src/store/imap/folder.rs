@@ -1,7 +1,7 @@
 //! One mailbox, open: messages by UID.
 
-use super::ahead::{Ahead, FRESH, Mailbox};
-use super::changes::{self, Answer};
+use super::ahead::{self, Ahead, Mailbox};
+use super::changes::{self, Answer, Questions};
 use super::conn::{Conn, during};
 use super::download::{Along, Sink, download, email_id_item, email_id_of};
 use super::edit::{self, Guarded};
@@ -16,17 +16,19 @@ use crate::store::{
     Access, Depth, Draft, Drafter, Fetched, Folder, Identified, Kind, Known, Mark, Outgoing, Reach, Receive, Slice,
     StoreError, sys,
 };
-use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What is asked of more messages is asked when it is wanted: answers are held until then.
 const FORESEEN_MAX: usize = 1000;
+
+/// How long UIDNEXT, and what a message is, count as freshly known: since that was read off the line.
+pub(super) const FRESH: Duration = Duration::from_secs(5);
 
 /// One mailbox that is selected on its connection.
 pub struct ImapFolder<'a> {
@@ -75,30 +77,23 @@ impl<'a> ImapFolder<'a> {
         mailbox: &[u8],
         access: Access,
         (since, seen): (Option<&Cursor>, Option<&Cursor>),
-        kept: (Guarded, Ahead),
+        (guarded, ahead): (Guarded, Ahead),
     ) -> Result<ImapFolder<'a>, StoreError> {
-        let mut asked = Vec::new();
-        let mut answer = Answer::default();
-        let (ask_headers, mut headers) = (Cell::new(false), Headers::default());
-        let (selected, ended) = select::select_and(
-            conn,
-            mailbox,
-            access,
-            None,
-            |conn| {
-                asked = changes::worth_asking(conn, since, seen);
-                ask_headers.set(asked.iter().any(|question| matches!(question, changes::Question::Headers { .. })));
-                asked.iter().map(|question| question.command(conn)).collect()
-            },
-            &mut |response| {
-                if ask_headers.get() {
-                    headers.take(&response);
-                }
-                answer.take(response);
-            },
-        )?;
-        let mut folder = ImapFolder::opened(conn, mailbox, access, selected, kept)?;
-        if let (Some(question), Some(status)) = (asked.into_iter().next(), ended.first())
+        conn.settle().map_err(during("log in"))?;
+        let asked = Questions::worth_asking(conn, &ahead, since, seen);
+        let commands = asked.commands(conn);
+        let (mut answer, mut headers) = (Answer::default(), Headers::default());
+        let selected = select::select_and(conn, mailbox, access, None, |_| commands, &mut |response| {
+            if let Response::Fetch(Fetch { uid: Some(uid), .. }) = &response
+                && asked.names(*uid)
+            {
+                headers.take(&response);
+            }
+            answer.take(response);
+        });
+        let (selected, ended) = ahead.unless_broken(asked.new.is_some(), selected)?;
+        let mut folder = ImapFolder::opened(conn, mailbox, access, selected, (guarded, ahead))?;
+        if let (Some(question), Some(status)) = (asked.changed, ended.first())
             && status.kind == StatusKind::Ok
         {
             folder.asked = Some(changes::Asked { question, answer });
@@ -204,7 +199,7 @@ impl Folder for ImapFolder<'_> {
         }
         self.touched = true;
         let changes = changes::look(self, since, known)?;
-        if !self.headers.is_empty() {
+        if (1..=ahead::ASKED as usize).contains(&self.headers.len()) {
             self.ahead.keep_headers(self.known_by(), self.headers.clone());
         }
         Ok(changes)
@@ -434,8 +429,8 @@ impl Headers {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
     pub(super) fn answered(&self, uid: u32) -> Option<&Identity> {

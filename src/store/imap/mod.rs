@@ -40,6 +40,7 @@ use crate::store::{
     Access, Claim, Ear, Folder, FolderInfo, Kind, LOG_IN, Listen, Opener, Reach, Store, StoreError, StoreFacts,
 };
 use ahead::Ahead;
+use changes::Questions;
 use conn::{Conn, during};
 use ear::ImapEar;
 use edit::Guarded;
@@ -358,7 +359,7 @@ impl Opener for ImapOpener {
     }
 
     fn begin(&self) {
-        self.ahead.clear();
+        self.ahead.begin();
         if self.kept.has_one() {
             return;
         }
@@ -461,14 +462,14 @@ impl Store for ImapStore {
     }
 
     fn begin_to_open(&mut self, wire: &[u8], access: Access, look: Option<(Option<&Cursor>, Option<&Cursor>)>) {
-        let asked = look.map(|(since, seen)| changes::worth_asking(&self.conn, since, seen)).unwrap_or_default();
-        let ahead: Vec<_> = asked.iter().map(|question| question.command(&self.conn)).collect();
-        select::begin(&mut self.conn, wire, access, &ahead);
+        let ask = |(since, seen)| Questions::worth_asking(&self.conn, &self.ahead, since, seen);
+        let commands = look.map(ask).unwrap_or_default().commands(&self.conn);
+        select::begin(&mut self.conn, wire, access, &commands);
     }
 
     fn open(&mut self, wire: &[u8], access: Access, expect: Option<u64>) -> Result<Box<dyn Folder + '_>, StoreError> {
-        let kept = (self.guarded.clone(), self.ahead.clone());
-        Ok(Box::new(ImapFolder::open(&mut self.conn, wire, access, expect, kept)?))
+        let shared = (self.guarded.clone(), self.ahead.clone());
+        Ok(Box::new(ImapFolder::open(&mut self.conn, wire, access, expect, shared)?))
     }
 
     fn open_to_look(
@@ -478,8 +479,8 @@ impl Store for ImapStore {
         since: Option<&Cursor>,
         seen: Option<&Cursor>,
     ) -> Result<Box<dyn Folder + '_>, StoreError> {
-        let kept = (self.guarded.clone(), self.ahead.clone());
-        Ok(Box::new(ImapFolder::open_to_look(&mut self.conn, wire, access, (since, seen), kept)?))
+        let shared = (self.guarded.clone(), self.ahead.clone());
+        Ok(Box::new(ImapFolder::open_to_look(&mut self.conn, wire, access, (since, seen), shared)?))
     }
 
     fn another(&mut self) -> Option<Box<dyn Store>> {
