@@ -15,7 +15,7 @@ const USERS: usize = 32;
 const FILES: usize = 320;
 
 /// After so many jobs in a row that broke their connection, each alone, it is not they who do it.
-const BROKEN_IN_A_ROW: usize = 2;
+const BROKEN_IN_A_ROW: usize = 3;
 
 /// The connections of one account that nobody uses at the moment.
 pub struct Pool<'a> {
@@ -137,8 +137,8 @@ impl<'a> Pool<'a> {
     /// Does `work` for every job, on as many threads as there are users of the connections: each connection has one, or
     /// several where it can be shared. There are as many connections as are worth it for `pieces` of work, at `worth`
     /// pieces each, and never more than the account's `connections`. A job whose connection broke is tried once more on a
-    /// new one, as attempt 1, and then again while nobody else is. `None` for jobs that were not begun: the user asked to stop, or a failure reached the whole
-    /// account.
+    /// new one, as attempt 1, and then again while no other is. `None` for jobs that were not begun: the user asked to stop,
+    /// or a failure reached the whole account.
     pub fn run<J: Sync, R: Send>(
         &self,
         jobs: &[J],
@@ -203,18 +203,18 @@ impl<'a> Pool<'a> {
         });
         let results =
             results.into_iter().map(|result| result.into_inner().unwrap_or_else(|poison| poison.into_inner()));
-        let mut results = results.collect();
+        let mut results: Vec<_> = results.collect();
         self.one_by_one(jobs, &mut results, stop, &work);
         results
     }
 
     /// Does once more what failed because its connection broke, or was not begun for that, one job after another. Over a line
     /// that many share, one that breaks it fails all of them, and again when all of them try again: alone, each shows whose
-    /// doing it is.
+    /// doing it is. Where others get through, those that do not are a matter of their folders.
     fn one_by_one<J, R>(
         &self,
         jobs: &[J],
-        results: &mut Vec<Option<Result<R, Failure>>>,
+        results: &mut [Option<Result<R, Failure>>],
         stop: &Stop,
         work: &impl Fn(&J, &mut Stores, usize) -> Result<R, Failure>,
     ) {
@@ -227,7 +227,8 @@ impl<'a> Pool<'a> {
             return;
         }
         let mut in_a_row = 0;
-        for (job, result) in jobs.iter().zip(results) {
+        let mut broken: Vec<usize> = Vec::new();
+        for (at, (job, result)) in jobs.iter().zip(results.iter_mut()).enumerate() {
             if stop.is_set() || in_a_row == BROKEN_IN_A_ROW {
                 return;
             }
@@ -238,11 +239,20 @@ impl<'a> Pool<'a> {
             };
             let again = Some(self.attempt(job, attempt, work));
             match reach(&again) {
-                Some(Reach::Connection) => in_a_row += 1,
+                Some(Reach::Connection) => {
+                    in_a_row += 1;
+                    broken.push(at);
+                }
                 Some(Reach::Account) => in_a_row = BROKEN_IN_A_ROW,
                 _ => in_a_row = 0,
             }
             *result = again;
+        }
+        let through = in_a_row < BROKEN_IN_A_ROW && results.iter().any(|result| matches!(result, Some(Ok(_))));
+        for at in broken.into_iter().filter(|_| through) {
+            if let Some(Err(failure)) = &mut results[at] {
+                failure.error.reach = Reach::Folder;
+            }
         }
     }
 
@@ -321,33 +331,77 @@ mod tests {
         }
     }
 
+    fn account(remote: Box<dyn Opener>, connections: usize) -> Account {
+        Account {
+            name: "main".into(),
+            stores: Sides::new(Box::new(MemoryOpener::new(World::new(MemorySettings::maildir()))), remote),
+            rules: Rules::default(),
+            policy: Policy::default(),
+            delete_folders: false,
+            disposal: Sides::default(),
+            limits: Limits::default(),
+            connections,
+            at_once: 1,
+            state: "unused".into(),
+            patience: Duration::ZERO,
+            state_log: None,
+        }
+    }
+
+    fn cut_off() -> Failure {
+        Failure::on(Side::Remote)(StoreError::new(Reach::Connection, Kind::Network, "fetch", "cut off"))
+    }
+
+    #[test]
+    fn who_breaks_the_connection_keeps_nobody_else_from_it() {
+        // Those that break it, and how far that reaches in the end.
+        for (breakers, reach) in [
+            (vec![0], Reach::Folder),
+            (vec![0, 4], Reach::Folder),
+            (vec![5, 6, 7], Reach::Connection),
+            ((0..8).collect(), Reach::Connection),
+        ] {
+            let remote = Box::new(MemoryOpener::new(World::new(MemorySettings::maildir())));
+            let account = account(remote, 4);
+            let pool = Pool::new(&account);
+            let jobs: Vec<usize> = (0..8).collect();
+            let at_work = Mutex::new(0);
+            let work = |job: &usize, _: &mut Stores, attempt: usize| {
+                let others = std::mem::replace(&mut *at_work.lock().expect("no panic"), 1) > 0;
+                std::thread::sleep(Duration::from_millis(5));
+                *at_work.lock().expect("no panic") = 0;
+                // What one breaks, the others have broken too.
+                match breakers.contains(job) || (attempt == 0 && *job < 4) || others {
+                    true => Err(cut_off()),
+                    false => Ok(*job),
+                }
+            };
+            let results = pool.run(&jobs, (8, 1), &Stop::new(), work);
+            for (job, result) in jobs.iter().zip(&results) {
+                match (breakers.contains(job), result) {
+                    (false, Some(Ok(done))) => assert_eq!(done, job),
+                    (true, Some(Err(failure))) => assert_eq!(failure.error.reach, reach, "{breakers:?}"),
+                    (true, None) => assert_eq!(reach, Reach::Connection, "{breakers:?}"),
+                    other => panic!("{job} of {breakers:?}: {:?}", other.1.is_some()),
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_server_that_went_away_is_asked_once_whoever_needs_it() {
         const USERS: usize = 8;
         let refused = Arc::new(Mutex::new(None));
         let remote =
             Server { inner: MemoryOpener::new(World::new(MemorySettings::maildir())), refused: refused.clone() };
-        let account = Account {
-            name: "main".into(),
-            stores: Sides::new(Box::new(MemoryOpener::new(World::new(MemorySettings::maildir()))), Box::new(remote)),
-            rules: Rules::default(),
-            policy: Policy::default(),
-            delete_folders: false,
-            disposal: Sides::default(),
-            limits: Limits::default(),
-            connections: USERS,
-            at_once: 1,
-            state: "unused".into(),
-            patience: Duration::ZERO,
-            state_log: None,
-        };
+        let account = account(Box::new(remote), USERS);
         let pool = Pool::new(&account);
         pool.take().map(|stores| pool.give(stores)).expect("connects");
         let all = Barrier::new(USERS);
         let results: Vec<_> = pool.run(&[(); USERS], (USERS, 1), &Stop::new(), |(), _, _| -> Result<(), Failure> {
             all.wait();
             refused.lock().expect("no panic").get_or_insert(0);
-            Err(Failure::on(Side::Remote)(StoreError::new(Reach::Connection, Kind::Network, "fetch", "cut off")))
+            Err(cut_off())
         });
         assert_eq!(*refused.lock().expect("no panic"), Some(1));
         let causes = |result| matches!(result, Some(Err(Failure { error, .. })) if error.cause == "nobody there");
