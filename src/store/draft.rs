@@ -103,7 +103,11 @@ impl Draft {
         }
         match self.written == 0 || meter.bytes == self.written {
             true => Ok(meter),
-            false => Err(io::Error::other("it is not as long as what was written to it")),
+            false => {
+                let file = self.path.as_ref().map_or("a temporary file".to_owned(), |path| path.display().to_string());
+                let cause = format!("{file} is not as long as what was written to it: another program changed it");
+                Err(io::Error::other(cause))
+            }
         }
     }
 

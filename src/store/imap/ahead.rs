@@ -10,7 +10,8 @@
 
 use super::download::{Along, Sink, inline_target};
 use super::facade::Bodies;
-use super::folder::{FRESH, Headers};
+use super::folder::FRESH;
+use super::headers::Headers;
 use crate::mail::Identity;
 use crate::store::{Kind, Reach, StoreError};
 use std::collections::{BTreeMap, HashMap};

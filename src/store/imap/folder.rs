@@ -1,22 +1,23 @@
 //! One mailbox, open: messages by UID.
 
 use super::ahead::{self, Ahead, Mailbox};
-use super::changes::{self, Answer, Questions};
+use super::changes;
 use super::conn::{Conn, during};
-use super::download::{Along, Sink, download, email_id_item, email_id_of};
+use super::download::{Along, Sink, download};
 use super::edit::{self, Guarded};
 use super::error::ImapError;
+use super::headers::{Headers, header_commands, headers};
+use super::question::{Answer, Asked, Questions};
 use super::select::{self, Selected, select};
 use super::token::{Fetch, Response, StatusKind, UidSet};
 use super::upload::{self, upload};
-use super::wire::{Command, SET_MAX};
+use super::wire::Command;
 use crate::mail::{Changes, Cursor, FlagDelta, FlagSpace, Identity, Key};
-use crate::store::draft::{Meter, draft_error, message_id};
+use crate::store::draft::{Meter, draft_error};
 use crate::store::{
     Access, Depth, Draft, Drafter, Fetched, Folder, Identified, Kind, Known, Mark, Outgoing, Reach, Receive, Slice,
     StoreError, sys,
 };
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -43,7 +44,7 @@ pub struct ImapFolder<'a> {
     /// Whether nothing was uploaded since UIDNEXT was told.
     uidnext_known: bool,
     /// What was asked for along with the opening.
-    pub(super) asked: Option<changes::Asked>,
+    pub(super) asked: Option<Asked>,
     /// What was asked of new messages along with the opening, or with the look at what changed.
     pub(super) headers: Headers,
     pub(super) ahead: Ahead,
@@ -83,7 +84,7 @@ impl<'a> ImapFolder<'a> {
         let asked = Questions::worth_asking(conn, &ahead, since, seen);
         let commands = asked.commands(conn);
         let (mut answer, mut headers) = (Answer::default(), Headers::default());
-        let selected = select::select_and(conn, mailbox, access, None, |_| commands, &mut |response| {
+        let selected = select::select_and(conn, mailbox, access, None, &commands, &mut |response| {
             if let Response::Fetch(Fetch { uid: Some(uid), .. }) = &response
                 && asked.names(*uid)
             {
@@ -96,7 +97,7 @@ impl<'a> ImapFolder<'a> {
         if let (Some(question), Some(status)) = (asked.changed, ended.first())
             && status.kind == StatusKind::Ok
         {
-            folder.asked = Some(changes::Asked { question, answer });
+            folder.asked = Some(Asked { question, answer });
             folder.headers = headers;
         }
         Ok(folder)
@@ -405,84 +406,6 @@ impl Sink for Measuring {
         self.found.unread.push((Key::Uid(uid), error));
         Ok(())
     }
-}
-
-/// What answers to questions for size, Message-ID and EMAILID say.
-#[derive(Clone, Default)]
-pub(super) struct Headers(BTreeMap<u32, (bool, Identity)>);
-
-impl Headers {
-    pub(super) fn take(&mut self, response: &Response) {
-        let Response::Fetch(fetch) = response else { return };
-        let Some(uid) = fetch.uid else { return };
-        let email_id = email_id_of(fetch);
-        if fetch.size.is_none() && fetch.header.is_none() && email_id.is_none() {
-            return;
-        }
-        let (asked, identity) = self.0.entry(uid).or_default();
-        // A line with flags alone is news from elsewhere, not an answer.
-        *asked |= fetch.size.is_some() || fetch.header.is_some();
-        identity.size = fetch.size.or(identity.size);
-        identity.email_id = email_id.or(identity.email_id.take());
-        if let Some(header) = &fetch.header {
-            identity.message_id = message_id(header).or(identity.message_id.take());
-        }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    pub(super) fn answered(&self, uid: u32) -> Option<&Identity> {
-        self.0.get(&uid).and_then(|(asked, identity)| asked.then_some(identity))
-    }
-}
-
-/// The questions for what [`Headers`] takes.
-pub(super) fn header_commands(conn: &Conn, uids: &UidSet) -> Vec<Command> {
-    uids.chunks(SET_MAX).iter().map(|set| header_command(conn, set, uids.len())).collect()
-}
-
-/// The question for what [`Headers`] takes, of a set of so many messages.
-pub(super) fn header_command(conn: &Conn, set: &str, count: u64) -> Command {
-    let item = email_id_item(conn);
-    let items = format!(" {set} (UID RFC822.SIZE{item} BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])");
-    Command::new("UID FETCH").text(items).of_few(count)
-}
-
-/// Size, Message-ID and EMAILID of messages, without their content. Where the server refuses a set, it is halved until
-/// it is clear which message is to blame.
-fn headers(conn: &mut Conn, uids: &UidSet) -> Result<Identified, StoreError> {
-    let mut found = Headers::default();
-    let mut unread: Vec<(Key, StoreError)> = Vec::new();
-    let mut sets = vec![uids.clone()];
-    while !sets.is_empty() {
-        let asked = sets.iter().enumerate();
-        let asked = asked.flat_map(|(at, set)| header_commands(conn, set).into_iter().map(move |ask| (at, ask)));
-        let (of, commands): (Vec<usize>, Vec<Command>) = asked.unzip();
-        let ended = conn.run_all(&commands, &mut |response| found.take(&response));
-        let mut refused = BTreeSet::new();
-        for (at, status) in of.into_iter().zip(ended.map_err(during("identify"))?) {
-            let Err(error) = ImapError::check("UID FETCH", status) else { continue };
-            let error = error.into_store(Reach::Message, "identify");
-            if error.reach > Reach::Message {
-                return Err(error);
-            }
-            match sets[at].len() {
-                1 => unread.extend(sets[at].iter().map(|uid| (Key::Uid(uid), error.clone()))),
-                _ => drop(refused.insert(at)),
-            }
-        }
-        let halves = |at: usize| {
-            let all: Vec<u32> = sets[at].iter().collect();
-            all.chunks(all.len().div_ceil(2)).map(|half| half.iter().copied().collect::<UidSet>()).collect::<Vec<_>>()
-        };
-        sets = refused.into_iter().flat_map(halves).collect();
-    }
-    // A server may refuse, and have sent it all the same.
-    unread.retain(|(key, _)| key.uid().is_none_or(|uid| found.answered(uid).is_none()));
-    let known = uids.iter().filter_map(|uid| Some((Key::Uid(uid), found.answered(uid)?.clone()))).collect();
-    Ok(Identified { known, unread })
 }
 
 /// An open file that nobody else can find: it goes with its last user.

@@ -14,10 +14,12 @@ mod edit;
 pub mod error;
 mod facade;
 mod folder;
+mod headers;
 mod kept;
 mod list;
 mod login;
 pub mod names;
+mod question;
 mod recall;
 mod refusal;
 pub mod sasl;
@@ -40,7 +42,6 @@ use crate::store::{
     Access, Claim, Ear, Folder, FolderInfo, Kind, LOG_IN, Listen, Opener, Reach, Store, StoreError, StoreFacts,
 };
 use ahead::Ahead;
-use changes::Questions;
 use conn::{Conn, during};
 use ear::ImapEar;
 use edit::Guarded;
@@ -48,6 +49,7 @@ use error::ImapError;
 use folder::ImapFolder;
 use kept::Kept;
 use login::{Arrival, NotIn};
+use question::Questions;
 use recall::Recall;
 use sasl::Mechanism;
 use std::fmt;

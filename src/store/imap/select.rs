@@ -71,7 +71,7 @@ impl Mark {
 
 /// Selects a mailbox. With `expect`, another UIDVALIDITY is [`Kind::Reset`].
 pub fn select(conn: &mut Conn, mailbox: &[u8], access: Access, expect: Option<u64>) -> Result<Selected, StoreError> {
-    select_and(conn, mailbox, access, expect, |_| Vec::new(), &mut |_| {}).map(|(selected, _)| selected)
+    select_and(conn, mailbox, access, expect, &[], &mut |_| {}).map(|(selected, _)| selected)
 }
 
 /// Selects a mailbox anew, whatever is selected.
@@ -107,7 +107,7 @@ pub fn select_and(
     mailbox: &[u8],
     access: Access,
     expect: Option<u64>,
-    ahead: impl FnOnce(&Conn) -> Vec<Command>,
+    ahead: &[Command],
     each: &mut dyn FnMut(Response),
 ) -> Result<(Selected, Vec<Status>), StoreError> {
     conn.settle().map_err(during("log in"))?;
@@ -118,8 +118,7 @@ pub fn select_and(
     {
         return Ok((selected, Vec::new()));
     }
-    let ahead = ahead(conn);
-    let (mut status, mut selected, mut ended) = conn.select(&command, &ahead, each).map_err(during("select"))?;
+    let (mut status, mut selected, mut ended) = conn.select(&command, ahead, each).map_err(during("select"))?;
     if status.kind == StatusKind::Bad && conn.condstore() {
         // The parameter was too much for it.
         (status, selected, ended) = conn.select(&plain, &[], each).map_err(during("select"))?;
