@@ -102,11 +102,25 @@ impl Trust {
     }
 }
 
-/// Where the system keeps its authorities by the hash of their names. None where `SSL_CERT_FILE` names a bundle.
+/// Where the system keeps its authorities by the hash of their names. None where `SSL_CERT_FILE` names a bundle, unless
+/// that is the system's own.
 fn hashed_directories() -> Vec<PathBuf> {
-    if env::var_os("SSL_CERT_FILE").is_some_and(|file| !file.is_empty()) {
-        return Vec::new();
+    let directories = all_hashed_directories();
+    match env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()) {
+        Some(file) if !is_of(Path::new(&file), &directories) => Vec::new(),
+        _ => directories,
     }
+}
+
+/// Whether a bundle holds what one of these directories does: it stands in it, and is large. The library trusts the
+/// directory beside the bundle in any case, and a server whose authority only the bundle has is tried again with that.
+fn is_of(bundle: &Path, directories: &[PathBuf]) -> bool {
+    const LARGE: u64 = 64 << 10;
+    let is_in = |directory: &PathBuf| bundle.parent() == Some(directory);
+    directories.iter().any(is_in) && fs::metadata(bundle).is_ok_and(|found| found.len() >= LARGE)
+}
+
+fn all_hashed_directories() -> Vec<PathBuf> {
     let chosen = env::var_os("SSL_CERT_DIR").unwrap_or_default();
     let chosen: Vec<PathBuf> = env::split_paths(&chosen).filter(|path| !path.as_os_str().is_empty()).collect();
     let usual = openssl_probe::candidate_cert_dirs().map(Path::to_path_buf);
@@ -216,5 +230,17 @@ mod tests {
         assert!(!is_hashed(directory.path()) && !is_hashed(Path::new("/nonexistent")));
         fs::write(directory.path().join("002c0b4f.0"), "").expect("write");
         assert!(is_hashed(directory.path()));
+    }
+
+    #[test]
+    fn a_large_bundle_in_a_hashed_directory_is_the_systems() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (bundle, own) = (directory.path().join("all.crt"), directory.path().join("own.pem"));
+        fs::write(&bundle, [b'x'; 100_000]).expect("written");
+        fs::write(&own, [b'x'; 2_000]).expect("written");
+        let directories = [directory.path().to_path_buf()];
+        assert!(is_of(&bundle, &directories));
+        assert!(!is_of(&own, &directories) && !is_of(&bundle, &[]));
+        assert!(!is_of(&directory.path().join("missing"), &directories));
     }
 }
