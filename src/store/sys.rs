@@ -2,12 +2,13 @@
 //! its fault point, which is why a store makes none of them itself.
 
 use crate::fault::{self, point};
-use rustix::fs::{CWD, Mode, OFlags, RenameFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, ReadDir};
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
@@ -139,7 +140,7 @@ const ENTRIES: usize = 64 << 10;
 
 #[cfg(target_os = "linux")]
 fn read_each(dir: &Path, take: &mut dyn FnMut(&[u8], u64, bool)) -> io::Result<()> {
-    use rustix::fs::{FileType, RawDir};
+    use rustix::fs::RawDir;
     let file = rustix::fs::open(dir, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let mut buffer = Vec::with_capacity(ENTRIES);
     let mut entries = RawDir::new(&file, buffer.spare_capacity_mut());
@@ -172,7 +173,66 @@ fn read_each(dir: &Path, take: &mut dyn FnMut(&[u8], u64, bool)) -> io::Result<(
 }
 
 /// What stands at a path, links followed.
-pub fn look(path: &Path) -> io::Result<fs::Metadata> {
+pub fn look(path: &Path) -> io::Result<Seen> {
+    look_below(CWD, path)
+}
+
+/// What stands at a path below a directory, links followed. It costs less than with all of its path.
+pub fn look_below(dir: impl AsFd, path: &Path) -> io::Result<Seen> {
     point("disk.stat")?;
-    fs::metadata(path)
+    let stat = rustix::fs::statat(dir, path, AtFlags::empty())?;
+    Ok(Seen::from(&stat))
+}
+
+/// Opens a directory below which things are looked at, and nothing else.
+pub fn open_to_look(dir: &Path) -> io::Result<OwnedFd> {
+    point("disk.stat")?;
+    #[cfg(target_os = "linux")]
+    let flags = OFlags::PATH;
+    #[cfg(not(target_os = "linux"))]
+    let flags = OFlags::RDONLY;
+    Ok(rustix::fs::open(dir, flags | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Whether the files of `dir` get their stamps from this machine's clock: its kernel keeps the file system by itself.
+/// They may lag behind that clock by a tick of it.
+#[cfg(target_os = "linux")]
+pub fn has_our_clock(dir: &Path) -> bool {
+    /// ext2 to ext4, XFS, Btrfs, F2FS, tmpfs, bcachefs (statfs(2)).
+    const OWN: [u32; 6] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x0102_1994, 0xca45_1a4e];
+    rustix::fs::statfs(dir).is_ok_and(|found| OWN.contains(&(found.f_type as u32)))
+}
+
+/// Not known here.
+#[cfg(not(target_os = "linux"))]
+pub fn has_our_clock(_dir: &Path) -> bool {
+    false
+}
+
+/// What tells whether something on disk is what it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub dev: u64,
+    pub ino: u64,
+    /// Seconds since 1970, and nanoseconds.
+    pub mtime: (i64, i64),
+    pub ctime: (i64, i64),
+    pub is_dir: bool,
+}
+
+impl From<&rustix::fs::Stat> for Seen {
+    fn from(stat: &rustix::fs::Stat) -> Seen {
+        Seen {
+            dev: wide(stat.st_dev),
+            ino: wide(stat.st_ino),
+            mtime: (wide(stat.st_mtime), wide(stat.st_mtime_nsec)),
+            ctime: (wide(stat.st_ctime), wide(stat.st_ctime_nsec)),
+            is_dir: FileType::from_raw_mode(stat.st_mode) == FileType::Directory,
+        }
+    }
+}
+
+/// A number of whatever type this system has for it. None is too large or negative.
+fn wide<T: Default>(number: impl TryInto<T>) -> T {
+    number.try_into().unwrap_or_default()
 }

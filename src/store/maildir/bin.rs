@@ -178,7 +178,7 @@ impl Bin {
             // A stamp of the future is that of a clock that was wrong.
             Ok(at) => Ok(at.elapsed().map_or(true, |since| since >= pause)),
             Err(err) if err.kind() == io::ErrorKind::NotFound => match sys::look(&self.root) {
-                Ok(meta) => Ok(meta.is_dir()),
+                Ok(meta) => Ok(meta.is_dir),
                 Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(false),
                 Err(err) => Err(failed(&self.root, err)),
             },

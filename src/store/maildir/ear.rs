@@ -66,7 +66,7 @@ impl MaildirEar {
     }
 
     fn folders(&mut self) -> Result<Vec<FolderInfo>, StoreError> {
-        let (folders, tree) = list::list(&self.settings, &self.tree)?;
+        let (folders, tree, _) = list::list(&self.settings, std::mem::take(&mut self.tree))?;
         self.tree = tree;
         Ok(folders)
     }

@@ -7,8 +7,9 @@ use super::filename::{parse, unique};
 use super::keywords::Keywords;
 use super::look::{count, look, some_new};
 use super::measured::Measured;
-use super::scan::{Entry, Index, Now, Stamps, Sub, Wanted, file_path, open_and_look, open_plain};
+use super::scan::{Entry, Index, Sub, Wanted, file_path, open_and_look, open_plain};
 use super::seen::Seen;
+use super::stamps::{Now, Stamps};
 use crate::mail::{Changes, Cursor, Flag, FlagDelta, FlagSpace, Flags, FolderName, Key};
 use crate::store::{
     Access, Depth, Draft, Drafter, Fetched, Folder, Identified, Kind, Known, Mark, Outgoing, Reach, Receive, Slice,

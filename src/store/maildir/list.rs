@@ -2,43 +2,48 @@
 
 use super::error::disk;
 use super::layout::{Layout, ROOT_WIRE, name_of, path_of, shown_name};
-use super::scan::{Now, Stamps};
-use super::tree::{Child, Tree};
-use super::{MaildirSettings, SUBS};
+use super::stamps::{Now, Stamps};
+use super::tree::{Child, Directory, Tree};
+use super::{MaildirSettings, SUBS, keywords};
 use crate::mail::{Cursor, FolderName, Role};
-use crate::store::{FolderInfo, Reach, StoreError, sys};
-use std::collections::HashMap;
-use std::fs::{self, Metadata};
+use crate::store::sys::{self, Seen};
+use crate::store::{FolderInfo, Reach, StoreError};
+use std::ffi::OsStr;
 use std::io;
-use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 /// How deep directories may be nested; a path has no room for more.
 const DEPTH: usize = 256;
 
 /// Lists the folders of a tree, by wire name. Directories behind links count once, under the name that needs no link.
-/// Those that are as they were `before` are not read; what is known of them now comes along.
-pub(super) fn list(settings: &MaildirSettings, before: &Tree) -> Result<(Vec<FolderInfo>, Tree), StoreError> {
+/// Those that are as they were `before` are not read; what is known of them now comes along, and whether that is the
+/// same.
+pub(super) fn list(settings: &MaildirSettings, before: Tree) -> Result<(Vec<FolderInfo>, Tree, bool), StoreError> {
     list_at(settings, before, Now::on(&settings.root))
 }
 
-fn list_at(settings: &MaildirSettings, before: &Tree, now: Now) -> Result<(Vec<FolderInfo>, Tree), StoreError> {
+fn list_at(settings: &MaildirSettings, before: Tree, now: Now) -> Result<(Vec<FolderInfo>, Tree, bool), StoreError> {
+    let top = sys::open_to_look(&settings.root);
     let mut walk = Walk {
         root: &settings.root,
+        top: top.map_err(|err| disk(Reach::Account, "list", &settings.root, err))?,
         layout: settings.layout,
         now,
+        tree: Tree::like(&before),
         before,
-        tree: Tree::default(),
-        seen: HashMap::new(),
+        same: true,
+        met: Met::default(),
         links: Vec::new(),
         found: Vec::new(),
     };
-    let root = walk.met(b"")?;
-    if settings.layout == Layout::MaildirPlusPlus {
-        let (is_folder, cursor) = walk.look(&settings.root)?;
+    let root = walk.meet(b"")?;
+    let keywords = settings.layout == Layout::MaildirPlusPlus;
+    if keywords {
+        let (is_folder, cursor) = walk.look(b"", keywords)?;
         if is_folder {
-            walk.seen.insert((root.dev(), root.ino()), ROOT_WIRE.to_vec());
+            walk.met.add(&root, ROOT_WIRE);
             walk.note_folder(ROOT_WIRE.to_vec(), cursor, 0);
         }
     }
@@ -48,7 +53,8 @@ fn list_at(settings: &MaildirSettings, before: &Tree, now: Now) -> Result<(Vec<F
         walk.enter_link(wire, depth)?;
     }
     walk.found.sort_by(|a, b| a.wire.cmp(&b.wire));
-    Ok((walk.found, walk.tree))
+    let same = walk.same && walk.before.is_empty();
+    Ok((walk.found, walk.tree, same))
 }
 
 /// What is to be said of one folder that is there.
@@ -74,7 +80,7 @@ fn bare(name: FolderName, wire: Vec<u8>) -> FolderInfo {
 
 /// No cursor where the folder lacks something: opening it tells what.
 fn cursor(root: &Path, wire: &[u8], now: &Now) -> Option<Cursor> {
-    Stamps::take(&path_of(root, wire)).ok().map(|stamps| stamps.cursor(now))
+    Stamps::take(&path_of(root, wire)).ok().map(|stamps| stamps.into_cursor(now))
 }
 
 /// Whether what was looked for is not there, or behind something that is no directory.
@@ -82,60 +88,103 @@ fn is_absent(err: &io::Error) -> bool {
     matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
+/// Directories that were met: device and inode of each, and its wire name.
+#[derive(Default)]
+struct Met {
+    /// Each with where its name ends. Looked through only where there are links.
+    all: Vec<(u64, u64, usize)>,
+    names: Vec<u8>,
+}
+
+impl Met {
+    fn add(&mut self, seen: &Seen, wire: &[u8]) {
+        self.names.extend_from_slice(wire);
+        self.all.push((seen.dev, seen.ino, self.names.len()));
+    }
+
+    /// The name under which a directory was met first.
+    fn name_of(&self, seen: &Seen) -> Option<&[u8]> {
+        let at = self.all.iter().position(|(dev, ino, _)| (*dev, *ino) == (seen.dev, seen.ino))?;
+        let from = at.checked_sub(1).map_or(0, |before| self.all[before].2);
+        Some(&self.names[from..self.all[at].2])
+    }
+}
+
 struct Walk<'a> {
     root: &'a Path,
+    /// The root, open.
+    top: OwnedFd,
     layout: Layout,
     now: Now,
-    before: &'a Tree,
+    before: Tree,
     tree: Tree,
-    /// Device and inode of every directory, and its wire name.
-    seen: HashMap<(u64, u64), Vec<u8>>,
+    /// Whether all that was met so far is as it was before.
+    same: bool,
+    met: Met,
     /// Links to directories, looked at when all that needs no link is known.
     links: Vec<(Vec<u8>, usize)>,
     found: Vec<FolderInfo>,
 }
 
 impl Walk<'_> {
-    /// A directory that is there, and the name under which it is met first.
-    fn met(&mut self, wire: &[u8]) -> Result<Metadata, StoreError> {
-        let path = path_of(self.root, wire);
-        let meta = fs::metadata(&path).map_err(|err| disk(Reach::Account, "list", &path, err))?;
-        self.seen.entry((meta.dev(), meta.ino())).or_insert_with(|| wire.to_vec());
-        Ok(meta)
+    fn look_at(&self, wire: &[u8], part: &str) -> io::Result<Seen> {
+        let mut path = Vec::with_capacity(wire.len() + 1 + part.len());
+        path.extend_from_slice(wire);
+        if !wire.is_empty() && !part.is_empty() {
+            path.push(b'/');
+        }
+        path.extend_from_slice(part.as_bytes());
+        let path = if path.is_empty() { OsStr::new(".") } else { OsStr::from_bytes(&path) };
+        sys::look_below(&self.top, Path::new(path))
     }
 
-    /// Looks at what is in a directory. Answers how many folders are in it, at any depth.
-    fn directory(&mut self, wire: &[u8], meta: &Metadata, depth: usize) -> Result<usize, StoreError> {
-        let children = match self.before.children(wire, meta) {
-            Some(children) => children.to_vec(),
-            None => self.read(wire)?,
+    /// A directory that is there.
+    fn meet(&mut self, wire: &[u8]) -> Result<Seen, StoreError> {
+        let seen = self.look_at(wire, "");
+        let seen = seen.map_err(|err| disk(Reach::Account, "list", &path_of(self.root, wire), err))?;
+        self.met.add(&seen, wire);
+        Ok(seen)
+    }
+
+    /// Looks at what is in a directory. Answers how many folders are in it, at any depth, and whether a file of keywords
+    /// may be.
+    fn directory(&mut self, wire: &[u8], seen: &Seen, depth: usize) -> Result<(usize, bool), StoreError> {
+        let (wire, directory) = match self.before.take(wire, seen) {
+            Some(known) => known,
+            None => {
+                self.same = false;
+                (wire.to_vec(), self.read(wire, seen)?)
+            }
         };
-        self.tree.note(wire, meta, &children, &self.now);
         let before = self.found.len();
-        for Child { name, link } in children {
-            let child = if wire.is_empty() { name } else { [wire, b"/", &name].concat() };
+        for Child { name, link } in &directory.children {
+            let child = if wire.is_empty() { name.clone() } else { [&wire, &b"/"[..], name].concat() };
             match link {
                 true => self.links.push((child, depth + 1)),
                 false => self.enter(child, depth + 1)?,
             }
         }
-        Ok(self.found.len() - before)
+        let keywords = directory.keywords;
+        self.same &= self.tree.note(wire, directory, &self.now);
+        Ok((self.found.len() - before, keywords))
     }
 
-    fn read(&self, wire: &[u8]) -> Result<Vec<Child>, StoreError> {
+    fn read(&self, wire: &[u8], seen: &Seen) -> Result<Directory, StoreError> {
         let path = path_of(self.root, wire);
         let failed = |err| disk(Reach::Account, "list", &path, err);
         let mut children = Vec::new();
+        let mut keywords = false;
         for entry in sys::list(&path).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let kind = entry.file_type().map_err(failed)?;
             let name = entry.file_name().into_vec();
+            keywords |= name == keywords::FILE.as_bytes();
             if (kind.is_dir() || kind.is_symlink()) && self.may_be_folder(&name) {
                 children.push(Child { name, link: kind.is_symlink() });
             }
         }
         children.sort();
-        Ok(children)
+        Ok(Directory::new(seen, children, keywords))
     }
 
     fn may_be_folder(&self, name: &[u8]) -> bool {
@@ -147,18 +196,18 @@ impl Walk<'_> {
 
     /// Looks at one directory below the root.
     fn enter(&mut self, wire: Vec<u8>, depth: usize) -> Result<(), StoreError> {
-        let path = path_of(self.root, &wire);
-        let meta = self.met(&wire)?;
+        let seen = self.meet(&wire)?;
         let at = self.found.len();
-        let mut inside = 0;
+        // Only those that are read themselves show whether there are keywords in them.
+        let (mut inside, mut keywords) = (0, true);
         if self.layout == Layout::Nested {
             if depth > DEPTH {
                 let cause = io::Error::other(format!("directories are nested more than {DEPTH} deep"));
-                return Err(disk(Reach::Account, "list", &path, cause));
+                return Err(disk(Reach::Account, "list", &path_of(self.root, &wire), cause));
             }
-            inside = self.directory(&wire, &meta, depth)?;
+            (inside, keywords) = self.directory(&wire, &seen, depth)?;
         }
-        let (is_folder, cursor) = self.look(&path)?;
+        let (is_folder, cursor) = self.look(&wire, keywords)?;
         if is_folder {
             self.note_folder(wire, cursor, at);
         } else if inside > 0 {
@@ -169,9 +218,8 @@ impl Walk<'_> {
     }
 
     fn enter_link(&mut self, wire: Vec<u8>, depth: usize) -> Result<(), StoreError> {
-        let path = path_of(self.root, &wire);
-        let meta = match fs::metadata(&path) {
-            Ok(meta) if meta.is_dir() => meta,
+        let seen = match self.look_at(&wire, "") {
+            Ok(seen) if seen.is_dir => seen,
             // A link to a file is no folder's business.
             Ok(_) => return Ok(()),
             Err(_) => {
@@ -183,8 +231,8 @@ impl Walk<'_> {
                 return Ok(());
             }
         };
-        match self.seen.get(&(meta.dev(), meta.ino())) {
-            Some(known) if path.join("cur").is_dir() => {
+        match self.met.name_of(&seen) {
+            Some(known) if self.look_at(&wire, "cur").is_ok_and(|cur| cur.is_dir) => {
                 let known = String::from_utf8_lossy(known).into_owned();
                 let double =
                     FolderInfo { problem: Some(format!("it is the same directory as {known:?}")), ..self.named(wire) };
@@ -199,13 +247,14 @@ impl Walk<'_> {
 
     /// Whether a directory holds messages, and where it stands; no cursor where the folder lacks something: opening it
     /// tells what.
-    fn look(&self, path: &Path) -> Result<(bool, Option<Cursor>), StoreError> {
-        match Stamps::take(path) {
-            Ok(stamps) => Ok((stamps.of_folder, Some(stamps.cursor(&self.now)))),
-            Err(_) => match fs::metadata(path.join("cur")) {
-                Ok(meta) => Ok((meta.is_dir(), None)),
+    fn look(&self, wire: &[u8], keywords: bool) -> Result<(bool, Option<Cursor>), StoreError> {
+        let path = |part: &str| path_of(self.root, wire).join(part);
+        match Stamps::of(keywords, |part| self.look_at(wire, part), path) {
+            Ok(stamps) => Ok((stamps.of_folder, Some(stamps.into_cursor(&self.now)))),
+            Err(_) => match self.look_at(wire, "cur") {
+                Ok(seen) => Ok((seen.is_dir, None)),
                 Err(err) if is_absent(&err) => Ok((false, None)),
-                Err(err) => Err(disk(Reach::Account, "list", &path.join("cur"), err)),
+                Err(err) => Err(disk(Reach::Account, "list", &path("cur"), err)),
             },
         }
     }
@@ -227,6 +276,7 @@ impl Walk<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::thread;
     use std::time::Duration;
 
@@ -250,7 +300,7 @@ mod tests {
 
     #[test]
     fn what_is_listed_again_is_what_is_there_whatever_happened_in_between() {
-        let acts: [&Act; 11] = [
+        let acts: [&Act; 15] = [
             &|root| fs::create_dir_all(root.join("a/cur")).and_then(|()| fs::create_dir(root.join("a/new"))),
             &|root| fs::create_dir_all(root.join("a/b/c/cur")),
             &|root| fs::create_dir_all(root.join(".x.y/cur")),
@@ -259,6 +309,10 @@ mod tests {
             &|root| std::os::unix::fs::symlink("d/c", root.join("link")),
             &|root| fs::remove_file(root.join("link")).and_then(|()| fs::create_dir_all(root.join("link/cur"))),
             &|root| fs::write(root.join("d/c/cur/message"), "text"),
+            &|root| fs::write(root.join("d/c/dovecot-keywords"), "0 a\n"),
+            &|root| fs::write(root.join("d/c/dovecot-keywords"), "0 a\n1 b\n"),
+            &|root| fs::remove_file(root.join("d/c/dovecot-keywords")),
+            &|root| fs::write(root.join("dovecot-keywords"), "0 a\n"),
             &|root| fs::remove_dir_all(root.join("d/c")),
             &|root| fs::rename(root.join("a"), root.join("d/c")),
             &|root| fs::remove_dir_all(root.join(".x.y")),
@@ -273,17 +327,20 @@ mod tests {
             for (number, act) in acts.iter().enumerate() {
                 thread::sleep(TICK);
                 act(dir.path()).expect("done");
-                let later = Now::later(&fs::metadata(dir.path()).expect("there"));
-                let (anew, _) = list_at(&settings, &Tree::default(), later).expect("listed");
-                let (again, tree) = list_at(&settings, &before, later).expect("listed again");
-                assert_eq!(told(&again), told(&anew), "after act {number} in {layout:?}");
+                let later = Now::later(&sys::look(dir.path()).expect("there"));
+                let list = |before: &Tree| list_at(&settings, before.clone(), later).expect("listed");
+                let (anew, all, _) = list(&Tree::default());
+                let (again, tree, _) = list(&before);
+                assert_eq!((told(&again), &tree), (told(&anew), &all), "after act {number} in {layout:?}");
                 before = tree;
+                // When none of it is young any more, nothing is new.
+                let list = |before: &Tree| list_at(&settings, before.clone(), Now::in_a_while()).expect("listed");
+                let (_, tree, _) = list(&before);
+                let (old, again, same) = list(&tree);
+                assert_eq!((told(&old), &again, same), (told(&anew), &tree, true), "after act {number} in {layout:?}");
             }
-            assert_eq!(
-                list_at(&settings, &before, Now::on(dir.path())).expect("listed").1,
-                Tree::default(),
-                "all of it is young"
-            );
+            let (_, young, same) = list_at(&settings, before, Now::on(dir.path())).expect("listed");
+            assert_eq!((young, same), (Tree::default(), false), "all of it is young");
         }
     }
 }

@@ -5,7 +5,8 @@
 
 use super::filename::parse;
 use super::keywords::Keywords;
-use super::scan::{Entry, Index, Names, Now, Stamps, Wanted, among, plain_part, read};
+use super::scan::{Entry, Index, Names, Wanted, among, plain_part, read};
+use super::stamps::{Now, Stamps};
 use crate::mail::{Appeared, Changes, Cursor, Flags, Key};
 use crate::store::{Known, Slice, StoreError, Tally};
 use std::collections::{BTreeSet, HashSet};

@@ -18,7 +18,7 @@ const TURN: &str = "turn ";
 /// Reads the root's marker.
 pub(super) fn claim(root: &Path, owner: &str) -> Result<Claim, StoreError> {
     match sys::look(root) {
-        Ok(meta) if meta.is_dir() => {}
+        Ok(meta) if meta.is_dir => {}
         Ok(_) => return Ok(Claim::Missing),
         Err(err) if matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             return Ok(Claim::Missing);

@@ -1,6 +1,6 @@
 //! What a file's content was found to be, and whether the file is still the one that was read.
 
-use super::scan::{Now, nanos};
+use super::stamps::{Now, nanos};
 use crate::store::Draft;
 use crate::store::draft::Measure;
 use std::fs::{self, File};

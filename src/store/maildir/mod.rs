@@ -22,6 +22,7 @@ mod measured;
 mod remove;
 mod scan;
 mod seen;
+mod stamps;
 mod tree;
 
 pub use bin::{Bin, Kept};
@@ -170,15 +171,15 @@ impl Store for MaildirStore {
 
     fn list(&mut self) -> Result<Vec<FolderInfo>, StoreError> {
         self.root("list")?;
-        list::list(&self.settings, &Tree::default()).map(|(folders, _)| folders)
+        list::list(&self.settings, Tree::default()).map(|(folders, ..)| folders)
     }
 
     fn list_again(&mut self, noted: Option<&Noted>) -> Result<(Vec<FolderInfo>, Option<Noted>), StoreError> {
         self.root("list")?;
         let layout = self.settings.layout;
-        let (folders, tree) = list::list(&self.settings, &Tree::read(noted, layout))?;
-        let now = tree.write(layout);
-        Ok((folders, Some(now).filter(|now| noted != Some(now))))
+        let (folders, tree, same) = list::list(&self.settings, Tree::read(noted, layout))?;
+        let now = (!same || noted.is_none()).then(|| tree.write(layout));
+        Ok((folders, now.filter(|now| noted != Some(now))))
     }
 
     fn open(&mut self, wire: &[u8], access: Access, expect: Option<u64>) -> Result<Box<dyn Folder + '_>, StoreError> {

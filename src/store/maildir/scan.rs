@@ -1,34 +1,22 @@
-//! What is in a folder's `new` and `cur`, and the stamps that tell whether it changed.
+//! What is in a folder's `new` and `cur`.
 
-use super::deliver::TmpDrafter;
 use super::error::disk;
 use super::filename::{self, Parsed};
-use super::keywords::{self, Keywords};
+use super::keywords::Keywords;
 use super::measured::Measured;
-use crate::mail::{Cursor, Flags, Key};
-use crate::store::draft::draft_error;
-use crate::store::{Draft, Drafter, Kind, Reach, StoreError, sys};
-use rustix::fs::{Mode, OFlags};
+use crate::mail::{Flags, Key};
+use crate::store::{Draft, Reach, StoreError, sys};
+use rustix::fs::OFlags;
 use std::collections::hash_map::Entry as Slot;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
-use std::fmt::Write;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-
-const SECOND: i128 = 1_000_000_000;
-/// A directory that changed less than this ago may change again without a new time stamp, on any file system.
-const YOUNG: i128 = 2 * SECOND;
-/// The same where another machine's clock makes the stamps and can't be asked.
-const YOUNG_BY_OUR_CLOCK: i128 = 60 * SECOND;
-/// The same on a file system that counts nanoseconds: the kernel's clock ticks at least this often.
-const TICK: i128 = SECOND / 20;
+use std::time::{Duration, Instant};
 
 /// Which of the two directories a message stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -402,128 +390,11 @@ pub(super) fn open_and_look(path: &Path) -> io::Result<(File, fs::Metadata)> {
     }
 }
 
-/// Where `new`, `cur` and the keywords stand, without looking into them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stamps {
-    text: String,
-    /// The latest change, in nanoseconds since 1970.
-    latest: i128,
-    /// Whether any stamp has a fraction of a second.
-    fine: bool,
-    /// Whether `cur` is a directory.
-    pub(super) of_folder: bool,
-}
-
-impl Stamps {
-    pub(super) fn take(dir: &Path) -> Result<Stamps, StoreError> {
-        let mut stamps = Stamps { text: String::new(), latest: 0, fine: false, of_folder: false };
-        for name in ["new", "cur", keywords::FILE] {
-            let path = dir.join(name);
-            match sys::look(&path) {
-                Ok(meta) => {
-                    stamps.add(&name[..1], &meta);
-                    stamps.of_folder |= name == Sub::Cur.name() && meta.is_dir();
-                }
-                Err(err) if err.kind() == io::ErrorKind::NotFound && name == keywords::FILE => {}
-                Err(err) if err.kind() == io::ErrorKind::NotFound => {
-                    let error = StoreError::new(
-                        Reach::Folder,
-                        Kind::Missing,
-                        "look",
-                        format!("{} is not there", path.display()),
-                    );
-                    return Err(error.with_hint(sys::AWAY));
-                }
-                Err(err) => return Err(disk(Reach::Folder, "look", &path, err)),
-            }
-        }
-        Ok(stamps)
-    }
-
-    fn add(&mut self, what: &str, meta: &fs::Metadata) {
-        let (mtime, ctime) = (nanos(meta.mtime(), meta.mtime_nsec()), nanos(meta.ctime(), meta.ctime_nsec()));
-        // Nearly all times have room in 64 bits, which are told in a fraction of the time. Writing to a String can't fail.
-        let _ = match (i64::try_from(mtime), i64::try_from(ctime)) {
-            (Ok(mtime), Ok(ctime)) => write!(self.text, "{what}{}.{mtime}.{ctime} ", meta.ino()),
-            _ => write!(self.text, "{what}{}.{mtime}.{ctime} ", meta.ino()),
-        };
-        self.latest = self.latest.max(mtime).max(ctime);
-        self.fine |= mtime % SECOND != 0 || ctime % SECOND != 0;
-    }
-
-    /// Whether the next change will surely make a new stamp, as far as two looks of one run are concerned.
-    pub(super) fn settled(&self, now: &Now) -> bool {
-        now.nanos - self.latest > if self.fine && now.of_file_system { TICK } else { YOUNG }
-    }
-
-    /// The latest change in a cursor's mark, in nanoseconds since 1970; `None` where it is no such mark.
-    pub(super) fn latest_in(mark: &str) -> Option<i128> {
-        let stamp = |word: &str| {
-            let mut numbers = word.get(1..)?.split('.').skip(1).map(|number| number.parse::<i128>().ok());
-            let (mtime, ctime) = (numbers.next()??, numbers.next()??);
-            numbers.next().is_none().then_some(mtime.max(ctime))
-        };
-        mark.split(' ').map(stamp).collect::<Option<Vec<_>>>()?.into_iter().max()
-    }
-
-    pub(super) fn cursor(&self, now: &Now) -> Cursor {
-        let mark = self.text.trim_end().to_owned();
-        Cursor { generation: 0, mark, conclusive: now.is_long_after(self.latest) }
-    }
-}
-
-/// The present.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Now {
-    nanos: i128,
-    /// Whether it is by the clock that stamps the files.
-    of_file_system: bool,
-}
-
-impl Now {
-    /// Whether a stamp is later than the present, by more than clocks differ.
-    pub(super) fn is_before(&self, stamp: i128) -> bool {
-        stamp - self.nanos > YOUNG_BY_OUR_CLOCK
-    }
-
-    /// Whether what changed at `stamp` will surely get another stamp when it changes again.
-    pub(super) fn is_long_after(&self, stamp: i128) -> bool {
-        self.nanos - stamp > if self.of_file_system { YOUNG } else { YOUNG_BY_OUR_CLOCK }
-    }
-
-    /// A while after something changed.
-    #[cfg(test)]
-    pub(super) fn later(meta: &fs::Metadata) -> Now {
-        Now { nanos: nanos(meta.ctime(), meta.ctime_nsec()) + YOUNG + 1, of_file_system: true }
-    }
-
-    /// Asks the file system of `dir`, through a file without a name or one in `tmp`; where neither can be made, our
-    /// own clock.
-    pub(super) fn on(dir: &Path) -> Now {
-        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
-        let nameless = rustix::fs::open(dir, flags, Mode::RUSR | Mode::WUSR).map(File::from).map_err(io::Error::from);
-        let stamp = nameless.and_then(|file| file.metadata());
-        match stamp.or_else(|_| {
-            TmpDrafter::new(dir)
-                .draft()
-                .and_then(|draft| draft.file().metadata().map_err(|err| draft_error("look", err)))
-        }) {
-            Ok(meta) => Now { nanos: nanos(meta.ctime(), meta.ctime_nsec()), of_file_system: true },
-            Err(_) => {
-                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                Now { nanos: since.as_nanos() as i128, of_file_system: false }
-            }
-        }
-    }
-}
-
-pub(super) fn nanos(seconds: i64, nanos: i64) -> i128 {
-    i128::from(seconds) * SECOND + i128::from(nanos)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Kind;
+    use std::os::unix::fs::MetadataExt;
 
     fn maildir() -> tempfile::TempDir {
         let dir = tempfile::tempdir().expect("a directory");
@@ -586,21 +457,9 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_just_changed_has_no_conclusive_cursor() {
-        let dir = maildir();
-        let stamps = Stamps::take(dir.path()).expect("stamps");
-        assert!(!stamps.cursor(&Now::on(dir.path())).conclusive);
-        let later = Now { nanos: stamps.latest + YOUNG + 1, of_file_system: true };
-        assert!(stamps.cursor(&later).conclusive);
-        put(dir.path(), "new/x", "x");
-        assert_ne!(Stamps::take(dir.path()).expect("stamps").text, stamps.text);
-    }
-
-    #[test]
     fn a_missing_directory_is_told_as_missing() {
         let dir = maildir();
         fs::remove_dir(dir.path().join("cur")).expect("removed");
-        assert_eq!(Stamps::take(dir.path()).expect_err("missing").kind, Kind::Missing);
         assert_eq!(Index::scan(dir.path(), Wanted::All).expect_err("missing").kind, Kind::Missing);
     }
 }
