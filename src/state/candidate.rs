@@ -29,6 +29,8 @@ impl State {
         candidates: impl Iterator<Item = Candidate>,
     ) -> Result<(), StateError> {
         let mut connection = self.lock();
+        // What is set aside would be lost with the connection that only reads.
+        let connection = connection.writing()?;
         connection.execute_batch(TABLE)?;
         let transaction = connection.transaction()?;
         {

@@ -42,13 +42,21 @@ pub fn read_folders(path: &Path) -> Result<Vec<FolderRow>, StateError> {
     let rows = statement.query_map([], |row| {
         Ok(FolderRow {
             wires: Sides::new(row.get(0)?, row.get(1)?),
-            names: Sides::new(name_of(row, 2)?, name_of(row, 3)?),
-            role: row.get::<_, Option<String>>(4)?.as_deref().and_then(Role::parse),
+            names: names_of(row, 2)?,
+            role: row.get_ref(4)?.as_str_or_null()?.and_then(Role::parse),
             messages: row.get::<_, i64>(5)?.unsigned_abs(),
             unseen: row.get::<_, i64>(6)?.unsigned_abs(),
         })
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The local name, and the remote one behind it: most often the same.
+fn names_of(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Sides<FolderName>> {
+    let local = name_of(row, column)?;
+    let same = row.get_ref(column)? == row.get_ref(column + 1)?;
+    let remote = if same { local.clone() } else { name_of(row, column + 1)? };
+    Ok(Sides::new(local, remote))
 }
 
 fn cursor_of(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Option<Cursor>> {
@@ -80,8 +88,8 @@ impl State {
             Ok(Pair {
                 id: FolderId(row.get(0)?),
                 wires: Sides::new(row.get(1)?, row.get(2)?),
-                names: Sides::new(name_of(row, 3)?, name_of(row, 4)?),
-                role: row.get::<_, Option<String>>(5)?.as_deref().and_then(Role::parse),
+                names: names_of(row, 3)?,
+                role: row.get_ref(5)?.as_str_or_null()?.and_then(Role::parse),
                 objects: Sides::new(row.get(16)?, row.get(17)?),
                 cursors: Sides::new(cursor_of(row, 6)?, cursor_of(row, 9)?),
                 held: Sides::new(withheld(row, 12)?, withheld(row, 14)?),
@@ -98,7 +106,7 @@ impl State {
         role: Option<Role>,
     ) -> Result<FolderId, StateError> {
         let mut connection = self.lock();
-        let transaction = connection.transaction()?;
+        let transaction = connection.writing()?.transaction()?;
         let sql = "INSERT INTO folder (local_wire, remote_wire, local_name, remote_name, role) VALUES (?, ?, ?, ?, ?)";
         let values = params![wires.local, wires.remote, names.local.text(), names.remote.text(), role.map(Role::name)];
         transaction.prepare_cached(sql)?.execute(values)?;

@@ -22,6 +22,6 @@ impl State {
 
     /// All that was committed, as the bytes of a database file.
     pub fn image(&self) -> Result<Vec<u8>, StateError> {
-        Ok(self.lock().serialize(MAIN_DB)?.to_vec())
+        Ok(self.lock().writing()?.serialize(MAIN_DB)?.to_vec())
     }
 }

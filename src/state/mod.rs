@@ -1,7 +1,8 @@
 //! The state of one account: what both sides last agreed upon, in one SQLite file. The only SQL there is.
 //!
 //! WAL with `synchronous=FULL`: what was committed survives a power cut. One run at a time writes, which a kernel
-//! lock on a file beside the database ensures; it goes with the process, however that ends.
+//! lock on a file beside the database ensures; it goes with the process, however that ends. A run that has nothing to
+//! write writes nothing: neither a log nor its index is made before the first change.
 
 mod baseline;
 mod candidate;
@@ -37,8 +38,9 @@ use rusqlite::types::{ToSql, ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use std::fmt;
 use std::fs::File;
+use std::ops::Deref;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -168,7 +170,7 @@ pub type Tell = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// An open state, used by all threads of an account's run.
 pub struct State {
-    connection: Mutex<Connection>,
+    connection: Mutex<Access>,
     /// What waits to be committed while the connection is in use.
     queue: Mutex<Vec<Arc<Request>>>,
     id: String,
@@ -186,6 +188,10 @@ impl State {
         }
         point("state.open").map_err(|err| StateError::new(format!("open {}", path.display()), err))?;
         let lock = lock::take(path)?;
+        if let Some(connection) = dry::settled(path) {
+            let access = Access { connection, to_write: Some(path.to_owned()) };
+            return State::over(access, Some(lock)).map_err(|err| opening(path, err));
+        }
         // SQLite gives its side files the mode of the database, so that one is made first.
         let made = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path);
         made.map_err(|err| StateError::new(format!("open {}", path.display()), err))?;
@@ -193,24 +199,20 @@ impl State {
     }
 
     fn prepare(connection: Connection, lock: Option<File>, path: &Path) -> Result<State, StateError> {
-        let action = || format!("open the state {}", path.display());
-        let failed = |err: rusqlite::Error| StateError::sqlite(action(), err);
-        settings(&connection).map_err(failed)?;
-        connection.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;").map_err(failed)?;
-        // Half of what SQLite takes by itself: what a commit works on is far less, and the system keeps the rest.
-        connection.execute_batch("PRAGMA cache_size=-1000;").map_err(failed)?;
+        let failed = |err: rusqlite::Error| opening(path, err);
+        durable(&connection).map_err(failed)?;
         let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
         match version {
             0 => committing(|| create(&connection).map_err(failed))?,
             VERSION => {}
             older @ 1..VERSION => committing(|| upgrade(&connection, older).map_err(failed))?,
-            version => return Err(newer(action(), version)),
+            version => return Err(newer(path, version)),
         }
-        State::over(connection, lock).map_err(failed)
+        State::over(Access { connection, to_write: None }, lock).map_err(failed)
     }
 
     /// The state in a database of today's layout.
-    fn over(connection: Connection, lock: Option<File>) -> rusqlite::Result<State> {
+    fn over(connection: Access, lock: Option<File>) -> rusqlite::Result<State> {
         let id = connection.query_row("SELECT value FROM meta WHERE name = 'id'", [], |row| row.get(0))?;
         Ok(State { connection: Mutex::new(connection), queue: Mutex::default(), id, tell: None, _lock: lock })
     }
@@ -242,10 +244,50 @@ impl State {
         State { tell, ..self }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Connection> {
+    fn lock(&self) -> MutexGuard<'_, Access> {
         // A thread that panicked in here left a transaction that was rolled back: the connection is sound.
         self.connection.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
+}
+
+/// The connection to a state.
+struct Access {
+    connection: Connection,
+    /// Where it is to be opened as soon as something is to be written: this connection only reads.
+    to_write: Option<PathBuf>,
+}
+
+impl Access {
+    /// The connection that writes, if anything may be written at all. Nothing that is temporary outlives the change from
+    /// the one that reads.
+    fn writing(&mut self) -> Result<&mut Connection, StateError> {
+        if let Some(path) = &self.to_write {
+            let failed = |err| opening(path, err);
+            let connection = Connection::open(path).map_err(failed)?;
+            durable(&connection).map_err(failed)?;
+            *self = Access { connection, to_write: None };
+        }
+        Ok(&mut self.connection)
+    }
+}
+
+impl Deref for Access {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+fn opening(path: &Path, err: rusqlite::Error) -> StateError {
+    StateError::sqlite(format!("open the state {}", path.display()), err)
+}
+
+/// How every connection that writes is set up.
+fn durable(connection: &Connection) -> rusqlite::Result<()> {
+    settings(connection)?;
+    // Half of the cache that SQLite takes by itself: what a commit works on is far less, and the system keeps the rest.
+    connection.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-1000;")
 }
 
 /// How every connection to a state is set up.
@@ -259,7 +301,8 @@ fn settings(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// The state has a layout of which nothing is known here.
-fn newer(action: String, version: i64) -> StateError {
+fn newer(path: &Path, version: i64) -> StateError {
+    let action = format!("open the state {}", path.display());
     let cause = format!("layout {version} is of a newer mailsync than this one, which knows {VERSION}");
     StateError::Useless { action, cause }
 }

@@ -413,13 +413,14 @@ impl State {
     }
 
     fn tally<T>(&self, folder: FolderId, ask: impl FnOnce(&Tally) -> T) -> Result<T, StateError> {
-        let connection = self.lock();
+        let mut connection = self.lock();
         if let Some(tally) = Tally::load(&connection, folder)?.filter(|tally| !tally.is_coarse()) {
             return Ok(ask(&tally));
         }
         let tally = Tally::make(&connection, folder)?;
-        if !is_dry(&connection)? {
-            committing(|| tally.save(&connection, folder))?;
+        let connection = connection.writing()?;
+        if !is_dry(connection)? {
+            committing(|| tally.save(connection, folder))?;
         }
         Ok(ask(&tally))
     }

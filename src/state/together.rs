@@ -53,8 +53,8 @@ impl State {
             return Ok(());
         }
         match self.connection.try_lock() {
-            Ok(mut connection) => commit(&mut connection, changes)?,
-            Err(TryLockError::Poisoned(poisoned)) => commit(&mut poisoned.into_inner(), changes)?,
+            Ok(mut connection) => commit(connection.writing()?, changes)?,
+            Err(TryLockError::Poisoned(poisoned)) => commit(poisoned.into_inner().writing()?, changes)?,
             Err(TryLockError::WouldBlock) => self.apply_together(changes)?,
         }
         if let Some(tell) = &self.tell {
@@ -74,10 +74,11 @@ impl State {
         if let Some(result) = request.answered() {
             return result;
         }
+        let connection = connection.writing()?;
         let all = mem::take(&mut *self.queue());
-        commit_all(&mut connection, &all);
+        commit_all(connection, &all);
         // Whoever took it from those that wait may have panicked over it.
-        request.answered().unwrap_or_else(|| commit(&mut connection, changes))
+        request.answered().unwrap_or_else(|| commit(connection, changes))
     }
 }
 
