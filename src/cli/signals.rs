@@ -2,12 +2,12 @@
 
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::flag;
 use signal_hook::iterator::{Handle, Signals};
+use signal_hook::{flag, low_level};
 use std::fs::File;
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// While it lives, a signal ends the program at once, and leaves the terminal as it was: a question for a password
 /// turns its echo off.
@@ -50,14 +50,20 @@ pub fn note(stop: &Arc<AtomicBool>) -> std::io::Result<()> {
 
 /// Sets `stop` at the first signal, and says so unless `quiet`.
 pub fn watch(stop: &Arc<AtomicBool>, quiet: bool) -> std::io::Result<()> {
-    note(stop)?;
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-    std::thread::spawn(move || {
-        if signals.forever().next().is_some() && !quiet {
-            let text = b"mailsync: stopping at the next safe point; once more to stop at once\n";
-            // Nobody is left to be told where this fails.
-            let _ = std::io::stderr().lock().write_all(text);
+    if !quiet {
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            let (stop, stderr) = (stop.clone(), std::io::stderr());
+            let tell = move || {
+                if !stop.load(Ordering::SeqCst) {
+                    let text = b"mailsync: stopping at the next safe point; once more to stop at once\n";
+                    // Nobody is left to be told where this fails.
+                    let _ = rustix::io::write(&stderr, text);
+                }
+            };
+            // SAFETY: it reads a flag and calls write(2): what a handler may do (signal-safety(7)). No lock is taken and
+            // nothing allocated. A thread that waits for signals would cost every run its share.
+            unsafe { low_level::register(signal, tell) }?;
         }
-    });
-    Ok(())
+    }
+    note(stop)
 }

@@ -68,6 +68,10 @@ pub(super) fn addresses(
 }
 
 fn resolve(host: &str, port: u16, timeout: Duration, stop: &Stop) -> Result<Vec<SocketAddr>, NetError> {
+    // Nobody has to be asked about an address.
+    if let Ok(address) = bare(host).parse() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
     let name = (bare(host).to_owned(), port);
     answered(host, timeout, stop, move || name.to_socket_addrs().map(Iterator::collect))
 }
