@@ -1,12 +1,14 @@
 //! Names of folders as people write them, whatever the server's delimiter and encoding and the disk's layout.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// A folder's name: one or more components, outermost first, in Unicode. Its text form joins them with `/`; a `/`
 /// or `\` inside a component is written `\/` or `\\`. A first component that is INBOX in any case is `INBOX`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FolderName {
-    parts: Vec<String>,
+    /// Shared: a run hands each name on many times and changes none.
+    parts: Arc<[String]>,
 }
 
 impl FolderName {
@@ -19,7 +21,7 @@ impl FolderName {
         if parts[0].eq_ignore_ascii_case("INBOX") {
             parts[0] = "INBOX".to_owned();
         }
-        Some(FolderName { parts })
+        Some(FolderName { parts: parts.into() })
     }
 
     /// Reads the text form.
@@ -45,7 +47,7 @@ impl FolderName {
     }
 
     pub fn inbox() -> FolderName {
-        FolderName { parts: vec!["INBOX".to_owned()] }
+        FolderName { parts: ["INBOX".to_owned()].into() }
     }
 
     pub fn is_inbox(&self) -> bool {
@@ -61,7 +63,7 @@ impl FolderName {
     pub fn parent(&self) -> Option<FolderName> {
         match self.parts.len() {
             1 => None,
-            n => Some(FolderName { parts: self.parts[..n - 1].to_vec() }),
+            n => Some(FolderName { parts: self.parts[..n - 1].into() }),
         }
     }
 

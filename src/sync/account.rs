@@ -132,7 +132,7 @@ impl Run<'_> {
                 locks[side] = self.account.stores[side].lock().map_err(Failure::on(side))?;
             }
         }
-        let lists = self.lists(&mut stores, &noted, pairs.is_empty())?;
+        let mut lists = self.lists(&mut stores, &noted, pairs.is_empty())?;
         let known = self.refind(&pairs, &lists, &mut stores)?;
         let listed = Sides::new(lists.local.as_slice(), lists.remote.as_slice());
         let plan = plan_folders(listed, &self.account.rules, &known, &self.account.policy);
@@ -144,7 +144,7 @@ impl Run<'_> {
             }
             return Ok(());
         }
-        let jobs = self.jobs(plan, &pairs, &lists, &mut stores)?;
+        let jobs = self.jobs(plan, pairs, &mut lists, &mut stores)?;
         let taking_part: HashSet<FolderId> = jobs.iter().map(|work| work.job.id).collect();
         let synced = self.sync(jobs, &pool, stores);
         self.tell_waiting(&taking_part)?;

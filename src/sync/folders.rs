@@ -99,7 +99,9 @@ struct Planner<'a> {
     lists: Sides<&'a [FolderInfo]>,
     rules: &'a Rules,
     known: &'a [Paired],
-    known_by_wire: Sides<HashMap<&'a [u8], &'a Paired>>,
+    known_by_remote: HashMap<&'a [u8], &'a Paired>,
+    /// Made when it is looked for whose a local folder is.
+    known_by_local: OnceCell<HashMap<&'a [u8], &'a Paired>>,
     policy: &'a Policy,
     exchange: bool,
     /// What the rules say of each remote folder.
@@ -108,10 +110,12 @@ struct Planner<'a> {
     roles: Vec<Role>,
     /// Made when a name is looked for that leads back.
     remotes: OnceCell<Remotes>,
-    by_name: Sides<HashMap<&'a FolderName, usize>>,
+    local_by_name: HashMap<&'a FolderName, usize>,
+    /// Made when a name is looked for.
+    remote_by_name: OnceCell<HashMap<&'a FolderName, usize>>,
     by_wire: Sides<HashMap<&'a [u8], usize>>,
     /// Local folders that belong to an entry already.
-    taken: HashSet<usize>,
+    taken: Vec<bool>,
     /// Folders that are going to have other names: their present ones are free for others.
     vacated: Sides<HashSet<usize>>,
     plan: FolderPlan,
@@ -127,21 +131,21 @@ impl<'a> Planner<'a> {
             Judged { role, verdict, local: rules.local_name(&info.name, role) }
         };
         let judged: Vec<Judged> = lists.remote.iter().map(judge).collect();
-        // Where two have one wire name, the first one counts.
-        let index = |side: Side| known.iter().rev().map(|pair| (pair.wires[side].as_slice(), pair)).collect();
         let mut planner = Planner {
             lists,
             rules,
             known,
-            known_by_wire: Sides::from_fn(index),
+            known_by_remote: by_wire(known, Side::Remote),
+            known_by_local: OnceCell::new(),
             policy,
             exchange,
             roles: judged.iter().filter_map(|judged| judged.role).collect(),
             judged,
             remotes: OnceCell::new(),
-            by_name: lists.map(|list| list.iter().enumerate().map(|(at, info)| (&info.name, at)).collect()),
+            local_by_name: by_name(lists.local),
+            remote_by_name: OnceCell::new(),
             by_wire: lists.map(|list| list.iter().enumerate().map(|(at, info)| (info.wire.as_slice(), at)).collect()),
-            taken: HashSet::new(),
+            taken: vec![false; lists.local.len()],
             vacated: Sides::default(),
             plan: FolderPlan::default(),
         };
@@ -162,16 +166,24 @@ impl<'a> Planner<'a> {
             }
             if self.follows_local(pair, judged.role) {
                 if let Ok(name) = self.rules.remote_name(&pair.names.local, self.remotes()) {
-                    moves.remote.push((remote, self.by_name.remote.get(&name).copied()));
+                    moves.remote.push((remote, self.remote_by_name().get(&name).copied()));
                 }
             } else if let Some(name) = &judged.local
                 && *name != self.lists.local[local].name
                 && self.may_name(&info.name, judged.role, Side::Local)
             {
-                moves.local.push((local, self.by_name.local.get(name).copied()));
+                moves.local.push((local, self.local_by_name.get(name).copied()));
             }
         }
         moves.map(|moves| vacated(moves.into_iter().filter(|(from, to)| Some(*from) != *to).collect()))
+    }
+
+    fn remote_by_name(&self) -> &HashMap<&'a FolderName, usize> {
+        self.remote_by_name.get_or_init(|| by_name(self.lists.remote))
+    }
+
+    fn take(&mut self, local: Option<usize>) {
+        local.into_iter().for_each(|at| self.taken[at] = true);
     }
 
     fn remotes(&self) -> &Remotes {
@@ -188,7 +200,7 @@ impl<'a> Planner<'a> {
         let mut targets: BTreeMap<FolderName, usize> = BTreeMap::new();
         for at in order {
             let entry = self.remote_entry(at);
-            let known = self.known_by_wire.remote.get(self.lists.remote[at].wire.as_slice());
+            let known = self.known_by_remote.get(self.lists.remote[at].wire.as_slice());
             let follows = known.is_some_and(|pair| self.follows_local(pair, entry.role));
             if let (true, Some(local)) = (entry.verdict.selected && takes_part(&entry.status), &entry.names.local)
                 // Its name here is the user's doing, not that of the rules.
@@ -201,7 +213,7 @@ impl<'a> Planner<'a> {
             self.plan.entries.push(entry);
         }
         self.forgotten_remotes();
-        let mut order: Vec<usize> = (0..self.lists.local.len()).filter(|at| !self.taken.contains(at)).collect();
+        let mut order: Vec<usize> = (0..self.lists.local.len()).filter(|at| !self.taken[*at]).collect();
         order.sort_by_key(|at| &self.lists.local[*at].name);
         for at in order {
             let entry = self.local_entry(at);
@@ -212,7 +224,7 @@ impl<'a> Planner<'a> {
 
     fn remote_entry(&mut self, at: usize) -> Entry {
         let info = &self.lists.remote[at];
-        let known = self.known_by_wire.remote.get(info.wire.as_slice()).copied();
+        let known = self.known_by_remote.get(info.wire.as_slice()).copied();
         // Of a folder of which a container is left, the server may no longer say what it was for.
         let former = known.filter(|_| !info.selectable).and_then(|pair| pair.role);
         let Judged { role, verdict, mut local } = match &self.judged[at] {
@@ -237,7 +249,7 @@ impl<'a> Planner<'a> {
         };
         // A local folder is spoken for even where its remote one is left out: it must not be taken for a new one.
         let by_pair = known.and_then(|pair| self.by_wire.local.get(pair.wires.local.as_slice())).copied();
-        let by_name = entry.names.local.as_ref().and_then(|name| self.by_name.local.get(name)).copied();
+        let by_name = entry.names.local.as_ref().and_then(|name| self.local_by_name.get(name)).copied();
         let usable = entry.verdict.selected && info.selectable && info.problem.is_none();
         if let (true, Some(pair), Some(at)) = (usable, follows, by_pair) {
             entry.at.local = Some(at);
@@ -257,7 +269,7 @@ impl<'a> Planner<'a> {
                 None => Status::Excluded,
             };
         }
-        self.taken.extend(entry.at.local);
+        self.take(entry.at.local);
         entry
     }
 
@@ -268,9 +280,9 @@ impl<'a> Planner<'a> {
         by_pair: Option<usize>,
         by_name: Option<usize>,
     ) -> (Status, Option<usize>) {
-        let remote = entry.names.remote.as_ref().map(FolderName::to_string).unwrap_or_default();
+        let remote = || entry.names.remote.as_ref().map(FolderName::to_string).unwrap_or_default();
         let Some(local) = &entry.names.local else {
-            return (Status::Problem(format!("the rename rules leave no usable name of {remote}")), None);
+            return (Status::Problem(format!("the rename rules leave no usable name of {}", remote())), None);
         };
         let usable = |at: &usize| self.lists.local[*at].selectable;
         // A folder that is about to have another name is in nobody's way, but for its own pair.
@@ -297,7 +309,7 @@ impl<'a> Planner<'a> {
             }
             (Some(known), Some(_), Some(_)) => {
                 let (old, new) = (&known.names.local, local);
-                let why = format!("the rules now call {remote} {new:?}, which is there beside the old {old:?}");
+                let why = format!("the rules now call {} {new:?}, which is there beside the old {old:?}", remote());
                 (Status::Problem(why), by_pair)
             }
             // Renamed by hand to what the rules say now: the messages in it decide.
@@ -326,7 +338,8 @@ impl<'a> Planner<'a> {
 
     /// The pair that a local folder belongs to, if its remote folder is there.
     fn owner(&self, at: usize) -> Option<&Paired> {
-        let owner = self.known_by_wire.local.get(self.lists.local[at].wire.as_slice())?;
+        let known = self.known_by_local.get_or_init(|| by_wire(self.known, Side::Local));
+        let owner = known.get(self.lists.local[at].wire.as_slice())?;
         self.by_wire.remote.contains_key(owner.wires.remote.as_slice()).then_some(owner)
     }
 
@@ -338,7 +351,7 @@ impl<'a> Planner<'a> {
             Ok(name) => name,
             Err(why) => return Status::Problem(format!("{old} is called {here} here now: {why}")),
         };
-        let taken = self.by_name.remote.get(&name).filter(|at| !self.vacated.remote.contains(at));
+        let taken = self.remote_by_name().get(&name).filter(|at| !self.vacated.remote.contains(at));
         let verdict = self.rules.verdict(&name, self.rules.role(&name, None, &[]), None, self.exchange);
         let problem =
             |why: &str| Status::Problem(format!("{old} is called {here} here now, which would be {name:?}: {why}"));
@@ -359,8 +372,8 @@ impl<'a> Planner<'a> {
                 continue;
             }
             let local = self.by_wire.local.get(pair.wires.local.as_slice()).copied();
-            let local = local.filter(|at| !self.taken.contains(at));
-            self.taken.extend(local);
+            let local = local.filter(|at| !self.taken[*at]);
+            self.take(local);
             // No list has it any more: it is for what it was for.
             let role = self.rules.role(&pair.names.remote, pair.role, &self.roles);
             let verdict = self.rules.verdict(&pair.names.remote, role, None, self.exchange);
@@ -385,7 +398,7 @@ impl<'a> Planner<'a> {
         let judged = remote.as_ref().unwrap_or(&info.name);
         let role = self.rules.role(judged, None, &self.roles);
         let verdict = self.rules.verdict(judged, role, None, self.exchange);
-        let there = remote.as_ref().ok().and_then(|name| self.by_name.remote.get(name)).copied();
+        let there = remote.as_ref().ok().and_then(|name| self.remote_by_name().get(name)).copied();
         let status = match (&info.problem, &remote) {
             (Some(problem), _) => Status::Problem(problem.clone()),
             (None, _) if !info.selectable => Status::Container,
@@ -409,6 +422,15 @@ impl<'a> Planner<'a> {
         }
         entry
     }
+}
+
+/// Known pairs by what one side calls them. Where two have one wire name, the first one counts.
+fn by_wire(known: &[Paired], side: Side) -> HashMap<&[u8], &Paired> {
+    known.iter().rev().map(|pair| (pair.wires[side].as_slice(), pair)).collect()
+}
+
+fn by_name(list: &[FolderInfo]) -> HashMap<&FolderName, usize> {
+    list.iter().enumerate().map(|(at, info)| (&info.name, at)).collect()
 }
 
 /// Of folders that are to go from one place to another, those that can: to a place that is free, or that becomes free.

@@ -7,7 +7,7 @@ use super::guard::{Departed, refuse_departed};
 use super::known::KnownIn;
 use super::pair::{Failure, Stores};
 use super::plan::{Held, Reason, What};
-use crate::mail::{Key, Side, Sides};
+use crate::mail::{Cursor, Key, Side, Sides};
 use crate::state::{Change, Pair};
 use crate::store::{Access, FolderInfo, Kind, Reach, StoreError};
 use std::collections::HashSet;
@@ -15,6 +15,8 @@ use std::collections::HashSet;
 /// What is known of the account's folders as a whole.
 pub(super) struct Folders<'a> {
     pub lists: &'a Sides<Vec<FolderInfo>>,
+    /// Where they stand: taken out of the lists by whoever asks.
+    pub cursors: Sides<Vec<Option<Cursor>>>,
     /// Whether INBOX is listed.
     inbox: Sides<bool>,
     /// Known folders that take part: those that are gone, and all.
@@ -23,7 +25,8 @@ pub(super) struct Folders<'a> {
 }
 
 impl<'a> Folders<'a> {
-    pub fn count(entries: &[Entry], lists: &'a Sides<Vec<FolderInfo>>) -> Folders<'a> {
+    pub fn count(entries: &[Entry], lists: &'a mut Sides<Vec<FolderInfo>>) -> Folders<'a> {
+        let cursors = Sides::from_fn(|side| lists[side].iter_mut().map(|info| info.cursor.take()).collect());
         let mut gone = Sides::default();
         let mut of = 0;
         // Nothing is done to those that the rules leave out: they neither hold the others nor hide how many went.
@@ -36,7 +39,7 @@ impl<'a> Folders<'a> {
             }
         }
         let inbox = lists.as_ref().map(|list| list.iter().any(|info| info.name.is_inbox() && info.selectable));
-        Folders { lists, inbox, gone, of }
+        Folders { lists, cursors, inbox, gone, of }
     }
 }
 

@@ -10,7 +10,7 @@ use super::trash::{Fate, fate};
 use crate::mail::{Cursor, FolderId, FolderName, Side, Sides};
 use crate::state::{Backlog, Change, Pair};
 use crate::store::{FolderInfo, Kind, Reach, StoreError};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
 impl Run<'_> {
@@ -18,8 +18,8 @@ impl Run<'_> {
     pub fn jobs(
         &self,
         plan: FolderPlan,
-        pairs: &[Pair],
-        lists: &Sides<Vec<FolderInfo>>,
+        mut pairs: Vec<Pair>,
+        lists: &mut Sides<Vec<FolderInfo>>,
         stores: &mut Stores,
     ) -> Result<Vec<Work>, Failure> {
         let fates = Sides::try_from_fn(|side| {
@@ -36,20 +36,23 @@ impl Run<'_> {
         let waits = |entry: &Entry| {
             !self.options.only_waiting || backlogs.iter().any(|backlog| Some(backlog.folder) == entry.known)
         };
-        let folders = Folders::count(&plan.entries, lists);
+        let mut folders = Folders::count(&plan.entries, lists);
+        let lists = folders.lists;
         let entries = plan.entries.into_iter().enumerate();
         let entries: Vec<(usize, Entry)> =
             entries.filter(|(_, entry)| self.wanted(entry, &mut matched) && waits(entry)).collect();
         // Names are given up before others take them.
         self.forget(&entries)?;
         let renames: Vec<(usize, &Entry)> = entries.iter().map(|(number, entry)| (*number, entry)).collect();
-        let mut renamed = self.retitle(&renames, pairs, lists, stores)?;
-        let by_id: HashMap<FolderId, &Pair> = pairs.iter().map(|pair| (pair.id, pair)).collect();
+        let mut renamed = self.retitle(&renames, &pairs, lists, stores)?;
+        pairs.sort_unstable_by_key(|pair| pair.id);
         for (number, entry) in entries {
-            let known = entry.known.and_then(|id| by_id.get(&id).copied());
+            let at = entry.known.and_then(|id| pairs.binary_search_by_key(&id, |pair| pair.id).ok());
+            let known = at.map(|at| &mut pairs[at]);
             let names = entry.names.clone();
             let renamed = renamed.remove(&number).transpose();
-            match renamed.and_then(|renamed| self.job(entry, number, known, renamed, &folders, stores)) {
+            let job = |renamed| self.job(entry, number, known, renamed, &mut folders, stores);
+            match renamed.and_then(job) {
                 Ok(Some(mut work)) => {
                     work.job.intents = intents.contains(&work.job.id);
                     work.job.due_by = due_by;
@@ -110,15 +113,16 @@ impl Run<'_> {
         &self,
         entry: Entry,
         number: usize,
-        known: Option<&Pair>,
+        mut known: Option<&mut Pair>,
         renamed: Option<Vec<u8>>,
-        folders: &Folders<'_>,
+        folders: &mut Folders<'_>,
         stores: &mut Stores,
     ) -> Result<Option<Work>, Failure> {
-        let info = |side: Side| entry.at[side].map(|at| &folders.lists[side][at]);
+        let lists = folders.lists;
+        let info = |side: Side| entry.at[side].map(|at| &lists[side][at]);
         let mut missing = None;
         let mut wires = Sides::from_fn(|side| info(side).map(|info| info.wire.clone()));
-        let mut keep = known;
+        let mut keep = true;
         match &entry.status {
             Status::Excluded | Status::Container | Status::Forget | Status::OneWay(_) => return Ok(None),
             Status::Problem(_) if !entry.verdict.selected => return Ok(None),
@@ -131,11 +135,11 @@ impl Run<'_> {
             Status::Create(side) => missing = Some(*side),
             Status::Rename { on, .. } => wires[*on] = renamed,
             Status::Gone(side) => {
-                if !self.recreate(&entry, *side, known, folders, stores)? {
+                if !self.recreate(&entry, *side, known.as_deref(), folders, stores)? {
                     return Ok(None);
                 }
                 missing = Some(*side);
-                keep = known.filter(|_| !self.options.restore);
+                keep = !self.options.restore;
             }
         }
         let (Some(local), Some(remote)) = (entry.names.local.clone(), entry.names.remote.clone()) else {
@@ -157,13 +161,15 @@ impl Run<'_> {
         }
         // Of a folder that is made now or again, the other side is looked at whatever its list says; where nothing is known
         // of it, what the list says is the question that is asked along with its opening.
-        let told = |side: Side| missing.is_none() || (missing != Some(side) && keep.is_none());
-        let seen = Sides::from_fn(|side| info(side).filter(|_| told(side)).and_then(|info| info.cursor.clone()));
+        known = known.filter(|_| keep);
+        let told = |side: Side| missing.is_none() || (missing != Some(side) && known.is_none());
+        let seen = Sides::from_fn(|side| folders.cursors[side][entry.at[side].filter(|_| told(side))?].take());
         let listed = Sides::from_fn(|side| info(side).and_then(|info| info.messages));
         let wires = wires.map(Option::unwrap_or_default);
-        let objects = Sides::from_fn(|side| info(side).and_then(|info| info.object.clone()));
-        let id = self.folder_id(keep, number, (&wires, &names, &objects), &entry)?;
-        let mut stored = keep.map(|pair| pair.cursors.clone()).unwrap_or_default();
+        let objects = Sides::from_fn(|side| info(side).and_then(|info| info.object.as_deref()));
+        let id = self.folder_id(known.as_deref(), number, (&wires, &names, &objects), &entry)?;
+        let held = known.as_deref().map(|pair| pair.held).unwrap_or_default();
+        let mut stored = known.map(|pair| std::mem::take(&mut pair.cursors)).unwrap_or_default();
         if let Some(side) = missing {
             stored[side] = None;
         }
@@ -172,7 +178,6 @@ impl Run<'_> {
         }
         let policy = self.account.rules.policy(&names.remote, entry.role, &self.account.policy);
         let patience = if self.options.dry_run { Duration::ZERO } else { self.account.patience };
-        let held = keep.map(|pair| pair.held).unwrap_or_default();
         let job = Job {
             id,
             wires,
@@ -197,7 +202,7 @@ impl Run<'_> {
         &self,
         known: Option<&Pair>,
         number: usize,
-        (wires, names, objects): (&Sides<Vec<u8>>, &Sides<FolderName>, &Sides<Option<String>>),
+        (wires, names, objects): (&Sides<Vec<u8>>, &Sides<FolderName>, &Sides<Option<&str>>),
         entry: &Entry,
     ) -> Result<FolderId, Failure> {
         if !self.options.dry_run && known.is_none_or(|pair| pair.wires != *wires) {
@@ -217,10 +222,10 @@ impl Run<'_> {
                 let (wire, name) = (wires[side].clone(), names[side].clone());
                 changes.push(Change::Rename { folder: id, side, wire, name });
             }
-            if let Some(object) = &objects[side]
-                && known.is_none_or(|pair| pair.objects[side].as_ref() != Some(object))
+            if let Some(object) = objects[side]
+                && known.is_none_or(|pair| pair.objects[side].as_deref() != Some(object))
             {
-                changes.push(Change::Object { folder: id, side, object: object.clone() });
+                changes.push(Change::Object { folder: id, side, object: object.to_owned() });
             }
         }
         if known.is_some_and(|pair| pair.role != entry.role) {

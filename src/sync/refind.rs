@@ -3,7 +3,7 @@
 use super::account::Run;
 use super::folders::Paired;
 use super::pair::{Failure, Stores};
-use super::renames::{Former, Renamed, Suspect, by_object, is_same, one_to_one, suspects};
+use super::renames::{Former, Renamed, Suspect, by_object, by_wire, is_same, one_to_one, suspects};
 use crate::mail::{Identity, Key, Side, Sides};
 use crate::state::{Change, Pair};
 use crate::store::{Access, Depth, FolderInfo, NothingKnown, Reach, Store};
@@ -22,8 +22,9 @@ impl Run<'_> {
         for side in Side::BOTH {
             let list = &lists[side];
             let former: Vec<Former<'_>> = pairs.iter().map(|pair| former(pair, side)).collect();
-            let mut found = by_object(&former, list);
-            for suspect in suspects(&former, list, &found) {
+            let by_wire = by_wire(list);
+            let mut found = by_object(&former, list, &by_wire);
+            for suspect in suspects(&former, list, &by_wire, &found) {
                 let info = &list[suspect.at];
                 match self.compare(&suspect, info, side, &former, stores[side].as_mut()) {
                     Ok(same) => found.extend(same),

@@ -37,8 +37,25 @@ pub struct Suspect {
     pub former: Vec<FolderId>,
 }
 
+/// Where each wire name stands in a list.
+pub type ByWire<'a> = HashMap<&'a [u8], usize>;
+
+pub fn by_wire(list: &[FolderInfo]) -> ByWire<'_> {
+    list.iter().enumerate().map(|(at, info)| (info.wire.as_slice(), at)).collect()
+}
+
 /// Those that their MAILBOXID shows. A name that was another folder's counts only if that one has moved on as well.
-pub fn by_object(known: &[Former<'_>], list: &[FolderInfo]) -> Vec<Renamed> {
+pub fn by_object(known: &[Former<'_>], list: &[FolderInfo], by_wire: &ByWire<'_>) -> Vec<Renamed> {
+    let mut found = Vec::new();
+    // Most often, each is where it was.
+    let away = |former: &&Former<'_>| {
+        let there = by_wire.get(former.wire).and_then(|at| list[*at].object.as_deref());
+        !former.inbox && former.object.is_some() && former.object != there
+    };
+    let away: Vec<&Former<'_>> = known.iter().filter(away).collect();
+    if away.is_empty() {
+        return found;
+    }
     let mut objects: HashMap<&str, Vec<usize>> = HashMap::new();
     for (at, info) in list.iter().enumerate().filter(|(_, info)| is_candidate(info)) {
         if let Some(object) = &info.object {
@@ -46,8 +63,7 @@ pub fn by_object(known: &[Former<'_>], list: &[FolderInfo]) -> Vec<Renamed> {
         }
     }
     let rivals = |object: &str| known.iter().filter(|former| former.object == Some(object)).count();
-    let mut found = Vec::new();
-    for former in known.iter().filter(|former| !former.inbox) {
+    for former in away {
         let Some(object) = former.object else { continue };
         if let Some([at]) = objects.get(object).map(Vec::as_slice)
             && list[*at].wire != former.wire
@@ -69,11 +85,11 @@ pub fn by_object(known: &[Former<'_>], list: &[FolderInfo]) -> Vec<Renamed> {
 
 /// What may have been renamed besides `found`: folders that no pair knows, each with the known ones that are gone and
 /// that it may be.
-pub fn suspects(known: &[Former<'_>], list: &[FolderInfo], found: &[Renamed]) -> Vec<Suspect> {
-    let there: HashSet<&[u8]> = list.iter().filter(|info| info.selectable).map(|info| info.wire.as_slice()).collect();
+pub fn suspects(known: &[Former<'_>], list: &[FolderInfo], by_wire: &ByWire<'_>, found: &[Renamed]) -> Vec<Suspect> {
+    let is_there = |wire: &[u8]| by_wire.get(wire).is_some_and(|at| list[*at].selectable);
     let settled: HashSet<FolderId> = found.iter().map(|one| one.id).collect();
     let is_gone = |former: &&Former<'_>| {
-        !former.inbox && !there.contains(former.wire) && !settled.contains(&former.id) && former.generation.is_some()
+        !former.inbox && !is_there(former.wire) && !settled.contains(&former.id) && former.generation.is_some()
     };
     let gone: Vec<&Former<'_>> = known.iter().filter(is_gone).collect();
     if gone.is_empty() {
@@ -184,7 +200,7 @@ mod tests {
     /// `old>new` for every folder that its MAILBOXID shows to be renamed.
     fn renamed(known: &str, now: &str) -> Vec<String> {
         let (known, now) = (list(known), list(now));
-        let found = by_object(&former(&known), &now);
+        let found = by_object(&former(&known), &now, &by_wire(&now));
         found.iter().map(|one| format!("{}>{}", known[one.id.0 as usize].name, now[one.at].name)).collect()
     }
 
@@ -192,10 +208,10 @@ mod tests {
     fn suspected(known: &str, now: &str) -> Vec<String> {
         let (known, now) = (list(known), list(now));
         let former = former(&known);
-        let found = by_object(&former, &now);
+        let found = by_object(&former, &now, &by_wire(&now));
         let olds =
             |ids: &[FolderId]| ids.iter().map(|id| known[id.0 as usize].name.text()).collect::<Vec<_>>().join(",");
-        let all = suspects(&former, &now, &found);
+        let all = suspects(&former, &now, &by_wire(&now), &found);
         all.iter().map(|suspect| format!("{}?{}", now[suspect.at].name, olds(&suspect.former))).collect()
     }
 

@@ -9,6 +9,7 @@
 use super::Policy;
 use crate::mail::{FolderName, Role};
 use regex::{Captures, Regex};
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// Names folders: a literal, a glob (`*` anything, `%` anything but `/`, `?` one character), `re:` and a regular
@@ -224,7 +225,7 @@ impl Remotes {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     pub selected: bool,
-    pub rule: String,
+    pub rule: Cow<'static, str>,
 }
 
 /// All rules of an account.
@@ -282,44 +283,51 @@ impl Rules {
         if name.is_inbox() {
             return Some(Role::Inbox);
         }
-        let text = name.text();
-        if let Some((role, _)) = self.roles.iter().find(|(_, folder)| *folder == text) {
-            return Some(*role);
+        if !self.roles.is_empty() {
+            let text = name.text();
+            if let Some((role, _)) = self.roles.iter().find(|(_, folder)| *folder == text) {
+                return Some(*role);
+            }
         }
         let overridden = |role: &Role| self.roles.iter().any(|(given, _)| given == role);
         if let Some(role) = listed.filter(|role| !overridden(role)) {
             return Some(role);
         }
-        let lower = text.to_lowercase();
-        let bare = lower.strip_prefix("inbox/").or(lower.strip_prefix("[gmail]/")).unwrap_or(&lower);
-        let usual = USUAL.iter().find(|(known, _)| *known == bare).map(|(_, role)| *role);
+        let bare = match name.parts() {
+            [bare] => bare,
+            [above, bare] if ["inbox", "[gmail]"].iter().any(|one| above.eq_ignore_ascii_case(one)) => bare,
+            _ => return None,
+        };
+        // Not all that is no ASCII stays so in lower case.
+        let bare = if bare.is_ascii() { Cow::Borrowed(bare.as_str()) } else { Cow::Owned(bare.to_lowercase()) };
+        let usual = USUAL.iter().find(|(known, _)| known.eq_ignore_ascii_case(&bare)).map(|(_, role)| *role);
         usual.filter(|role| !taken.contains(role) && !overridden(role))
     }
 
     /// Whether the folder with this remote name is synced. `exchange` says that the whole list looks like that of an
     /// Exchange server ([`looks_like_exchange`]).
     pub fn verdict(&self, name: &FolderName, role: Option<Role>, subscribed: Option<bool>, exchange: bool) -> Verdict {
-        let say = |selected, rule: String| Verdict { selected, rule };
+        let say = |selected, rule: Cow<'static, str>| Verdict { selected, rule };
         let last = self.filters.iter().rev().find(|filter| filter.pattern.matches(name, role));
         let named = last.is_some_and(|filter| filter.include && filter.pattern.is_specific());
         if !named {
             if let Some(role) = role.filter(|role| matches!(role, Role::All | Role::Important | Role::Outbox)) {
-                return say(false, format!("default: role:{role} is left out"));
+                return say(false, format!("default: role:{role} is left out").into());
             }
             if exchange && EXCHANGE.contains(&name.parts()[0].as_str()) {
-                return say(false, "default: holds no mail on Exchange".to_owned());
+                return say(false, "default: holds no mail on Exchange".into());
             }
         }
         if self.subscribed_only && subscribed == Some(false) && !name.is_inbox() && !named {
-            return say(false, "subscribed_only".to_owned());
+            return say(false, "subscribed_only".into());
         }
         match (last, self.filters.first()) {
             (Some(filter), _) => {
                 let list = if filter.include { "include" } else { "exclude" };
-                say(filter.include, format!("{list} {:?}", filter.pattern.text))
+                say(filter.include, format!("{list} {:?}", filter.pattern.text).into())
             }
-            (None, Some(first)) if first.include => say(false, "no include names it".to_owned()),
-            (None, _) => say(true, "no rule".to_owned()),
+            (None, Some(first)) if first.include => say(false, "no include names it".into()),
+            (None, _) => say(true, "no rule".into()),
         }
     }
 

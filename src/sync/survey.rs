@@ -163,7 +163,7 @@ fn row(entry: Entry, lists: Sides<&[FolderInfo]>) -> Row {
         problem,
         role: entry.role,
         selected: entry.verdict.selected && !matches!(entry.status, Status::Container | Status::OneWay(_)),
-        rule: entry.verdict.rule,
+        rule: entry.verdict.rule.into_owned(),
         names: entry.names,
     }
 }

@@ -23,8 +23,11 @@ impl Found {
     fn take(&mut self, response: Response) {
         match response {
             Response::List(listed) => self.listed.push(listed),
-            Response::Lsub(listed) => drop(self.subscribed.insert(folded(&listed.name))),
-            Response::MailboxStatus(status) => drop(self.statuses.insert(folded(&status.name), status)),
+            Response::Lsub(listed) => drop(self.subscribed.insert(folded(&listed.name).to_vec())),
+            Response::MailboxStatus(mut status) => {
+                let name = std::mem::take(&mut status.name);
+                self.statuses.insert(if is_inbox(&name) { INBOX.to_vec() } else { name }, status);
+            }
             _ => {}
         }
     }
@@ -118,12 +121,16 @@ fn finish(
     let wanted = |listed: &Listed| !listed.name.is_empty() && ours(&listed.name) && !listed.name.ends_with(b".lock");
     let listed: Vec<Listed> = one_inbox(std::mem::take(&mut found.listed)).into_iter().filter(wanted).collect();
     let mut names: Vec<Named> = listed.iter().map(|listed| naming.name_of(&listed.name, listed.delimiter)).collect();
-    settle(&mut names);
-    let mut folders = Vec::new();
-    for (named, listed) in names.into_iter().zip(&listed) {
+    // Where one delimiter parts all of them, those that lead back to their mailboxes are all different.
+    let alike = listed.iter().all(|one| one.delimiter == listed[0].delimiter);
+    if !alike || names.iter().any(|named| !named.exact && named.problem.is_none()) {
+        settle(&mut names);
+    }
+    let mut folders = Vec::with_capacity(listed.len());
+    for (named, listed) in names.into_iter().zip(listed) {
         let subscribed = match extended {
             true => listed.has("\\Subscribed"),
-            false => found.subscribed.contains(&folded(&listed.name)),
+            false => found.subscribed.contains(folded(&listed.name)),
         };
         if !subscribed_only || subscribed || is_inbox(&listed.name) {
             folders.push(info(named, listed, Some(subscribed)));
@@ -132,15 +139,15 @@ fn finish(
     // Some servers forget to list INBOX, which every server has.
     let forgotten = !folders.iter().any(|folder| is_inbox(&folder.wire));
     if forgotten {
-        let inbox = Listed { attrs: Vec::new(), delimiter: naming.delimiter, name: b"INBOX".to_vec() };
-        folders.push(info(naming.name_of(b"INBOX", None), &inbox, None));
+        let inbox = Listed { attrs: Vec::new(), delimiter: naming.delimiter, name: INBOX.to_vec() };
+        folders.push(info(naming.name_of(INBOX, None), inbox, None));
     }
     ask_statuses(conn, &folders, &mut found)?;
     if found.statuses.values().any(|status| status.mailboxid.as_deref().is_some_and(is_odd)) {
         found.statuses.values_mut().for_each(|status| status.mailboxid = None);
     }
     for folder in &mut folders {
-        if let Some(status) = found.statuses.get(&folded(&folder.wire)) {
+        if let Some(status) = found.statuses.remove(folded(&folder.wire)) {
             add_status(folder, status);
         }
     }
@@ -154,7 +161,7 @@ fn finish(
 fn ask_statuses(conn: &mut Conn, folders: &[FolderInfo], found: &mut Found) -> Result<(), ImapError> {
     loop {
         let items = status_items(conn.caps());
-        let unknown = |folder: &&FolderInfo| folder.selectable && !found.statuses.contains_key(&folded(&folder.wire));
+        let unknown = |folder: &&FolderInfo| folder.selectable && !found.statuses.contains_key(folded(&folder.wire));
         let commands: Vec<Command> = folders
             .iter()
             .filter(unknown)
@@ -178,32 +185,32 @@ fn is_odd(id: &str) -> bool {
 }
 
 /// Names are compared as they are; INBOX alone has no case.
-fn folded(name: &[u8]) -> Vec<u8> {
-    match is_inbox(name) {
-        true => b"INBOX".to_vec(),
-        false => name.to_vec(),
-    }
+fn folded(name: &[u8]) -> &[u8] {
+    if is_inbox(name) { INBOX } else { name }
 }
 
+const INBOX: &[u8] = b"INBOX";
+
 fn is_inbox(name: &[u8]) -> bool {
-    name.eq_ignore_ascii_case(b"INBOX")
+    name.eq_ignore_ascii_case(INBOX)
 }
 
 /// Leaves one of several spellings of INBOX, that in capitals if there is one, and one of equal names.
 fn one_inbox(listed: Vec<Listed>) -> Vec<Listed> {
-    let exact = listed.iter().any(|folder| folder.name == b"INBOX");
-    let mut seen = HashSet::new();
-    let wanted = |folder: &Listed| !is_inbox(&folder.name) || !exact || folder.name == b"INBOX";
-    listed.into_iter().filter(wanted).filter(|folder| seen.insert(folded(&folder.name))).collect()
+    let exact = listed.iter().any(|folder| folder.name == INBOX);
+    let wanted = |folder: &Listed| !is_inbox(&folder.name) || !exact || folder.name == INBOX;
+    let mut seen = HashSet::with_capacity(listed.len());
+    let first: Vec<bool> = listed.iter().map(|folder| wanted(folder) && seen.insert(folded(&folder.name))).collect();
+    listed.into_iter().zip(first).filter_map(|(folder, first)| first.then_some(folder)).collect()
 }
 
-fn info(named: Named, listed: &Listed, subscribed: Option<bool>) -> FolderInfo {
+fn info(named: Named, listed: Listed, subscribed: Option<bool>) -> FolderInfo {
     let role = listed.attrs.iter().filter(|attr| attr.starts_with('\\')).find_map(|attr| Role::parse(attr));
     FolderInfo {
         role: if is_inbox(&listed.name) { Some(Role::Inbox) } else { role },
         name: named.name,
-        wire: listed.name.clone(),
         selectable: !listed.has("\\Noselect") && !listed.has("\\NonExistent"),
+        wire: listed.name,
         subscribed,
         object: None,
         cursor: None,
@@ -213,10 +220,10 @@ fn info(named: Named, listed: &Listed, subscribed: Option<bool>) -> FolderInfo {
     }
 }
 
-fn add_status(folder: &mut FolderInfo, status: &MailboxStatus) {
+fn add_status(folder: &mut FolderInfo, status: MailboxStatus) {
     folder.messages = status.messages.map(u64::from);
     folder.unseen = status.unseen.map(u64::from);
-    folder.object = status.mailboxid.clone();
+    folder.object = status.mailboxid;
     if status.messages.is_some() && status.uidvalidity.is_some() && status.uidnext.is_some() {
         let modseq = status.highestmodseq.unwrap_or(0);
         folder.cursor = Some(cursor(status.uidvalidity, status.uidnext, modseq, status.messages));
@@ -229,7 +236,7 @@ pub fn one(conn: &mut Conn, wire: &[u8]) -> Result<Option<FolderInfo>, ImapError
     // Wildcards in the name may match others too.
     conn.run_ok(&Command::new("LIST").text(" \"\"").string(wire), &mut |response| found.take(response))?;
     let naming = conn.setup().naming.clone();
-    let listed = found.listed.iter().find(|listed| folded(&listed.name) == folded(wire));
+    let listed = found.listed.into_iter().find(|listed| folded(&listed.name) == folded(wire));
     Ok(listed.map(|listed| info(naming.name_of(&listed.name, listed.delimiter), listed, None)))
 }
 

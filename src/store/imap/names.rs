@@ -2,13 +2,17 @@
 //! namespace, and how a name stands in a command.
 
 use crate::mail::FolderName;
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// The base64 of modified UTF-7: `,` in the place of `/`.
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,";
 
-/// Writes a name in modified UTF-7.
-pub fn encode(name: &str) -> String {
+/// Writes a name in modified UTF-7; most names stand in it as they are.
+pub fn encode(name: &str) -> Cow<'_, str> {
+    if name.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'&') {
+        return Cow::Borrowed(name);
+    }
     let mut wire = String::with_capacity(name.len());
     let mut shifted = String::new();
     for c in name.chars() {
@@ -23,7 +27,7 @@ pub fn encode(name: &str) -> String {
         }
     }
     flush_shifted(&mut shifted, &mut wire);
-    wire
+    Cow::Owned(wire)
 }
 
 fn flush_shifted(shifted: &mut String, wire: &mut String) {
@@ -136,7 +140,10 @@ pub fn settle(names: &mut [Named]) {
 impl Naming {
     /// The name that people see for a wire name that LIST gave with `delimiter`.
     pub fn name_of(&self, wire: &[u8], delimiter: Option<u8>) -> Named {
-        let own = Naming { delimiter, ..self.clone() };
+        let own = match delimiter == self.delimiter {
+            true => Cow::Borrowed(self),
+            false => Cow::Owned(Naming { delimiter, ..self.clone() }),
+        };
         let name = match own.read(wire) {
             Ok(name) => name,
             Err(problem) => return Named { name: shown_name(wire), exact: false, problem: Some(problem) },
@@ -185,7 +192,8 @@ impl Naming {
         if name.is_inbox() {
             return Ok(b"INBOX".to_vec());
         }
-        let mut wire = Vec::new();
+        let length = name.parts().iter().map(|part| part.len() + 1).sum::<usize>();
+        let mut wire = Vec::with_capacity(self.prefix.len() + length);
         for (at, part) in name.parts().iter().enumerate() {
             match self.delimiter {
                 Some(delimiter) if at > 0 => wire.push(delimiter),
@@ -200,10 +208,10 @@ impl Naming {
             wire.extend_from_slice(encoded.as_bytes());
         }
         let elsewhere = |prefix: &Vec<u8>| !prefix.is_empty() && wire.starts_with(prefix);
-        match name.parts()[0] == "INBOX" || self.others.iter().any(elsewhere) {
-            true => Ok(wire),
-            false => Ok([self.prefix.as_slice(), &wire].concat()),
+        if name.parts()[0] != "INBOX" && !self.others.iter().any(elsewhere) {
+            wire.splice(..0, self.prefix.iter().copied());
         }
+        Ok(wire)
     }
 
     /// Whether two wire names have the same parts, however they are spelled.

@@ -27,7 +27,7 @@ pub use frame::{Frame, FrameError, Next, is_body_literal, literal_at_end};
 pub use mailbox::{Listed, MailboxStatus, Namespace};
 pub use uids::{UidSet, UidSetIter};
 
-use scan::{Scanner, text_of};
+use scan::{LONGEST, Scanner, text_of, upper};
 
 /// How a command ended, or what a status response says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,7 +168,7 @@ fn untagged(scan: &mut Scanner<'_>) -> Response {
     if let Some(kind) = StatusKind::parse(word) {
         return Response::Status(status(kind, scan));
     }
-    match word.to_ascii_uppercase().as_slice() {
+    match upper(word, &mut [0; LONGEST]) {
         b"" => Response::Junk,
         b"CAPABILITY" => Response::Capability(upper_words(scan)),
         b"ENABLED" => Response::Enabled(upper_words(scan)),
@@ -187,13 +187,14 @@ fn untagged(scan: &mut Scanner<'_>) -> Response {
 
 fn numbered(number: u64, scan: &mut Scanner<'_>) -> Response {
     let Ok(number) = u32::try_from(number) else { return Response::Junk };
-    match scan.word().to_ascii_uppercase().as_slice() {
+    let word = scan.word();
+    match upper(word, &mut [0; LONGEST]) {
         b"EXISTS" => Response::Exists(number),
         b"RECENT" => Response::Recent(number),
         b"EXPUNGE" if number > 0 => Response::Expunge(number),
         b"FETCH" => Response::Fetch(fetch::fetch(number, scan)),
         b"" | b"EXPUNGE" => Response::Junk,
-        other => Response::Other(text_of(other)),
+        _ => Response::Other(text_of(word).to_ascii_uppercase()),
     }
 }
 
@@ -237,7 +238,7 @@ fn esearch(scan: &mut Scanner<'_>) -> Esearch {
     }
     let number = |scan: &mut Scanner<'_>| scan.number_value().and_then(|n| u32::try_from(n).ok());
     loop {
-        match scan.atom().to_ascii_uppercase().as_slice() {
+        match upper(scan.atom(), &mut [0; LONGEST]) {
             b"" => return found,
             b"UID" => found.uid = true,
             b"MIN" => found.min = number(scan),

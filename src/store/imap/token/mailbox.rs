@@ -1,6 +1,6 @@
 //! LIST, LSUB, STATUS and NAMESPACE.
 
-use super::scan::Scanner;
+use super::scan::{LONGEST, Scanner, upper};
 
 /// A mailbox as LIST or LSUB shows it. Extended data behind the name (CHILDINFO, OLDNAME) is passed over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,9 +92,9 @@ pub(super) fn status(scan: &mut Scanner<'_>) -> Option<MailboxStatus> {
         return Some(status);
     }
     loop {
-        let item = scan.atom().to_ascii_uppercase();
+        let item = scan.atom();
         let mut short = || scan.number_value().and_then(|n| u32::try_from(n).ok());
-        match item.as_slice() {
+        match upper(item, &mut [0; LONGEST]) {
             b"" => match scan.value() {
                 Some(_) => continue,
                 None => return Some(status),

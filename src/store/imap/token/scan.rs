@@ -270,6 +270,17 @@ fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
+/// Longer than the names of responses and of STATUS items.
+pub(super) const LONGEST: usize = 16;
+
+/// A word in upper case; of one that is longer than all that are known, its beginning.
+pub(super) fn upper<'a>(word: &[u8], room: &'a mut [u8; LONGEST]) -> &'a [u8] {
+    let room = &mut room[..word.len().min(LONGEST)];
+    room.copy_from_slice(&word[..room.len()]);
+    room.make_ascii_uppercase();
+    room
+}
+
 /// Digits and nothing else, up to 64 bit.
 pub(super) fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
