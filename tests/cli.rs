@@ -310,6 +310,24 @@ fn a_signal_stops_the_run_soon_and_says_so() {
 }
 
 #[test]
+fn a_signal_ends_a_run_whose_standard_error_nobody_reads() {
+    use rustix::fs::{OFlags, fcntl_setfl};
+    let server = Script::play(&["S: * OK ready\nHANG"]);
+    let home = Home::new();
+    scripted(&home, server.port, ", password = \"x\"");
+    let (_reader, mut pipe) = std::io::pipe().expect("a pipe");
+    fcntl_setfl(&pipe, OFlags::NONBLOCK).expect("set");
+    while std::io::Write::write(&mut pipe, &[b'x'; 512]).is_ok() {}
+    fcntl_setfl(&pipe, OFlags::empty()).expect("set");
+    let mut command = home.command(&["sync"]);
+    let run = command.stdout(std::process::Stdio::piped()).stderr(pipe).spawn().expect("start mailsync");
+    connected(&server);
+    let (code, time, _) = interrupted(run, &[rustix::process::Signal::TERM, rustix::process::Signal::TERM]);
+    assert_eq!(code, Some(130));
+    assert!(time < Duration::from_secs(5), "{time:?}");
+}
+
+#[test]
 fn a_signal_stops_the_wait_for_a_password() {
     let server = Script::play(&["S: * OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] ready\nHANG"]);
     let home = Home::new();
@@ -335,5 +353,7 @@ fn a_second_run_ends_with_three_at_once() {
     assert!(told.contains(&format!("process {}", first.id())) && !told.contains("sesame"), "{told}");
     second.exits(3).says("main").done();
     assert!(start.elapsed() < Duration::from_secs(3));
+    let lock = std::fs::read(home.state("main").with_extension("lock")).expect("the lock's file");
+    assert!(lock.is_empty(), "the kernel knows who has it");
     assert_eq!(interrupted(first, &[rustix::process::Signal::INT]).0, Some(130));
 }

@@ -1,11 +1,13 @@
 //! SIGINT, SIGTERM and SIGHUP: the first one asks for a stop at the next safe point, the second one ends at once.
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 use signal_hook::{flag, low_level};
 use std::fs::File;
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -50,20 +52,31 @@ pub fn note(stop: &Arc<AtomicBool>) -> std::io::Result<()> {
 
 /// Sets `stop` at the first signal, and says so unless `quiet`.
 pub fn watch(stop: &Arc<AtomicBool>, quiet: bool) -> std::io::Result<()> {
-    if !quiet {
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            let (stop, stderr) = (stop.clone(), std::io::stderr());
-            let tell = move || {
-                if !stop.load(Ordering::SeqCst) {
-                    let text = b"mailsync: stopping at the next safe point; once more to stop at once\n";
-                    // Nobody is left to be told where this fails.
-                    let _ = rustix::io::write(&stderr, text);
-                }
-            };
-            // SAFETY: it reads a flag and calls write(2): what a handler may do (signal-safety(7)). No lock is taken and
-            // nothing allocated. A thread that waits for signals would cost every run its share.
-            unsafe { low_level::register(signal, tell) }?;
-        }
+    // Behind what stops the run, which depends on nobody.
+    note(stop)?;
+    if quiet {
+        return Ok(());
     }
-    note(stop)
+    let told = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        let (told, stderr) = (told.clone(), std::io::stderr());
+        let tell = move || {
+            if !told.swap(true, Ordering::SeqCst) && takes_more(&stderr) {
+                let text = b"mailsync: stopping at the next safe point; once more to stop at once\n";
+                // Nobody is left to be told where this fails.
+                let _ = rustix::io::write(&stderr, text);
+            }
+        };
+        // SAFETY: it uses a flag and calls poll(2) and write(2): what a handler may do (signal-safety(7)). No lock is taken,
+        // nothing allocated, and nothing waited for. A thread that waits for signals would cost every run its share.
+        unsafe { low_level::register(signal, tell) }?;
+    }
+    Ok(())
+}
+
+/// Whether a short text can be written at once. A signal waits as long as the one before is dealt with.
+fn takes_more(file: &impl AsFd) -> bool {
+    let mut files = [PollFd::new(file, PollFlags::OUT)];
+    let ready = poll(&mut files, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+    ready == Ok(1) && files[0].revents().contains(PollFlags::OUT)
 }

@@ -77,26 +77,6 @@ fn a_run_with_another_state_that_uses_the_same_maildir_ends_this_one_at_once() {
 }
 
 #[test]
-fn the_process_that_has_the_lock_is_named() {
-    let server = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
-    let home = Home::new();
-    home.config(&format!(
-        "[account.main]\nremote = {{ host = \"127.0.0.1\", port = {}, user = \"x\", tls = \"none\", \
-         password_command = [\"echo\", \"x\"] }}\nlocal = {{ path = \"~/Mail\" }}\n",
-        server.local_addr().expect("an address").port(),
-    ));
-    let mut run = home.start(&["sync"]);
-    // It connects when it has the lock, and waits for a greeting then.
-    let held = server.accept().expect("it connects");
-    home.mailsync(&["sync"]).exits(3).says(&format!("another run holds the lock: process {} (", run.id())).done();
-    drop(held);
-    run.kill().expect("kill the run");
-    run.wait().expect("wait for it");
-    let lock = std::fs::read(home.state("main").with_extension("lock")).expect("the lock's file");
-    assert!(lock.is_empty(), "nothing is written for it");
-}
-
-#[test]
 fn a_run_that_does_not_take_place_asks_for_no_password_and_connects_to_nobody() {
     let server = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
     server.set_nonblocking(true).expect("do not block in accept");
