@@ -1,9 +1,12 @@
 //! Opens a state so that none of its files changes: not by an upgrade, nor by what a killed run left in the log.
 
-use super::{Access, State, StateError, VERSION, create, lock, newer, opening, settings, upgrade};
+use super::{Access, FileId, State, StateError, VERSION, create, lock, newer, opening, settings, upgrade};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, MAIN_DB, OpenFlags};
+use rustix::fs::access;
+use std::ffi::OsStr;
 use std::fmt::Write;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -36,21 +39,31 @@ impl State {
     }
 }
 
-/// A connection that only reads a state of today's layout; `None` where there is none, where it lacks what is in a log, and
-/// where anything fails: whoever opens it to write finds out. The lock must be held.
-pub(super) fn settled(path: &Path) -> Option<Connection> {
-    if has_log(path) {
+/// A connection that only reads a state of today's layout, and which file that is. `None` where there is none, where it
+/// lacks what is in a log, where it could not be written, and where anything fails: whoever opens it to write finds out.
+/// The lock must be held.
+pub(super) fn settled(path: &Path) -> Option<(Connection, FileId)> {
+    let file = FileId::of(path)?;
+    let real = path.canonicalize().ok()?;
+    let can_write = |path: &Path| access(path, rustix::fs::Access::WRITE_OK).is_ok();
+    // A log is made beside it.
+    if has_log(&real) || !can_write(&real) || !real.parent().is_some_and(can_write) {
         return None;
     }
-    let connection = read(path).ok()?;
+    let connection = read(&real).ok()?;
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).ok()?;
-    (version == VERSION).then_some(connection)
+    (version == VERSION).then_some((connection, file))
 }
 
-/// Whether anything is in the log.
-fn has_log(path: &Path) -> bool {
-    let log = [path.as_os_str().as_bytes(), b"-wal"].concat();
-    Path::new(std::ffi::OsStr::from_bytes(&log)).metadata().is_ok_and(|log| log.len() > 0)
+/// Whether anything may be in a log beside the file, which is its own name and no link: the log has its name from that.
+fn has_log(real: &Path) -> bool {
+    ["-wal", "-journal"].iter().any(|end| {
+        let log = [real.as_os_str().as_bytes(), end.as_bytes()].concat();
+        match Path::new(OsStr::from_bytes(&log)).metadata() {
+            Ok(log) => log.len() > 0,
+            Err(err) => err.kind() != ErrorKind::NotFound,
+        }
+    })
 }
 
 /// Reads the file, all of which is in itself: a plain reader would make a log and its index. SQLite is told that nobody
@@ -64,8 +77,8 @@ fn read(path: &Path) -> rusqlite::Result<Connection> {
 
 /// Opens the file only to read it. The lock must be held.
 fn look_at(path: &Path) -> rusqlite::Result<Connection> {
-    if !has_log(path) {
-        return read(path);
+    if let Some(real) = path.canonicalize().ok().filter(|real| !has_log(real)) {
+        return read(&real);
     }
     // What a killed run committed is in the log: it is read there, with an index in memory, and left there at the end.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -152,8 +165,84 @@ mod tests {
         for end in ["", "-wal"] {
             std::fs::copy(beside(&path, end), beside(&killed, end)).expect("copied as it is now");
         }
-        assert!(settled(&killed).is_none());
-        let state = State::open(&killed).expect("opened");
+        // The log has the name of the file, and not that of a link to it.
+        let link = dir.path().join("link.db");
+        std::os::unix::fs::symlink(&killed, &link).expect("linked");
+        for path in [&link, &killed] {
+            assert!(settled(path).is_none());
+            let state = State::open_dry(path).expect("opened");
+            assert_eq!(state.noted(Side::Local).expect("read"), Some(Noted(b"one".to_vec())));
+        }
+        let state = State::open(&link).expect("opened");
         assert_eq!(state.noted(Side::Local).expect("read"), Some(Noted(b"one".to_vec())));
+        drop(state);
+        assert!(settled(&link).is_some() && is_alone(&killed));
+    }
+
+    #[test]
+    fn a_file_that_took_the_place_of_the_one_that_was_read_is_not_written() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (path, away) = (dir.path().join("a.db"), dir.path().join("away.db"));
+        drop(State::open(&path).expect("made"));
+        let state = State::open(&path).expect("opened");
+        std::fs::rename(&path, &away).expect("moved away");
+        let failed = |state: &State| state.apply(&[noted("one")]).expect_err("refused").to_string();
+        assert!(failed(&state).contains("moved away or replaced"), "{}", failed(&state));
+        assert!(!path.exists());
+        std::fs::copy(&away, &path).expect("another one");
+        assert!(failed(&state).contains("moved away or replaced"), "{}", failed(&state));
+        std::fs::rename(&away, &path).expect("back again");
+        state.apply(&[noted("two")]).expect("committed");
+    }
+
+    #[test]
+    fn what_failed_is_not_committed_with_what_comes_later() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (path, away) = (dir.path().join("a.db"), dir.path().join("away.db"));
+        drop(State::open(&path).expect("made"));
+        let state = State::open(&path).expect("opened");
+        std::fs::rename(&path, &away).expect("moved away");
+        let held = state.lock();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| state.apply(&[noted("one")]));
+            while state.queue.lock().expect("no panic").is_empty() {
+                std::thread::yield_now();
+            }
+            drop(held);
+            waiting.join().expect("no panic").expect_err("refused");
+        });
+        std::fs::rename(&away, &path).expect("back again");
+        state.apply(&[Change::Compared { at: 7 }]).expect("committed");
+        assert_eq!((state.compared().expect("read"), state.noted(Side::Local).expect("read")), (Some(7), None));
+    }
+
+    #[test]
+    fn what_is_set_aside_survives_that_the_state_was_opened_to_read() {
+        use crate::mail::{Appeared, Flags, Identity, Key};
+        use crate::state::Candidate;
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("a.db");
+        let inbox = Sides::new(FolderName::inbox(), FolderName::inbox());
+        let wires = Sides::new(b"INBOX".to_vec(), b"INBOX".to_vec());
+        let folder = State::open(&path).and_then(|state| state.add_folder(&wires, &inbox, None)).expect("made");
+        let state = State::open(&path).expect("opened");
+        state.drop_candidates(folder).expect("none");
+        let appeared = Appeared { key: Key::Uid(7), flags: Flags::new(), size: None };
+        let one = Candidate { part: 0, appeared, identity: Identity::default() };
+        state.set_aside(folder, Side::Remote, [one].into_iter()).expect("set aside");
+        state.apply(&[noted("one")]).expect("committed");
+        assert_eq!(state.candidates(folder, Side::Remote, 0).expect("read").len(), 1);
+    }
+
+    #[test]
+    fn a_state_that_can_not_be_written_is_told_when_it_is_opened() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("a.db");
+        drop(State::open(&path).expect("made"));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o400)).expect("changed");
+        // Whoever may do anything may do this too.
+        let all_powerful = std::fs::OpenOptions::new().append(true).open(&path).is_ok();
+        assert_eq!(State::open(&path).is_ok(), all_powerful);
     }
 }

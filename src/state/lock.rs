@@ -27,7 +27,7 @@ pub(super) fn take(path: &Path) -> Result<File, StateError> {
 
 fn holder(file: &File) -> String {
     let held = fcntl_getlk(file, &Flock::from(FlockType::WriteLock)).ok().flatten();
-    // There is none where it is another machine's, or one that can't be seen from here.
+    // There is none where it is another machine's, one that can't be seen from here, or this process itself.
     let pid = held.and_then(|held| held.pid).map(|pid| pid.as_raw_nonzero().get()).filter(|pid| *pid > 0);
     let Some(pid) = pid else { return "another process".to_owned() };
     // Linux's own, as everything there is that tells what a process is called.

@@ -39,7 +39,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use std::fmt;
 use std::fs::File;
 use std::ops::Deref;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -188,8 +188,8 @@ impl State {
         }
         point("state.open").map_err(|err| StateError::new(format!("open {}", path.display()), err))?;
         let lock = lock::take(path)?;
-        if let Some(connection) = dry::settled(path) {
-            let access = Access { connection, to_write: Some(path.to_owned()) };
+        if let Some((connection, file)) = dry::settled(path) {
+            let access = Access { connection, to_write: Some((path.to_owned(), file)) };
             return State::over(access, Some(lock)).map_err(|err| opening(path, err));
         }
         // SQLite gives its side files the mode of the database, so that one is made first.
@@ -253,21 +253,38 @@ impl State {
 /// The connection to a state.
 struct Access {
     connection: Connection,
-    /// Where it is to be opened as soon as something is to be written: this connection only reads.
-    to_write: Option<PathBuf>,
+    /// Where it is to be opened as soon as something is to be written, and which file that was: this connection only
+    /// reads.
+    to_write: Option<(PathBuf, FileId)>,
 }
 
 impl Access {
     /// The connection that writes, if anything may be written at all. Nothing that is temporary outlives the change from
     /// the one that reads.
     fn writing(&mut self) -> Result<&mut Connection, StateError> {
-        if let Some(path) = &self.to_write {
+        if let Some((path, file)) = &self.to_write {
             let failed = |err| opening(path, err);
-            let connection = Connection::open(path).map_err(failed)?;
+            // What was read, and decided by, must be what is written: no other file, and none that is made now.
+            if FileId::of(path).as_ref() != Some(file) {
+                let action = format!("open the state {}", path.display());
+                return Err(StateError::new(action, "it was moved away or replaced while it was in use"));
+            }
+            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
             durable(&connection).map_err(failed)?;
             *self = Access { connection, to_write: None };
         }
         Ok(&mut self.connection)
+    }
+}
+
+/// A file's device and number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileId(u64, u64);
+
+impl FileId {
+    fn of(path: &Path) -> Option<FileId> {
+        path.metadata().ok().map(|found| FileId(found.dev(), found.ino()))
     }
 }
 

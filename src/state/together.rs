@@ -74,7 +74,14 @@ impl State {
         if let Some(result) = request.answered() {
             return result;
         }
-        let connection = connection.writing()?;
+        let connection = match connection.writing() {
+            Ok(connection) => connection,
+            Err(error) => {
+                // Nobody is to commit later what is said to have failed.
+                self.queue().retain(|other| !Arc::ptr_eq(other, &request));
+                return Err(error);
+            }
+        };
         let all = mem::take(&mut *self.queue());
         commit_all(connection, &all);
         // Whoever took it from those that wait may have panicked over it.
