@@ -498,6 +498,19 @@ mod tests {
         assert_eq!(rules.role(&name("Spam"), None, &[]), Some(Role::Junk));
         assert_eq!(rules.role(&name("Spam"), None, &[Role::Junk]), None);
         assert_eq!(rules.role(&name("inbox"), None, &[]), Some(Role::Inbox));
+        for (usual, role) in [
+            ("INBOX/Drafts", Some(Role::Drafts)),
+            ("[gmail]/SENT Mail", Some(Role::Sent)),
+            ("Junk E-Mail", Some(Role::Junk)),
+            ("Archive", Some(Role::Archive)),
+            ("Mail/Archive", None),
+            ("INBOX/Archive/2020", None),
+            ("Archive/2020", None),
+            ("INBOX\\/Drafts", None),
+            ("BUL\u{212a} Mail", Some(Role::Junk)),
+        ] {
+            assert_eq!(Rules::default().role(&name(usual), None, &[]), role, "{usual}");
+        }
     }
 
     #[test]
