@@ -2,10 +2,11 @@
 //!
 //! Nothing is read of what came: that something changed is all that is told, and a look shows the rest.
 
+use super::MaildirSettings;
 use super::error::disk;
 use super::layout::{name_of, path_of, shown_name};
+use super::list::{self, Listing};
 use super::tree::Tree;
-use super::{MaildirSettings, list};
 use crate::store::ear::Standings;
 use crate::store::{Ear, FolderInfo, Reach, StoreError};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
@@ -65,10 +66,11 @@ impl MaildirEar {
         Some(MaildirEar { settings, inotify, kinds, tree, moved: true, begun: false, root: None })
     }
 
-    fn folders(&mut self) -> Result<Vec<FolderInfo>, StoreError> {
-        let (folders, tree, _) = list::list(&self.settings, std::mem::take(&mut self.tree))?;
+    /// The folders, and the directories that may become some.
+    fn list(&mut self) -> Result<(Vec<FolderInfo>, Vec<Vec<u8>>), StoreError> {
+        let Listing { folders, bare, tree, .. } = list::list(&self.settings, std::mem::take(&mut self.tree))?;
         self.tree = tree;
-        Ok(folders)
+        Ok((folders, bare))
     }
 
     /// Listens to all directories that are there, if any came or went.
@@ -78,8 +80,19 @@ impl MaildirEar {
             let root = self.settings.root.clone();
             self.root = self.root_now();
             self.add(&root, Kind::Directories)?;
-            for info in self.folders()? {
-                self.add_folder(&info.wire, &mut above)?;
+            loop {
+                let (folders, bare) = self.list()?;
+                for info in folders {
+                    self.add_folder(&info.wire, &mut above)?;
+                }
+                let new: Vec<Vec<u8>> = bare.into_iter().filter(|wire| above.insert(wire.clone())).collect();
+                for wire in &new {
+                    self.add(&path_of(&self.settings.root, wire), Kind::Directories)?;
+                }
+                // What was made in them before they were listened to is seen by the next listing.
+                if new.is_empty() {
+                    return Ok(());
+                }
             }
         }
         Ok(())
@@ -165,7 +178,7 @@ impl Ear for MaildirEar {
         self.add_all()?;
         // What came before a directory was listened to shows in how it stands now.
         let standing = |info: FolderInfo| Some((info.wire, info.cursor?));
-        let standings = self.folders()?.into_iter().filter_map(standing).collect();
+        let standings = self.list()?.0.into_iter().filter_map(standing).collect();
         self.begun = true;
         Ok(standings)
     }
@@ -253,6 +266,19 @@ mod tests {
         tree.hears(&["INBOX", "Lists/rust"]);
         fs::remove_file(tree.path("Lists/rust/cur/a:2,S")).expect("removed");
         tree.hears(&["Lists/rust"]);
+    }
+
+    #[test]
+    fn a_folder_that_is_made_in_several_steps_is_listened_to() {
+        let mut tree = Tree::new(&["INBOX"]);
+        fs::create_dir_all(tree.path("a/b")).expect("made");
+        tree.hears(&[""]);
+        fs::create_dir(tree.path("a/b/new")).expect("made");
+        tree.hears(&[""]);
+        fs::create_dir(tree.path("a/b/cur")).expect("made");
+        tree.hears(&[""]);
+        fs::write(tree.path("a/b/new/x"), "x").expect("written");
+        tree.hears(&["a/b"]);
     }
 
     #[test]

@@ -18,13 +18,22 @@ use std::path::Path;
 const DEPTH: usize = 256;
 
 /// Lists the folders of a tree, by wire name. Directories behind links count once, under the name that needs no link.
-/// Those that are as they were `before` are not read; what is known of them now comes along, and whether that is the
-/// same.
-pub(super) fn list(settings: &MaildirSettings, before: Tree) -> Result<(Vec<FolderInfo>, Tree, bool), StoreError> {
+/// Those that are as they were `before` are not read.
+pub(super) fn list(settings: &MaildirSettings, before: Tree) -> Result<Listing, StoreError> {
     list_at(settings, before, Now::on(&settings.root))
 }
 
-fn list_at(settings: &MaildirSettings, before: Tree, now: Now) -> Result<(Vec<FolderInfo>, Tree, bool), StoreError> {
+/// What a tree holds.
+pub(super) struct Listing {
+    pub(super) folders: Vec<FolderInfo>,
+    /// Directories that are no folders, and lead to none, yet: their wire names.
+    pub(super) bare: Vec<Vec<u8>>,
+    /// What is known of the directories, and whether that is the same as before.
+    pub(super) tree: Tree,
+    pub(super) same: bool,
+}
+
+fn list_at(settings: &MaildirSettings, before: Tree, now: Now) -> Result<Listing, StoreError> {
     let top = sys::open_to_look(&settings.root);
     let mut walk = Walk {
         root: &settings.root,
@@ -36,6 +45,7 @@ fn list_at(settings: &MaildirSettings, before: Tree, now: Now) -> Result<(Vec<Fo
         same: true,
         met: Met::default(),
         links: Vec::new(),
+        bare: Vec::new(),
         found: Vec::new(),
     };
     let root = walk.meet(b"")?;
@@ -54,7 +64,7 @@ fn list_at(settings: &MaildirSettings, before: Tree, now: Now) -> Result<(Vec<Fo
     }
     walk.found.sort_by(|a, b| a.wire.cmp(&b.wire));
     let same = walk.same && walk.before.is_empty();
-    Ok((walk.found, walk.tree, same))
+    Ok(Listing { folders: walk.found, bare: walk.bare, tree: walk.tree, same })
 }
 
 /// What is to be said of one folder that is there.
@@ -123,6 +133,7 @@ struct Walk<'a> {
     met: Met,
     /// Links to directories, looked at when all that needs no link is known.
     links: Vec<(Vec<u8>, usize)>,
+    bare: Vec<Vec<u8>>,
     found: Vec<FolderInfo>,
 }
 
@@ -213,6 +224,8 @@ impl Walk<'_> {
         } else if inside > 0 {
             let container = self.named(wire);
             self.found.insert(at, container);
+        } else {
+            self.bare.push(wire);
         }
         Ok(())
     }
@@ -329,18 +342,19 @@ mod tests {
                 act(dir.path()).expect("done");
                 let later = Now::later(&sys::look(dir.path()).expect("there"));
                 let list = |before: &Tree| list_at(&settings, before.clone(), later).expect("listed");
-                let (anew, all, _) = list(&Tree::default());
-                let (again, tree, _) = list(&before);
-                assert_eq!((told(&again), &tree), (told(&anew), &all), "after act {number} in {layout:?}");
-                before = tree;
+                let (anew, again) = (list(&Tree::default()), list(&before));
+                assert_eq!(told(&again.folders), told(&anew.folders), "after act {number} in {layout:?}");
+                assert_eq!((&again.tree, &again.bare), (&anew.tree, &anew.bare), "after act {number} in {layout:?}");
+                before = again.tree;
                 // When none of it is young any more, nothing is new.
                 let list = |before: &Tree| list_at(&settings, before.clone(), Now::in_a_while()).expect("listed");
-                let (_, tree, _) = list(&before);
-                let (old, again, same) = list(&tree);
-                assert_eq!((told(&old), &again, same), (told(&anew), &tree, true), "after act {number} in {layout:?}");
+                let tree = list(&before).tree;
+                let old = list(&tree);
+                assert_eq!(told(&old.folders), told(&anew.folders), "after act {number} in {layout:?}");
+                assert_eq!((&old.tree, old.same), (&tree, true), "after act {number} in {layout:?}");
             }
-            let (_, young, same) = list_at(&settings, before, Now::on(dir.path())).expect("listed");
-            assert_eq!((young, same), (Tree::default(), false), "all of it is young");
+            let young = list_at(&settings, before, Now::on(dir.path())).expect("listed");
+            assert_eq!((young.tree, young.same), (Tree::default(), false), "all of it is young");
         }
     }
 }

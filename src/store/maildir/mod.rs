@@ -35,6 +35,7 @@ use crate::mail::{FolderName, Noted};
 use error::disk;
 use folder::MaildirFolder;
 use layout::{name_of, shown_name};
+use list::Listing;
 use seen::Seen;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -171,13 +172,13 @@ impl Store for MaildirStore {
 
     fn list(&mut self) -> Result<Vec<FolderInfo>, StoreError> {
         self.root("list")?;
-        list::list(&self.settings, Tree::default()).map(|(folders, ..)| folders)
+        list::list(&self.settings, Tree::default()).map(|listing| listing.folders)
     }
 
     fn list_again(&mut self, noted: Option<&Noted>) -> Result<(Vec<FolderInfo>, Option<Noted>), StoreError> {
         self.root("list")?;
         let layout = self.settings.layout;
-        let (folders, tree, same) = list::list(&self.settings, Tree::read(noted, layout))?;
+        let Listing { folders, tree, same, .. } = list::list(&self.settings, Tree::read(noted, layout))?;
         let now = (!same || noted.is_none()).then(|| tree.write(layout));
         Ok((folders, now.filter(|now| noted != Some(now))))
     }
