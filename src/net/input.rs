@@ -53,8 +53,11 @@ impl Input {
                 self.bytes.copy_within(self.start..self.end, 0);
                 (self.start, self.end) = (0, self.end - self.start);
             } else {
-                let size = (self.bytes.len() * 2).clamp(SIZE, MAX);
-                self.bytes.resize(size, 0);
+                match self.bytes.len() {
+                    // The system's zeros: of most of it no page is ever touched in a short conversation.
+                    0 => self.bytes = vec![0; SIZE],
+                    size => self.bytes.resize((size * 2).min(MAX), 0),
+                }
             }
         }
         if self.end == self.bytes.len() {

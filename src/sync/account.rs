@@ -152,9 +152,10 @@ impl Run<'_> {
     }
 
     /// Looks at the folders, decides, and acts.
-    fn sync(&self, jobs: Vec<Work>, pool: &Pool<'_>, stores: Stores) -> Result<(), Failure> {
+    fn sync(&self, mut jobs: Vec<Work>, pool: &Pool<'_>, stores: Stores) -> Result<(), Failure> {
         let folders = jobs.len();
-        let (mut unchanged, mut changed): (Vec<Work>, Vec<Work>) = jobs.into_iter().partition(Work::is_unchanged);
+        let mut changed: Vec<Work> = jobs.extract_if(.., |work| !work.is_unchanged()).collect();
+        let mut unchanged = jobs;
         self.tell(Event::Listed { account: self.account.name.clone(), folders, to_look_at: changed.len() });
         let mut unseen: HashSet<FolderId> = changed.iter().map(|work| work.job.id).collect();
         pool.give(stores);

@@ -21,8 +21,9 @@ use super::Policy;
 use super::rules::{Remotes, Rules, Verdict, looks_like_exchange};
 use crate::mail::{FolderId, FolderName, Role, Side, Sides};
 use crate::store::FolderInfo;
+use foldhash::HashMap;
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 /// A folder pair of an earlier run.
 #[derive(Clone, Debug)]

@@ -31,7 +31,7 @@ impl Run<'_> {
         let backlogs = self.state.backlogs()?;
         let now = SystemTime::now();
         let due_by = if self.options.retry { backlogs.iter().map(|b| b.last).max().unwrap_or(now) } else { now };
-        let mut jobs = Vec::new();
+        let mut jobs = Vec::with_capacity(plan.entries.len());
         let mut matched = HashSet::new();
         let waits = |entry: &Entry| {
             !self.options.only_waiting || backlogs.iter().any(|backlog| Some(backlog.folder) == entry.known)

@@ -38,7 +38,7 @@ pub struct Suspect {
 }
 
 /// Where each wire name stands in a list.
-pub type ByWire<'a> = HashMap<&'a [u8], usize>;
+pub type ByWire<'a> = foldhash::HashMap<&'a [u8], usize>;
 
 pub fn by_wire(list: &[FolderInfo]) -> ByWire<'_> {
     list.iter().enumerate().map(|(at, info)| (info.wire.as_slice(), at)).collect()

@@ -9,7 +9,7 @@ use super::token::{Listed, MailboxStatus, Response, StatusKind};
 use super::wire::Command;
 use crate::mail::Role;
 use crate::store::FolderInfo;
-use std::collections::{HashMap, HashSet};
+use foldhash::{HashMap, HashSet, HashSetExt};
 
 /// What the server said of all its folders.
 #[derive(Default)]

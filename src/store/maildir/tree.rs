@@ -4,7 +4,7 @@ use super::layout::Layout;
 use super::stamps::{Now, nanos};
 use crate::mail::Noted;
 use crate::store::sys::Seen;
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt};
 
 /// Goes up when what is noted gets another form: what an older program noted is then not understood, and read anew.
 const FORM: u8 = 2;
