@@ -1,4 +1,5 @@
-//! Opens a state so that none of its files changes: not by an upgrade, nor by what a killed run left in the log.
+//! Opens a state so that none of its files changes: for a run that changes nothing, not even by an upgrade or by what a
+//! killed run left in the log, and for any other until it has something to write.
 
 use super::{Access, FileId, State, StateError, VERSION, create, lock, newer, opening, settings, upgrade};
 use rusqlite::config::DbConfig;
@@ -117,12 +118,13 @@ mod tests {
     use super::*;
     use crate::mail::{FolderName, Noted, Side, Sides};
     use crate::state::Change;
+    use std::path::PathBuf;
 
     fn noted(text: &str) -> Change {
         Change::Noted { side: Side::Local, noted: Noted(text.as_bytes().to_vec()) }
     }
 
-    fn beside(path: &Path, end: &str) -> std::path::PathBuf {
+    fn beside(path: &Path, end: &str) -> PathBuf {
         path.with_extension(format!("db{end}"))
     }
 
@@ -147,8 +149,8 @@ mod tests {
         drop(state);
         let state = State::open(&path).expect("opened");
         assert!(is_alone(&path));
-        let folder = state.add_folder(&Sides::new(b"INBOX".to_vec(), b"INBOX".to_vec()), &inbox, None);
-        assert_eq!(state.folders().expect("read").first().map(|pair| pair.id), folder.ok());
+        let folder = state.add_folder(&Sides::new(b"INBOX".to_vec(), b"INBOX".to_vec()), &inbox, None).expect("added");
+        assert_eq!(state.folders().expect("read").first().map(|pair| pair.id), Some(folder));
         drop(state);
         assert_eq!(
             State::open(&path).and_then(|state| state.noted(Side::Local)).expect("read"),
@@ -179,13 +181,19 @@ mod tests {
         assert!(settled(&link).is_some() && is_alone(&killed));
     }
 
-    #[test]
-    fn a_file_that_took_the_place_of_the_one_that_was_read_is_not_written() {
+    /// A state that is opened to read, whose file was moved since: where it was, and where it is.
+    fn read_and_moved_away() -> (tempfile::TempDir, PathBuf, PathBuf, State) {
         let dir = tempfile::tempdir().expect("a directory");
         let (path, away) = (dir.path().join("a.db"), dir.path().join("away.db"));
         drop(State::open(&path).expect("made"));
         let state = State::open(&path).expect("opened");
         std::fs::rename(&path, &away).expect("moved away");
+        (dir, path, away, state)
+    }
+
+    #[test]
+    fn a_file_that_took_the_place_of_the_one_that_was_read_is_not_written() {
+        let (_dir, path, away, state) = read_and_moved_away();
         let failed = |state: &State| state.apply(&[noted("one")]).expect_err("refused").to_string();
         assert!(failed(&state).contains("moved away or replaced"), "{}", failed(&state));
         assert!(!path.exists());
@@ -197,11 +205,7 @@ mod tests {
 
     #[test]
     fn what_failed_is_not_committed_with_what_comes_later() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let (path, away) = (dir.path().join("a.db"), dir.path().join("away.db"));
-        drop(State::open(&path).expect("made"));
-        let state = State::open(&path).expect("opened");
-        std::fs::rename(&path, &away).expect("moved away");
+        let (_dir, path, away, state) = read_and_moved_away();
         let held = state.lock();
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| state.apply(&[noted("one")]));

@@ -46,8 +46,8 @@ impl FileStamp {
             device: meta.dev(),
             inode: meta.ino(),
             bytes: meta.len(),
-            written: nanos(meta.mtime(), meta.mtime_nsec()),
-            changed: nanos(meta.ctime(), meta.ctime_nsec()),
+            written: nanos((meta.mtime(), meta.mtime_nsec())),
+            changed: nanos((meta.ctime(), meta.ctime_nsec())),
         }
     }
 }

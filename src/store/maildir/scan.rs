@@ -394,15 +394,8 @@ pub(super) fn open_and_look(path: &Path) -> io::Result<(File, fs::Metadata)> {
 mod tests {
     use super::*;
     use crate::store::Kind;
+    use crate::store::maildir::tests::maildir;
     use std::os::unix::fs::MetadataExt;
-
-    fn maildir() -> tempfile::TempDir {
-        let dir = tempfile::tempdir().expect("a directory");
-        for sub in ["tmp", "new", "cur"] {
-            fs::create_dir(dir.path().join(sub)).expect("made");
-        }
-        dir
-    }
 
     fn put(dir: &Path, name: &str, content: &str) -> u64 {
         fs::write(dir.join(name), content).expect("written");

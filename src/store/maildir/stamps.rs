@@ -70,7 +70,7 @@ impl Stamps {
     }
 
     fn add(&mut self, what: &str, seen: &Seen) {
-        let (mtime, ctime) = (of(seen.mtime), of(seen.ctime));
+        let (mtime, ctime) = (nanos(seen.mtime), nanos(seen.ctime));
         self.text.push_str(what);
         self.text.push_str(itoa::Buffer::new().format(seen.ino));
         for time in [mtime, ctime] {
@@ -133,7 +133,7 @@ impl Now {
     /// A while after something changed.
     #[cfg(test)]
     pub(super) fn later(seen: &Seen) -> Now {
-        Now { nanos: of(seen.ctime) + YOUNG + 1, of_file_system: true }
+        Now { nanos: nanos(seen.ctime) + YOUNG + 1, of_file_system: true }
     }
 
     /// When nothing of what is there now is young.
@@ -167,32 +167,22 @@ impl Now {
                 .draft()
                 .and_then(|draft| draft.file().metadata().map_err(|err| draft_error("look", err)))
         }) {
-            Ok(meta) => Now { nanos: nanos(meta.ctime(), meta.ctime_nsec()), of_file_system: true },
+            Ok(meta) => Now { nanos: nanos((meta.ctime(), meta.ctime_nsec())), of_file_system: true },
             Err(_) => Now::by_our_clock(),
         }
     }
 }
 
-pub(super) fn nanos(seconds: i64, nanos: i64) -> i128 {
+/// A time in nanoseconds since 1970, from its seconds and the rest.
+pub(super) fn nanos((seconds, nanos): (i64, i64)) -> i128 {
     i128::from(seconds) * SECOND + i128::from(nanos)
-}
-
-fn of((seconds, rest): (i64, i64)) -> i128 {
-    nanos(seconds, rest)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::maildir::tests::maildir;
     use std::fs;
-
-    fn maildir() -> tempfile::TempDir {
-        let dir = tempfile::tempdir().expect("a directory");
-        for sub in ["tmp", "new", "cur"] {
-            fs::create_dir(dir.path().join(sub)).expect("made");
-        }
-        dir
-    }
 
     #[test]
     fn a_folder_that_just_changed_has_no_conclusive_cursor() {

@@ -675,3 +675,12 @@ fn what_is_added_up_shows_the_same_as_what_is_compared_one_by_one() {
     }
     assert!(known.0.len() > 20, "the test tests little: {}", known.0.len());
 }
+
+/// An empty folder.
+pub(super) fn maildir() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a directory");
+    for sub in SUBS {
+        fs::create_dir(dir.path().join(sub)).expect("made");
+    }
+    dir
+}

@@ -63,7 +63,7 @@ impl Tree {
     /// show the next change.
     pub(super) fn note(&mut self, wire: Vec<u8>, directory: Directory, now: &Now) -> bool {
         let [_, _, mtime, mtime_nanos, ctime, ctime_nanos] = directory.stamp.map(u64::cast_signed);
-        let old = now.is_long_after(nanos(mtime, mtime_nanos).max(nanos(ctime, ctime_nanos)));
+        let old = now.is_long_after(nanos((mtime, mtime_nanos)).max(nanos((ctime, ctime_nanos))));
         if old {
             self.directories.insert(wire, directory);
         }
