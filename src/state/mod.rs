@@ -311,6 +311,8 @@ fn durable(connection: &Connection) -> rusqlite::Result<()> {
 fn settings(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::from_secs(10))?;
     connection.execute_batch("PRAGMA foreign_keys=ON;")?;
+    // They speak of changes that somebody else makes. To run one, SQLite keeps a copy of every page that a statement changes.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
     // Else every statement that names an indexed column is compiled anew for each value: it asks for one message.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);

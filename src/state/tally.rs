@@ -437,6 +437,7 @@ mod tests {
     use super::*;
     use crate::mail::{Cursor, Flag, FolderName, Identity};
     use crate::state::Change;
+    use rusqlite::config::DbConfig;
 
     /// Numbers that are the same in every run.
     struct Numbers(u64);
@@ -569,7 +570,10 @@ mod tests {
         assert_eq!(numbers(&state), (2, 0));
         assert_eq!((state.count(folder).expect("counted"), state.adds_up(folder).expect("counted")), (2, true));
         // Somebody who knows nothing of tallies.
+        let theirs = |on| state.lock().set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, on).expect("switched");
+        theirs(true);
         state.lock().execute("DELETE FROM message WHERE id = 1", []).expect("deleted");
+        theirs(false);
         assert_eq!((state.count(folder).expect("counted"), state.adds_up(folder).expect("counted")), (1, true));
     }
 
