@@ -8,6 +8,7 @@ use super::scan::bit;
 use crate::mail::{Flag, Flags};
 use memchr::memchr2_iter;
 use std::collections::hash_map::RandomState;
+use std::fmt::Write;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +16,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The end of every name that we make.
 pub(super) const SUFFIX: &str = ".mailsync";
+
+/// How much room a name that we make may need.
+const NAME: usize = 80;
 
 /// What may stand before `2,`.
 pub(super) const SEPARATORS: [u8; 2] = [b':', b'!'];
@@ -100,7 +104,10 @@ pub(super) fn unique() -> String {
     let (pid, n) = (*PROCESS, COUNTER.fetch_add(1, Ordering::Relaxed));
     // The standard library seeds each of these at random.
     let random = RandomState::new().build_hasher().finish();
-    format!("{}.M{}P{pid}Q{n}R{random:016x}{SUFFIX}", now.as_secs(), now.subsec_micros())
+    let mut name = String::with_capacity(NAME);
+    // A string can always be written to.
+    let _ = write!(name, "{}.M{}P{pid}Q{n}R{random:016x}{SUFFIX}", now.as_secs(), now.subsec_micros());
+    name
 }
 
 #[cfg(test)]
