@@ -12,9 +12,6 @@ use std::path::{Path, PathBuf};
 const HEADER_LIMIT: usize = 64 * 1024;
 /// How much is read at once: less than what the heap maps, and the kernel clears, for every message anew.
 const BUFFER: usize = 64 * 1024;
-/// So much of a message is not measured as it is written but read again when it is to be known what it is: by then somebody
-/// else may do that, and who takes a message from the line has time for the next one. More might not be in memory any more.
-const READ_AGAIN: u64 = 1 << 20;
 /// How much is measured at once: what several looks at it leave in the nearest cache.
 const PORTION: usize = 16 * 1024;
 
@@ -34,6 +31,14 @@ impl fmt::Debug for Measure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Measure").field("bytes", &self.bytes).field("identity", &self.identity).finish()
     }
+}
+
+/// Some content in LF form.
+#[derive(Clone, Copy)]
+pub struct Lines<'a> {
+    pub text: &'a [u8],
+    /// How many LFs it has: who made it knows.
+    pub lfs: u64,
 }
 
 /// A message on its way: an open file, what is known of its content, and the path it can be taken from.
@@ -66,21 +71,28 @@ impl Draft {
 
     /// Adds content in LF form, at once: pieces should not be small. Does not sync.
     pub fn write(&mut self, piece: &[u8]) -> io::Result<()> {
-        let more = self.written + piece.len() as u64;
-        if more > READ_AGAIN {
-            let mut meter = match self.meter.take() {
-                Some(meter) => meter,
-                None => Box::new(self.read_through()?),
-            };
-            meter.update(piece);
-            self.meter = Some(meter);
-        }
-        (self.written, self.measure) = (more, None);
+        self.add(piece, |meter| meter.update(piece))
+    }
+
+    /// The same, where the LFs have been counted.
+    pub fn write_lines(&mut self, lines: Lines<'_>) -> io::Result<()> {
+        self.add(lines.text, |meter| meter.update_lines(lines))
+    }
+
+    fn add(&mut self, piece: &[u8], measure: impl FnOnce(&mut Meter)) -> io::Result<()> {
+        let mut meter = match self.meter.take() {
+            Some(meter) => meter,
+            None if self.written == 0 => Box::default(),
+            None => Box::new(self.read_through()?),
+        };
+        measure(&mut meter);
+        self.meter = Some(meter);
+        (self.written, self.measure) = (self.written + piece.len() as u64, None);
         sys::write_all(&mut self.file, piece)
     }
 
-    /// Says what the content is, which must be whole by now; reads it once if need be. Fails where that is not as long as
-    /// what was written. Lets go of what was gathered for it: drafts wait in batches.
+    /// Says what the content is, which must be whole by now; reads it once if it was not written by this draft. Lets go of
+    /// what was gathered for it: drafts wait in batches.
     pub fn measure(&mut self) -> io::Result<&Measure> {
         let measure = match (self.measure.take(), self.meter.take()) {
             (Some(measure), _) => measure,
@@ -212,15 +224,30 @@ impl Meter {
         piece.chunks(PORTION).for_each(|portion| self.take(portion));
     }
 
-    fn take(&mut self, piece: &[u8]) {
-        self.bytes += piece.len() as u64;
-        self.has_nul |= memchr::memchr(0, piece).is_some();
+    /// The same, where the LFs have been counted.
+    pub fn update_lines(&mut self, Lines { text, lfs }: Lines<'_>) {
+        if self.pending_crs > 0 || memchr::memchr2(b'\r', 0, text).is_some() {
+            return self.update(text);
+        }
+        self.bytes += text.len() as u64;
+        self.look_for_header(text);
+        self.bare_lfs += lfs;
+        self.hash.update(text);
+    }
+
+    fn look_for_header(&mut self, piece: &[u8]) {
         if !self.header_done {
             let within = &piece[..piece.len().min(HEADER_LIMIT - self.header.len())];
             let end = blank_line(within);
             self.header.extend_from_slice(&within[..end.unwrap_or(within.len())]);
             self.header_done = end.is_some() || self.header.len() == HEADER_LIMIT;
         }
+    }
+
+    fn take(&mut self, piece: &[u8]) {
+        self.bytes += piece.len() as u64;
+        self.has_nul |= memchr::memchr(0, piece).is_some();
+        self.look_for_header(piece);
         let mut rest = piece;
         while !rest.is_empty() {
             if rest[0] == b'\r' {
@@ -291,6 +318,26 @@ mod tests {
     }
 
     #[test]
+    fn counted_lines_are_measured_as_others_are() {
+        let lf = |text: &[u8]| text.iter().filter(|b| **b == b'\n').count() as u64;
+        for text in [&b"A: b\nMessage-ID: <x>\n\nc\n"[..], b"a\rb\r\r\nc\n", b"\0\n", b"\n\r", b"", b"a\r\n\n\r\n"] {
+            for at in 0..=text.len() {
+                let mut lines = Meter::default();
+                for text in [&text[..at], &text[at..]] {
+                    lines.update_lines(Lines { text, lfs: lf(text) });
+                }
+                let (found, expected) = (lines.measure(), meter(&[text]).measure());
+                assert_eq!(found.identity, expected.identity, "{text:?} cut at {at}");
+                assert_eq!(
+                    (found.bytes, found.wire_size, found.has_nul),
+                    (expected.bytes, expected.wire_size, expected.has_nul),
+                    "{text:?} cut at {at}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn the_hash_is_the_same_for_every_form_of_line_end_and_every_cut() {
         let lf = meter(&[b"a\nb\n\nc"]).hash();
         assert_eq!(meter(&[b"a\r\nb\r\n\r\nc"]).hash(), lf);
@@ -301,17 +348,20 @@ mod tests {
     }
 
     #[test]
-    fn a_draft_is_the_same_whether_it_is_measured_as_it_is_written_or_later() {
+    fn a_draft_is_the_same_whether_it_is_measured_as_it_is_written_or_read() {
         let line = b"a line of a message, and its end\n";
-        for lines in [0, 1, 1000, READ_AGAIN as usize / line.len(), 2 * READ_AGAIN as usize / line.len()] {
+        for lines in [0, 1, 1000, 3 * BUFFER / line.len()] {
             let text = line.repeat(lines);
             let whole = meter(&[&text]).measure();
             for piece in [700, 1 << 16, 3 << 20] {
                 let mut draft = Draft::new(tempfile::tempfile().expect("a file"), None);
                 text.chunks(piece).for_each(|piece| draft.write(piece).expect("written"));
                 assert_eq!(draft.bytes(), text.len() as u64);
+                let read = Draft::from_file(draft.file().try_clone().expect("the file")).identity().expect("read");
                 let found = draft.measure().expect("measured");
                 assert_eq!((found.bytes, &found.identity), (whole.bytes, &whole.identity), "{lines} lines by {piece}");
+                assert_eq!(read, whole.identity, "{lines} lines by {piece}");
+                draft.file.seek(SeekFrom::End(0)).expect("its end");
                 draft.write(b"more").expect("written");
                 let more = [text.as_slice(), b"more"].concat();
                 assert_eq!(draft.identity().expect("measured"), meter(&[&more]).identity());
@@ -323,12 +373,13 @@ mod tests {
     }
 
     #[test]
-    fn a_draft_that_somebody_else_changes_is_an_error() {
-        let mut draft = Draft::new(tempfile::tempfile().expect("a file"), None);
-        draft.write(b"some text").expect("written");
+    fn a_draft_that_somebody_else_changes_before_more_is_written_is_an_error() {
         for bytes in [4, 0] {
+            let mut draft = Draft::new(tempfile::tempfile().expect("a file"), None);
+            draft.write(b"some text").expect("written");
+            draft.measure().expect("measured");
             draft.file().set_len(bytes).expect("another length");
-            assert!(draft.measure().is_err());
+            assert!(draft.write(b"more").is_err());
         }
     }
 

@@ -189,6 +189,7 @@ impl Bodies for Gathering {
 mod tests {
     use super::super::token::parse;
     use super::*;
+    use crate::store::draft::Lines;
 
     #[derive(Default)]
     struct Listed(Vec<(u32, Vec<u8>)>);
@@ -199,8 +200,8 @@ mod tests {
         fn begin(&mut self) -> Result<Vec<u8>, StoreError> {
             Ok(Vec::new())
         }
-        fn piece(&mut self, target: &mut Vec<u8>, piece: &[u8]) -> Result<(), StoreError> {
-            target.extend_from_slice(piece);
+        fn piece(&mut self, target: &mut Vec<u8>, piece: Lines<'_>) -> Result<(), StoreError> {
+            target.extend_from_slice(piece.text);
             Ok(())
         }
         fn finish(&mut self, uid: u32, target: Vec<u8>, _: Along) -> Result<(), StoreError> {

@@ -6,6 +6,7 @@ use super::facade::Bodies;
 use super::token::{Body, Fetch, Response, UidSet};
 use super::wire::{Command, Flight, SET_MAX, Sorted};
 use crate::mail::{Flag, Flags};
+use crate::store::draft::Lines;
 use crate::store::{Kind, Reach, StoreError};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -42,8 +43,7 @@ pub trait Sink {
 
     fn begin(&mut self) -> Result<Self::Target, StoreError>;
 
-    /// The next piece, in LF form.
-    fn piece(&mut self, target: &mut Self::Target, piece: &[u8]) -> Result<(), StoreError>;
+    fn piece(&mut self, target: &mut Self::Target, piece: Lines<'_>) -> Result<(), StoreError>;
 
     /// The message is whole.
     fn finish(&mut self, uid: u32, target: Self::Target, along: Along) -> Result<(), StoreError>;
@@ -57,34 +57,46 @@ pub trait Sink {
 struct ToLf {
     held_cr: bool,
     out: Vec<u8>,
+    /// The LFs in `out`.
+    lfs: u64,
 }
 
 impl ToLf {
     /// Converts a piece; the result is in `out`.
     fn feed(&mut self, piece: &[u8]) {
-        let mut rest = piece;
-        if self.held_cr && !rest.is_empty() {
-            self.held_cr = false;
-            if rest[0] != b'\n' {
-                self.out.push(b'\r');
+        let Some(first) = piece.first() else { return };
+        if std::mem::take(&mut self.held_cr) && *first != b'\n' {
+            self.out.push(b'\r');
+        }
+        self.out.reserve(piece.len());
+        // All that comes before the LF is copied with it, but for a CR.
+        let mut from = 0;
+        for at in memchr::memchr_iter(b'\n', piece) {
+            self.lfs += 1;
+            if at > from && piece[at - 1] == b'\r' {
+                self.out.extend_from_slice(&piece[from..at - 1]);
+                from = at;
             }
         }
-        while let Some(at) = memchr::memchr(b'\r', rest) {
-            self.out.extend_from_slice(&rest[..at]);
-            rest = &rest[at + 1..];
-            match rest.first() {
-                None => self.held_cr = true,
-                Some(b'\n') => {}
-                Some(_) => self.out.push(b'\r'),
-            }
+        self.out.extend_from_slice(&piece[from..]);
+        if piece.ends_with(b"\r") {
+            self.held_cr = self.out.pop().is_some();
         }
-        self.out.extend_from_slice(rest);
     }
 
     fn end(&mut self) {
         if std::mem::take(&mut self.held_cr) {
             self.out.push(b'\r');
         }
+    }
+
+    fn lines(&self) -> Lines<'_> {
+        Lines { text: &self.out, lfs: self.lfs }
+    }
+
+    fn clear(&mut self) {
+        self.out.clear();
+        self.lfs = 0;
     }
 }
 
@@ -109,9 +121,9 @@ impl<'a, S: Sink> Streaming<'a, S> {
             && self.error.is_none()
             && !self.to_lf.out.is_empty()
         {
-            self.error = self.sink.piece(target, &self.to_lf.out).err();
+            self.error = self.sink.piece(target, self.to_lf.lines()).err();
         }
-        self.to_lf.out.clear();
+        self.to_lf.clear();
     }
 
     /// Makes ready for the next response, and gives what the last one brought.
@@ -432,7 +444,7 @@ pub fn inline_target<S: Sink>(sink: &mut S, text: &[u8]) -> Result<S::Target, St
     to_lf.feed(text);
     to_lf.end();
     let mut target = sink.begin()?;
-    sink.piece(&mut target, &to_lf.out)?;
+    sink.piece(&mut target, to_lf.lines())?;
     Ok(target)
 }
 
@@ -464,6 +476,7 @@ mod tests {
         let mut to_lf = ToLf::default();
         pieces.iter().for_each(|piece| to_lf.feed(piece));
         to_lf.end();
+        assert_eq!(to_lf.lfs, to_lf.out.iter().filter(|b| **b == b'\n').count() as u64);
         to_lf.out
     }
 

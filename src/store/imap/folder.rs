@@ -13,7 +13,7 @@ use super::token::{Fetch, Response, StatusKind, UidSet};
 use super::upload::{self, upload};
 use super::wire::Command;
 use crate::mail::{Changes, Cursor, FlagDelta, FlagSpace, Identity, Key};
-use crate::store::draft::{Meter, draft_error};
+use crate::store::draft::{Lines, Meter, draft_error};
 use crate::store::{
     Access, Depth, Draft, Drafter, Fetched, Folder, Identified, Kind, Known, Mark, Outgoing, Reach, Receive, Slice,
     StoreError, sys,
@@ -360,11 +360,12 @@ impl Sink for Delivering<'_> {
         self.to.draft()
     }
 
-    fn piece(&mut self, draft: &mut Draft, piece: &[u8]) -> Result<(), StoreError> {
-        draft.write(piece).map_err(|error| draft_error("write a message", error))
+    fn piece(&mut self, draft: &mut Draft, piece: Lines<'_>) -> Result<(), StoreError> {
+        draft.write_lines(piece).map_err(|error| draft_error("write a message", error))
     }
 
-    fn finish(&mut self, uid: u32, body: Draft, along: Along) -> Result<(), StoreError> {
+    fn finish(&mut self, uid: u32, mut body: Draft, along: Along) -> Result<(), StoreError> {
+        body.measure().map_err(|error| draft_error("write a message", error))?;
         self.to.message(Fetched {
             key: Key::Uid(uid),
             flags: along.flags,
@@ -392,8 +393,8 @@ impl Sink for Measuring {
         Ok(Meter::default())
     }
 
-    fn piece(&mut self, meter: &mut Meter, piece: &[u8]) -> Result<(), StoreError> {
-        meter.update(piece);
+    fn piece(&mut self, meter: &mut Meter, piece: Lines<'_>) -> Result<(), StoreError> {
+        meter.update_lines(piece);
         Ok(())
     }
 
