@@ -274,9 +274,8 @@ impl Meter {
 
 /// Where the first empty line begins, if it is not cut off: to look for it saves work, and no more.
 fn blank_line(piece: &[u8]) -> Option<usize> {
-    let lf = memchr::memmem::find(piece, b"\n\n");
-    let crlf = memchr::memmem::find(&piece[..lf.unwrap_or(piece.len())], b"\n\r\n");
-    crlf.or(lf).map(|at| at + 1)
+    let mut starts = memchr::memchr_iter(b'\n', piece).map(|at| at + 1);
+    starts.find(|at| piece[*at..].starts_with(b"\n") || piece[*at..].starts_with(b"\r\n"))
 }
 
 fn feed_crs(hash: &mut Hasher, crs: u64) {
@@ -290,8 +289,10 @@ fn feed_crs(hash: &mut Hasher, crs: u64) {
 pub fn message_id(header: &[u8]) -> Option<String> {
     const NAME: &[u8] = b"message-id:";
     let mut value: Option<Vec<u8>> = None;
-    for line in header.split(|b| *b == b'\n') {
-        let line = line.trim_ascii_end();
+    let mut from = 0;
+    for end in memchr::memchr_iter(b'\n', header).chain([header.len()]) {
+        let line = header[from..end].trim_ascii_end();
+        from = end + 1;
         if let Some(found) = value.as_mut() {
             match line.first() {
                 Some(b' ' | b'\t') => found.extend_from_slice(line.trim_ascii()),
@@ -303,7 +304,9 @@ pub fn message_id(header: &[u8]) -> Option<String> {
             value = Some(line[NAME.len()..].trim_ascii().to_vec());
         }
     }
-    let text: String = String::from_utf8_lossy(&value?).chars().filter(|c| !c.is_control()).collect();
+    let lossy = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    let mut text = String::from_utf8(value?).unwrap_or_else(|err| lossy(err.into_bytes()));
+    text.retain(|c| !c.is_control());
     Some(text).filter(|text| !text.is_empty())
 }
 

@@ -74,8 +74,8 @@ pub(super) fn stage(dir: &Path, mut body: Draft, date: Option<i64>) -> Result<Dr
         let reach = if hits_all(&err) { Reach::Folder } else { Reach::Message };
         disk(reach, "write a message", &dir.join("tmp"), err)
     };
-    let tmp = dir.join("tmp");
-    let here = body.path().and_then(Path::parent) == Some(&tmp);
+    let at = body.path().and_then(Path::parent);
+    let here = at.is_some_and(|at| at.parent() == Some(dir) && at.file_name() == Some(OsStr::new("tmp")));
     let staged = match here {
         true => body,
         false => {

@@ -68,7 +68,10 @@ impl Entry {
 }
 
 pub(super) fn file_path(dir: &Path, sub: Sub, file: &[u8]) -> PathBuf {
-    dir.join(sub.name()).join(OsStr::from_bytes(file))
+    let (sub, file) = (sub.name(), OsStr::from_bytes(file));
+    let mut path = PathBuf::with_capacity(dir.as_os_str().len() + sub.len() + file.len() + 2);
+    [dir.as_os_str(), OsStr::new(sub), file].into_iter().for_each(|part| path.push(part));
+    path
 }
 
 /// Which names are looked for in a folder, by their unique parts.

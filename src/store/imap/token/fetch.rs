@@ -2,7 +2,7 @@
 
 use super::date::parse_internal_date;
 use super::frame::is_body_name;
-use super::scan::{Scanner, Value};
+use super::scan::{LONGEST, Scanner, Value, upper};
 
 /// The content of a message in a FETCH response.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,8 +58,8 @@ fn item(fetch: &mut Fetch, name: &[u8], scan: &mut Scanner<'_>) {
         fetch.body = scan.value().map(body);
         return;
     }
-    let upper = name.to_ascii_uppercase();
-    match upper.as_slice() {
+    let mut room = [0; LONGEST];
+    match upper(name, &mut room) {
         b"UID" => fetch.uid = scan.number_value().and_then(|uid| u32::try_from(uid).ok()).filter(|uid| *uid > 0),
         b"FLAGS" => fetch.flags = Some(scan.strings()),
         b"MODSEQ" => fetch.modseq = scan.number_value(),
@@ -68,7 +68,7 @@ fn item(fetch: &mut Fetch, name: &[u8], scan: &mut Scanner<'_>) {
         b"INTERNALDATE" => fetch.date = scan.string_or_nil().and_then(|text| parse_internal_date(&text)),
         b"EMAILID" => fetch.email_id = scan.strings().into_iter().next(),
         b"RFC822.HEADER" => fetch.header = header(scan),
-        _ if upper.starts_with(b"BODY[HEADER") || upper.starts_with(b"BODY.PEEK[HEADER") => {
+        upper if upper.starts_with(b"BODY[HEADER") || upper.starts_with(b"BODY.PEEK[HEADER") => {
             fetch.header = header(scan);
         }
         _ => scan.skip_value(),

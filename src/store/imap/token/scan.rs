@@ -270,7 +270,7 @@ fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
-/// Longer than the names of responses and of STATUS items.
+/// Longer than the names of responses, of STATUS items, and of FETCH items without their sections.
 pub(super) const LONGEST: usize = 16;
 
 /// A word in upper case; of one that is longer than all that are known, its beginning.
