@@ -136,6 +136,38 @@ fn twenty_folders_come_down_side_by_side() {
     assert!(seen.round_trips() <= 8, "{:?}", seen.commands());
 }
 
+#[test]
+fn large_messages_are_asked_for_a_few_at_a_time() {
+    let mut scene = Scene::new(0, 0);
+    scene.server.create(&folder(0));
+    let large = [mail("large"), b"0123456789abcde\n".repeat((3 << 20) / 16)].concat();
+    (0..6).for_each(|_| scene.server.append(&folder(0), &crlf(&large), &["\\Seen"], Some(1_500_000_000)));
+    let seen = scene.run();
+    let asked = |set: &str| seen.commands().iter().filter(|command| command.contains(set)).count();
+    // 8 MiB are asked for at once.
+    for set in ["UID FETCH 1:2 (", "UID FETCH 3:4 (", "UID FETCH 5:6 ("] {
+        assert_eq!(asked(set), 1, "{:?}", seen.commands());
+    }
+    assert_eq!(asked("BODY.PEEK[])"), 3, "{:?}", seen.commands());
+    scene.home.nothing_to_do();
+}
+
+#[test]
+fn a_folder_whose_cursor_is_not_known_is_listed_once() {
+    let scene = Scene::new(3, 5);
+    let state = rusqlite::Connection::open(scene.home.state("main")).expect("the state");
+    state
+        .execute_batch("UPDATE folder SET remote_generation = NULL, remote_mark = NULL, remote_conclusive = NULL")
+        .expect("forgotten");
+    drop(state);
+    let seen = scene.run();
+    assert_eq!(
+        seen.count("UID FETCH 1:*") + seen.commands().iter().filter(|c| c.contains(" UID FETCH 1:*")).count(),
+        3
+    );
+    scene.home.nothing_to_do();
+}
+
 /// How many commands were unanswered at most in one run that logs what is said.
 fn unanswered(scene: &Scene, pipeline: &str) -> usize {
     scene.home.config(&format!(

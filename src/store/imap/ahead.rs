@@ -1,4 +1,5 @@
-//! What came along with the look at a mailbox, until it is asked for: what its few new messages are, and their content.
+//! What came along with the look at a mailbox, until it is asked for: how large its new messages are, and, of few, what they
+//! are, and their content.
 //!
 //! What they are is asked when the mailbox is opened, so that moves are known without another question. And where something
 //! is gone from a mailbox, the server is asked once more whether it is. That takes a flight in which new messages can come
@@ -45,6 +46,7 @@ pub struct Ahead(Arc<Mutex<Waiting>>);
 struct Waiting {
     headers: HashMap<Mailbox, (Instant, Headers)>,
     bodies: HashMap<Mailbox, BTreeMap<u32, Arrived>>,
+    sizes: HashMap<Mailbox, Sizes>,
     /// Bytes for which room was taken.
     bytes: u64,
     /// Whether a connection ended, maybe over what was asked ahead.
@@ -53,6 +55,9 @@ struct Waiting {
 
 /// A mailbox by its name on the wire, and its UIDVALIDITY.
 pub type Mailbox = (Vec<u8>, Option<u32>);
+
+/// What the server says of sizes, in bytes, by UID ascending.
+pub type Sizes = Arc<[(u32, u64)]>;
 
 /// A message that came, as it was on the wire.
 pub struct Arrived {
@@ -96,6 +101,20 @@ impl Ahead {
         if waiting.headers.len() < MAILBOXES {
             waiting.headers.insert(mailbox, (Instant::now(), headers));
         }
+    }
+
+    /// Keeps how large new messages are: it makes downloads even.
+    pub fn keep_sizes(&self, mailbox: Mailbox, sizes: Vec<(u32, u64)>) {
+        let mut waiting = self.waiting();
+        match sizes.is_empty() {
+            true => drop(waiting.sizes.remove(&mailbox)),
+            false => drop(waiting.sizes.insert(mailbox, sizes.into())),
+        }
+    }
+
+    /// What is known of the sizes of a mailbox's new messages.
+    pub fn sizes(&self, mailbox: &Mailbox) -> Sizes {
+        self.waiting().sizes.get(mailbox).cloned().unwrap_or_default()
     }
 
     /// What a message is, if that came a moment ago.

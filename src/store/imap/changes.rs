@@ -449,9 +449,13 @@ fn list_once(folder: &mut ImapFolder<'_>, known: &dyn Known) -> Result<(Changes,
     let cursor = folder.selected.cursor();
     let mut comparison = Comparison::new(known);
     // Sizes cost some servers a look at every message: they are asked for where all messages are new, or later.
-    let sizes = known.count()? == 0;
-    let asked = folder.asked.take().filter(|asked| asked.question == Question::All { sizes });
-    if let Some(Asked { answer, .. }) = asked {
+    let mut sizes = known.count()? == 0;
+    let asked = folder.asked.take().filter(|asked| match asked.question {
+        Question::All { sizes: told } => told || !sizes,
+        Question::Since { .. } => false,
+    });
+    if let Some(Asked { question, answer }) = asked {
+        sizes = question == Question::All { sizes: true };
         answer.listed.into_iter().for_each(|(uid, flags, size)| comparison.take(uid, flags, size));
     } else if folder.conn.exists() > 0 {
         let result = folder.conn.run_ok(&Question::All { sizes }.command(), &mut |response| {
@@ -538,7 +542,7 @@ fn with_sizes(folder: &mut ImapFolder<'_>, mut appeared: Vec<Appeared>) -> Resul
 fn remember_sizes(folder: &mut ImapFolder<'_>, appeared: &[Appeared]) {
     let mut sizes: Vec<(u32, u64)> = appeared.iter().filter_map(|a| Some((a.key.uid()?, a.size?))).collect();
     sizes.sort_unstable();
-    folder.sizes = sizes;
+    folder.ahead.keep_sizes(folder.known_by(), sizes);
 }
 
 #[cfg(test)]

@@ -39,8 +39,6 @@ pub struct ImapFolder<'a> {
     pub(super) selected: Selected,
     /// Whether anything was done since the mailbox was selected.
     pub(super) touched: bool,
-    /// What is known of sizes, by UID ascending: it makes batches even.
-    pub(super) sizes: Vec<(u32, u64)>,
     /// Whether nothing was uploaded since UIDNEXT was told.
     uidnext_known: bool,
     /// What was asked for along with the opening.
@@ -120,7 +118,6 @@ impl<'a> ImapFolder<'a> {
             access,
             selected,
             touched: false,
-            sizes: Vec::new(),
             uidnext_known: true,
             asked: None,
             headers: Headers::default(),
@@ -254,8 +251,8 @@ impl Folder for ImapFolder<'_> {
             Depth::Content => {
                 let mut sink = Measuring::default();
                 let wanted: Vec<u32> = keys.iter().filter_map(Key::uid).collect();
-                let sizes = &self.sizes;
-                download(self.conn, &wanted, |uid| size_of(sizes, uid), &mut sink)?;
+                let sizes = self.ahead.sizes(&self.known_by());
+                download(self.conn, &wanted, |uid| size_of(&sizes, uid), &mut sink)?;
                 Ok(sink.found)
             }
         }
@@ -265,8 +262,8 @@ impl Folder for ImapFolder<'_> {
         let wanted: Vec<u32> = keys.iter().filter_map(Key::uid).collect();
         let mut sink = Delivering { to };
         let wanted = self.ahead.deliver(&self.known_by(), wanted, &mut sink)?;
-        let sizes = &self.sizes;
-        download(self.conn, &wanted, |uid| size_of(sizes, uid), &mut sink)
+        let sizes = self.ahead.sizes(&self.known_by());
+        download(self.conn, &wanted, |uid| size_of(&sizes, uid), &mut sink)
     }
 
     fn want_new(&mut self) {
