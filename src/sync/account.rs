@@ -5,7 +5,7 @@ use super::execute::{Context, Done, execute};
 use super::folders::plan_folders;
 use super::pair::{Failure, Job, Look, Stores, count, describe, incomplete, look, look_one_side, state_error};
 use super::plan::{Held, Op, Plan, Reason, What};
-use super::pool::Pool;
+use super::pool::{Lease, Pool};
 use super::prepare::Work;
 use super::relocate::{ask, questions, relocate};
 use super::{Account, Options, guard};
@@ -152,7 +152,7 @@ impl Run<'_> {
     }
 
     /// Looks at the folders, decides, and acts.
-    fn sync(&self, mut jobs: Vec<Work>, pool: &Pool<'_>, stores: Stores) -> Result<(), Failure> {
+    fn sync(&self, mut jobs: Vec<Work>, pool: &Pool<'_>, stores: Lease) -> Result<(), Failure> {
         let folders = jobs.len();
         let mut changed: Vec<Work> = jobs.extract_if(.., |work| !work.is_unchanged()).collect();
         let mut unchanged = jobs;
@@ -319,11 +319,11 @@ impl Run<'_> {
     }
 
     fn look_at(&self, changed: &[Work], pool: &Pool<'_>) -> Result<Vec<Look>, Failure> {
-        let worth = (changed.len(), LOOKS_WORTH_A_CONNECTION);
-        let results = pool.run(changed, worth, self.stop, |work, stores, _| match work.missing {
-            Some(missing) => look_one_side(work.job.clone(), missing.other(), stores),
-            None => look(work.job.clone(), stores, self.state, self.options.dry_run),
-        });
+        let results =
+            pool.run(changed, (|_: &_| 1, LOOKS_WORTH_A_CONNECTION), self.stop, |work, stores, _| match work.missing {
+                Some(missing) => look_one_side(work.job.clone(), missing.other(), stores),
+                None => look(work.job.clone(), stores, self.state, self.options.dry_run),
+            });
         let mut looks = Vec::new();
         for (work, result) in changed.iter().zip(results) {
             match result {
@@ -366,10 +366,10 @@ impl Run<'_> {
     /// Asks, for all folders at once, what is to be known of new messages to see whether they were moved there.
     fn ask_for_moves(&self, looks: &mut Vec<Look>, side: Side, pool: &Pool<'_>) -> Result<(), Failure> {
         let questions = questions(looks, side);
-        let worth = (questions.len(), LOOKS_WORTH_A_CONNECTION);
-        let answers = pool.run(&questions, worth, self.stop, |(at, keys), stores, _| {
-            ask(&looks[*at], side, keys, Depth::Header, stores, self.options.dry_run)
-        });
+        let answers =
+            pool.run(&questions, (|_: &_| 1, LOOKS_WORTH_A_CONNECTION), self.stop, |(at, keys), stores, _| {
+                ask(&looks[*at], side, keys, Depth::Header, stores, self.options.dry_run)
+            });
         let mut failed = HashSet::new();
         for ((at, _), answer) in questions.iter().zip(answers) {
             match answer {
@@ -481,20 +481,20 @@ impl Run<'_> {
 
     fn execute(&self, planned: Vec<Planned>, pool: &Pool<'_>, doubt: &Sides<Option<Reason>>) {
         let copies = |plan: &Plan| plan.ops.iter().filter(|op| matches!(op, Op::Copy { .. })).count();
-        let total: usize = planned.iter().map(|(_, plan)| copies(plan)).sum();
         let jobs: Vec<Planning> = planned
             .into_iter()
             .map(|(look, plan)| Planning {
                 job: look.job.clone(),
+                copies: copies(&plan),
                 reported: plan.held.clone(),
                 first: Mutex::new(Some((look, plan))),
             })
             .collect();
         let results = pool.run(
             &jobs,
-            (total, WORTH_A_CONNECTION),
+            (|planning: &Planning| planning.copies, WORTH_A_CONNECTION),
             self.stop,
-            |Planning { job, reported, first }, stores, attempt| {
+            |Planning { job, reported, first, .. }, stores, attempt| {
                 let first = first.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
                 let (mut look, plan) = match first {
                     Some(planned) if attempt == 0 => planned,
@@ -542,6 +542,7 @@ type Planned = (Look, Plan);
 /// A folder pair on its way to be executed.
 struct Planning {
     job: Job,
+    copies: usize,
     /// What was held, and has been reported.
     reported: Vec<Held>,
     /// What was planned before anything was done; the first attempt takes it.

@@ -4,12 +4,16 @@ use super::Account;
 use super::pair::{Failure, Stores};
 use crate::mail::{Side, Sides};
 use crate::store::{Reach, Stop, most_files};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::ops::{Deref, DerefMut};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// How many threads share a connection, where it can be shared. What one of them waits for on the line is waited for by
 /// all at once, so this many folders cost the round trips of one.
 const USERS: usize = 32;
+
+/// Over each of several connections so many jobs are done side by side, or more if they are small: what waits for one of them
+/// is not waited for by all, and what is left is for whichever connection is done first.
+const AT_ONCE: usize = 4;
 
 /// How many files each of them may hold open: whole batches that are stored, that wait, and that come in.
 const FILES: usize = 320;
@@ -20,7 +24,7 @@ const BROKEN_IN_A_ROW: usize = 3;
 /// The connections of one account that nobody uses at the moment.
 pub struct Pool<'a> {
     account: &'a Account,
-    idle: Mutex<Vec<Stores>>,
+    idle: Mutex<Idle>,
     /// How many connections were made. One that breaks counts on: where lines break, a run has rather fewer than more of
     /// them than the account allows. Held while another one is being made.
     made: Mutex<usize>,
@@ -28,6 +32,57 @@ pub struct Pool<'a> {
     lost: Mutex<Option<Failure>>,
     /// Why there are fewer connections than there could be.
     refused: Mutex<Option<Failure>>,
+}
+
+/// One user of a connection to each side.
+pub struct Lease {
+    stores: Stores,
+    /// The number of the connection, which may have other users.
+    line: usize,
+}
+
+impl Deref for Lease {
+    type Target = Stores;
+
+    fn deref(&self) -> &Stores {
+        &self.stores
+    }
+}
+
+impl DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut Stores {
+        &mut self.stores
+    }
+}
+
+#[derive(Default)]
+struct Idle {
+    leases: Vec<Lease>,
+    /// How many users of each connection are at work, by its number.
+    busy: Vec<usize>,
+}
+
+impl Idle {
+    /// Whoever is idle on the connection that has the least to do.
+    fn pop(&mut self) -> Option<Lease> {
+        self.leases.retain(|lease| Side::BOTH.into_iter().all(|side| !lease.stores[side].is_broken()));
+        let busy = |line: usize| self.busy.get(line).copied().unwrap_or_default();
+        let at = (0..self.leases.len()).min_by_key(|at| busy(self.leases[*at].line))?;
+        let lease = self.leases.swap_remove(at);
+        self.lend(lease.line);
+        Some(lease)
+    }
+
+    fn lend(&mut self, line: usize) {
+        self.busy.resize(self.busy.len().max(line + 1), 0);
+        self.busy[line] += 1;
+    }
+
+    fn end(&mut self, line: usize) {
+        if let Some(busy) = self.busy.get_mut(line) {
+            *busy = busy.saturating_sub(1);
+        }
+    }
 }
 
 impl<'a> Pool<'a> {
@@ -41,7 +96,7 @@ impl<'a> Pool<'a> {
         }
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Stores>> {
+    fn idle(&self) -> MutexGuard<'_, Idle> {
         self.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
@@ -49,69 +104,73 @@ impl<'a> Pool<'a> {
         self.made.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    fn pop(&self) -> Option<Stores> {
-        let mut idle = self.idle();
-        idle.retain(|stores| Side::BOTH.into_iter().all(|side| !stores[side].is_broken()));
-        idle.pop()
+    fn pop(&self) -> Option<Lease> {
+        self.idle().pop()
     }
 
     /// An idle connection to each side, or new ones.
-    pub fn take(&self) -> Result<Stores, Failure> {
-        if let Some(stores) = self.pop() {
-            return Ok(stores);
+    pub fn take(&self) -> Result<Lease, Failure> {
+        if let Some(lease) = self.pop() {
+            return Ok(lease);
         }
         let mut made = self.made();
         // Somebody else may have made one that can be shared.
-        if let Some(stores) = self.pop() {
-            return Ok(stores);
+        if let Some(lease) = self.pop() {
+            return Ok(lease);
         }
         let mut lost = self.lost.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(failure) = &*lost {
             return Err(failure.clone());
         }
-        let mut stores = self.open().inspect_err(|failure| {
+        let stores = self.open().inspect_err(|failure| {
             *lost = Some(failure.clone()).filter(|failure| failure.error.reach >= Reach::Account);
         })?;
         drop(lost);
-        *made += 1;
+        let mut lease = self.lease(&mut made, stores);
         if *made > 1 {
             // Those whose connection broke as well wait for this one.
-            self.share(&mut stores, USERS.min(most_files() / FILES));
+            let idle = self.idle().leases.len();
+            self.share(&mut lease, USERS.min(most_files() / FILES).saturating_sub(idle + 1));
         }
-        Ok(stores)
+        Ok(lease)
+    }
+
+    /// The first user of a connection that has just been made.
+    fn lease(&self, made: &mut usize, stores: Stores) -> Lease {
+        let line = *made;
+        *made += 1;
+        self.idle().lend(line);
+        Lease { stores, line }
     }
 
     fn open(&self) -> Result<Stores, Failure> {
         Sides::try_from_fn(|side: Side| self.account.stores[side].open().map_err(Failure::on(side)))
     }
 
-    /// Makes a connection idle for each of so many users in all, where one side's can be shared. Never both sides': two
-    /// users that each have their turn on one and wait for the other would wait for ever.
-    fn share(&self, stores: &mut Stores, users: usize) {
-        while self.idle().len() + 1 < users {
-            let others = stores.as_mut().map(|store| store.another());
+    /// Makes so many more users of a connection, where one side's can be shared; gives how many they became. Never both
+    /// sides': two users that each have their turn on one and wait for the other would wait for ever.
+    fn share(&self, lease: &mut Lease, more: usize) -> usize {
+        for made in 0..more {
+            let others = lease.stores.as_mut().map(|store| store.another());
             let (side, shared) = match others {
                 Sides { local: None, remote: Some(remote) } => (Side::Remote, remote),
                 Sides { local: Some(local), remote: None } => (Side::Local, local),
-                _ => break,
+                _ => return made,
             };
             // Should it fail, there are fewer users, and whoever needs it is told why.
-            let Ok(own) = self.account.stores[side.other()].open() else { break };
-            self.give(Sides::with(side, shared, own));
+            let Ok(own) = self.account.stores[side.other()].open() else { return made };
+            self.idle().leases.push(Lease { stores: Sides::with(side, shared, own), line: lease.line });
         }
+        more
     }
 
-    /// Makes another connection, beside those that there are; whether that went well. If not, all is done over those.
-    fn add(&self) -> bool {
+    /// Makes another connection, beside those that there are. If that does not go well, all is done over those.
+    fn add(&self) -> Option<Lease> {
         match self.open() {
-            Ok(stores) => {
-                *self.made() += 1;
-                self.give(stores);
-                true
-            }
+            Ok(stores) => Some(self.lease(&mut self.made(), stores)),
             Err(failure) => {
                 *self.refused.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(failure);
-                false
+                None
             }
         }
     }
@@ -122,34 +181,38 @@ impl<'a> Pool<'a> {
     }
 
     /// Gives connections back. Broken ones are not given back but dropped.
-    pub fn give(&self, stores: Stores) {
-        self.idle().push(stores);
+    pub fn give(&self, lease: Lease) {
+        let mut idle = self.idle();
+        idle.end(lease.line);
+        idle.leases.push(lease);
     }
 
     /// Says goodbye on all idle connections.
     pub fn close(&self) {
-        for stores in std::mem::take(&mut *self.idle()) {
+        for Lease { stores, .. } in std::mem::take(&mut self.idle().leases) {
             stores.local.close();
             stores.remote.close();
         }
     }
 
     /// Does `work` for every job, on as many threads as there are users of the connections: each connection has one, or
-    /// several where it can be shared. There are as many connections as are worth it for `pieces` of work, at `worth`
+    /// several where it can be shared. There are as many connections as are worth it for the jobs' `pieces` of work, at `worth`
     /// pieces each, and never more than the account's `connections`. A job whose connection broke is tried once more on a
     /// new one, as attempt 1, and then again while no other is. `None` for jobs that were not begun: the user asked to stop,
     /// or a failure reached the whole account.
     pub fn run<J: Sync, R: Send>(
         &self,
         jobs: &[J],
-        (pieces, worth): (usize, usize),
+        (pieces, worth): (impl Fn(&J) -> usize, usize),
         stop: &Stop,
         work: impl Fn(&J, &mut Stores, usize) -> Result<R, Failure> + Sync,
     ) -> Vec<Option<Result<R, Failure>>> {
         let users = self.users(jobs.len());
         // A connection that is shared waits for the line once for all its users: more of them only bring more bytes.
         let worth = if users > 1 { worth * USERS * 4 } else { worth };
-        self.run_over(jobs, (users, 1 + pieces / worth), stop, work)
+        let pieces: Vec<usize> = jobs.iter().map(pieces).collect();
+        let connections = 1 + pieces.iter().sum::<usize>() / worth;
+        self.run_over(jobs, (users, connections), Gate::new(pieces, worth), stop, work)
     }
 
     /// Like [`Pool::run`], for jobs that are worth a connection of their own each, as far as the account has them.
@@ -160,49 +223,52 @@ impl<'a> Pool<'a> {
         work: impl Fn(&J, &mut Stores, usize) -> Result<R, Failure> + Sync,
     ) -> Vec<Option<Result<R, Failure>>> {
         let made = *self.made();
-        self.run_over(jobs, (made.clamp(1, jobs.len().max(1)), jobs.len()), stop, work)
+        let users = made.clamp(1, jobs.len().max(1));
+        self.run_over(jobs, (users, jobs.len()), Gate::new(vec![1; jobs.len()], 1), stop, work)
     }
 
     fn run_over<J: Sync, R: Send>(
         &self,
         jobs: &[J],
         (users, connections): (usize, usize),
+        gate: Gate,
         stop: &Stop,
         work: impl Fn(&J, &mut Stores, usize) -> Result<R, Failure> + Sync,
     ) -> Vec<Option<Result<R, Failure>>> {
         let results: Vec<Mutex<Option<Result<R, Failure>>>> = jobs.iter().map(|_| Mutex::new(None)).collect();
-        let next = AtomicUsize::new(0);
-        let given_up = AtomicBool::new(false);
+        let connections = connections.min(self.account.connections).min(jobs.len());
+        let made = *self.made();
+        if connections > 1 {
+            gate.narrow(made.max(1));
+        }
         let worker = || {
-            loop {
-                let at = next.fetch_add(1, Ordering::Relaxed);
-                if at >= jobs.len() || stop.is_set() || given_up.load(Ordering::Relaxed) {
-                    break;
-                }
-                let result = self.attempts(&jobs[at], stop, &work);
+            while let Some(Pass { at, .. }) = &gate.enter(stop) {
+                let result = self.attempts(&jobs[*at], stop, &work);
                 if matches!(&result, Err(failure) if failure.error.reach >= Reach::Connection) {
-                    given_up.store(true, Ordering::Relaxed);
+                    gate.shut();
                 }
-                *results[at].lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(result);
+                *results[*at].lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
             }
         };
-        let connections = connections.min(self.account.connections).min(jobs.len());
-        let more = connections.saturating_sub(*self.made());
+        let worker = &worker;
+        let each = users.div_ceil(made.max(1));
         std::thread::scope(|scope| {
             for _ in 1..users {
                 scope.spawn(worker);
             }
-            for _ in 0..more {
+            for _ in made..connections {
                 scope.spawn(|| {
-                    if self.add() {
-                        worker();
-                    }
+                    let Some(mut lease) = self.add() else { return };
+                    let more = self.share(&mut lease, each.min(gate.left()).saturating_sub(1));
+                    self.give(lease);
+                    gate.widen();
+                    (0..more).for_each(|_| drop(scope.spawn(worker)));
+                    worker();
                 });
             }
             worker();
         });
-        let results =
-            results.into_iter().map(|result| result.into_inner().unwrap_or_else(|poison| poison.into_inner()));
+        let results = results.into_iter().map(|result| result.into_inner().unwrap_or_else(PoisonError::into_inner));
         let mut results: Vec<_> = results.collect();
         self.one_by_one(jobs, &mut results, stop, &work);
         results
@@ -258,11 +324,12 @@ impl<'a> Pool<'a> {
 
     /// How many users the connections that there are have, at most as many as are wanted; 1 or more.
     fn users(&self, wanted: usize) -> usize {
-        if let Some(mut stores) = self.pop() {
-            self.share(&mut stores, wanted.min(USERS).min(most_files() / FILES));
-            self.give(stores);
+        if let Some(mut lease) = self.pop() {
+            let idle = self.idle().leases.len();
+            self.share(&mut lease, wanted.min(USERS).min(most_files() / FILES).saturating_sub(idle + 1));
+            self.give(lease);
         }
-        self.idle().len().clamp(1, wanted.max(1))
+        self.idle().leases.len().clamp(1, wanted.max(1))
     }
 
     fn attempts<J, R>(
@@ -288,13 +355,99 @@ impl<'a> Pool<'a> {
         attempt: usize,
         work: &impl Fn(&J, &mut Stores, usize) -> Result<R, Failure>,
     ) -> Result<R, Failure> {
-        let mut stores = self.take()?;
-        let result = work(job, &mut stores, attempt);
+        let mut lease = self.take()?;
+        let result = work(job, &mut lease, attempt);
         match &result {
-            Err(failure) if failure.error.reach >= Reach::Connection => {}
-            _ => self.give(stores),
+            Err(failure) if failure.error.reach >= Reach::Connection => self.idle().end(lease.line),
+            _ => self.give(lease),
         }
         result
+    }
+}
+
+/// Gives jobs out, in their order.
+struct Gate {
+    /// Of each job.
+    pieces: Vec<usize>,
+    /// How many pieces each connection may be at work on, where there are several.
+    most: usize,
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    next: usize,
+    /// Jobs that were begun and are not done, and their pieces.
+    running: usize,
+    pieces: usize,
+    /// How many connections there are, where more are to come; 0 where nothing is kept for these.
+    connections: usize,
+    shut: bool,
+}
+
+/// A job that is being done.
+struct Pass<'a> {
+    gate: &'a Gate,
+    at: usize,
+}
+
+impl Gate {
+    fn new(pieces: Vec<usize>, most: usize) -> Gate {
+        Gate { pieces, most, queue: Mutex::default(), changed: Condvar::new() }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on each of so many connections is given no more than keeps it busy.
+    fn narrow(&self, connections: usize) {
+        self.queue().connections = connections;
+    }
+
+    /// There is another connection.
+    fn widen(&self) {
+        self.queue().connections += 1;
+        self.changed.notify_all();
+    }
+
+    /// No more jobs are begun.
+    fn shut(&self) {
+        self.queue().shut = true;
+    }
+
+    /// How many jobs were not begun.
+    fn left(&self) -> usize {
+        self.pieces.len() - self.queue().next
+    }
+
+    /// The next job, once there is a connection for it that has not enough to do; `None` when no more is to be begun.
+    fn enter(&self, stop: &Stop) -> Option<Pass<'_>> {
+        let mut queue = self.queue();
+        loop {
+            if queue.next >= self.pieces.len() || queue.shut || stop.is_set() {
+                return None;
+            }
+            let Queue { running, pieces, connections, .. } = *queue;
+            if connections == 0 || running < AT_ONCE * connections || pieces < self.most * connections {
+                let at = queue.next;
+                queue.next += 1;
+                queue.running += 1;
+                queue.pieces += self.pieces[at];
+                return Some(Pass { gate: self, at });
+            }
+            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        let mut queue = self.gate.queue();
+        queue.running -= 1;
+        queue.pieces -= self.gate.pieces[self.at];
+        self.gate.changed.notify_all();
     }
 }
 
@@ -376,7 +529,7 @@ mod tests {
                     false => Ok(*job),
                 }
             };
-            let results = pool.run(&jobs, (8, 1), &Stop::new(), work);
+            let results = pool.run(&jobs, (|_| 1, 1), &Stop::new(), work);
             for (job, result) in jobs.iter().zip(&results) {
                 match (breakers.contains(job), result) {
                     (false, Some(Ok(done))) => assert_eq!(done, job),
@@ -389,6 +542,56 @@ mod tests {
     }
 
     #[test]
+    fn what_keeps_a_connection_busy_is_begun_and_the_rest_waits_for_another_one() {
+        let stop = Stop::new();
+        let enter = |gate: &Gate| gate.enter(&stop).expect("a job").at;
+        // Small ones are begun as far as they are no more than that together, and a few large ones.
+        for (pieces, begun) in [(1, 10), (100, 10), (400, 4)] {
+            let gate = Gate::new(vec![pieces; 20], 1000);
+            gate.narrow(1);
+            let entered: Vec<Pass<'_>> = (0..begun).map(|_| gate.enter(&stop).expect("a job")).collect();
+            assert_eq!(gate.left(), 20 - begun);
+            if pieces < 100 {
+                continue;
+            }
+            std::thread::scope(|scope| {
+                let next = scope.spawn(|| gate.enter(&stop).map(|pass| pass.at));
+                std::thread::sleep(Duration::from_millis(50));
+                assert!(!next.is_finished(), "{pieces} pieces each");
+                gate.widen();
+                assert_eq!(next.join().expect("no panic"), Some(begun));
+            });
+            drop(entered);
+            assert_eq!((enter(&gate), gate.left()), (begun + 1, 18 - begun));
+            gate.shut();
+            assert!(gate.enter(&stop).is_none());
+        }
+        // Where no other one is wanted, nothing waits.
+        let gate = Gate::new(vec![400; 20], 1000);
+        let all: Vec<Pass<'_>> = std::iter::from_fn(|| gate.enter(&stop)).collect();
+        assert_eq!(all.iter().map(|pass| pass.at).collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn who_needs_a_connection_gets_the_one_with_the_least_to_do() {
+        let account = account(Box::new(MemoryOpener::new(World::new(MemorySettings::maildir()))), 4);
+        let pool = Pool::new(&account);
+        let lease = |line| Lease { stores: pool.open().expect("opened"), line };
+        for line in [0, 0, 1, 0, 1, 2] {
+            pool.idle().leases.push(lease(line));
+        }
+        let mut taken: Vec<Lease> = (0..3).map(|_| pool.take().expect("idle")).collect();
+        let mut lines: Vec<usize> = taken.iter().map(|lease| lease.line).collect();
+        lines.sort_unstable();
+        assert_eq!(lines, [0, 1, 2]);
+        taken.retain(|lease| lease.line != 1);
+        pool.idle().end(1);
+        assert_eq!(pool.take().expect("idle").line, 1);
+        taken.into_iter().for_each(|lease| pool.give(lease));
+        assert_eq!(pool.idle().busy, [0, 1, 0]);
+    }
+
+    #[test]
     fn a_server_that_went_away_is_asked_once_whoever_needs_it() {
         const USERS: usize = 8;
         let refused = Arc::new(Mutex::new(None));
@@ -398,7 +601,7 @@ mod tests {
         let pool = Pool::new(&account);
         pool.take().map(|stores| pool.give(stores)).expect("connects");
         let all = Barrier::new(USERS);
-        let results: Vec<_> = pool.run(&[(); USERS], (USERS, 1), &Stop::new(), |(), _, _| -> Result<(), Failure> {
+        let results: Vec<_> = pool.run(&[(); USERS], (|()| 1, 1), &Stop::new(), |(), _, _| -> Result<(), Failure> {
             all.wait();
             refused.lock().expect("no panic").get_or_insert(0);
             Err(cut_off())

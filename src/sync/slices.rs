@@ -89,11 +89,10 @@ impl Run<'_> {
             return Ok(());
         }
         self.begin_turn(pool)?;
-        let new: u64 = large.iter().map(|large| large.new).sum();
         let at_once = self.account.at_once;
         let count = large.len() as u64;
         let share = (at_once / count).max(LEAST.min(at_once)).max(1);
-        let worth = (usize::try_from(new).unwrap_or(usize::MAX), WORTH_A_CONNECTION);
+        let worth = |(large, _): &(&Large<'_>, u64)| usize::try_from(large.new).unwrap_or(usize::MAX);
         let workers = |large: &Large<'_>| match large.exact {
             true => (self.account.connections as u64 / count).min(large.new / share).max(1),
             false => 1,
@@ -111,7 +110,7 @@ impl Run<'_> {
         };
         let results = match tasks.len() > large.len() {
             true => pool.run_apart(&tasks, self.stop, work),
-            false => pool.run(&tasks, worth, self.stop, work),
+            false => pool.run(&tasks, (worth, WORTH_A_CONNECTION), self.stop, work),
         };
         for (large, _) in &tasks {
             outcome.insert(large.job.id, true);

@@ -153,6 +153,23 @@ fn large_messages_are_asked_for_a_few_at_a_time() {
 }
 
 #[test]
+fn folders_that_several_connections_share_are_opened_no_more_often() {
+    let mut scene = Scene::new(0, 0);
+    let text = [mail("one of many"), b"0123456789abcde\n".repeat(512)].concat();
+    for number in 0..10 {
+        scene.server.create(&folder(number));
+        (0..300).for_each(|_| scene.server.append(&folder(number), &crlf(&text), &["\\Seen"], Some(1_500_000_000)));
+    }
+    let seen = scene.run();
+    assert_eq!(seen.0.len(), 2, "3,000 messages are worth another connection");
+    assert_eq!(seen.count("SELECT"), 2 * 10, "{:?}", seen.commands());
+    let fetched = seen.commands().iter().filter(|command| command.ends_with("BODY.PEEK[])")).count();
+    assert_eq!(fetched, 10, "{:?}", seen.commands());
+    assert_eq!(scene.maildir().all().len(), 3_000);
+    scene.home.nothing_to_do();
+}
+
+#[test]
 fn a_folder_whose_cursor_is_not_known_is_listed_once() {
     let scene = Scene::new(3, 5);
     let state = rusqlite::Connection::open(scene.home.state("main")).expect("the state");

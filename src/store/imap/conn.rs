@@ -30,8 +30,22 @@ struct Shared {
     handle: Handle,
     session: Mutex<Session>,
     turns: Turns,
-    /// The mailboxes that were selected, by the command that did it.
-    selected: Mutex<HashMap<Command, Selected>>,
+    opened: Opened,
+}
+
+/// The mailboxes that were selected on any connection of an account, by the command that did it; a clone is the same.
+#[derive(Clone, Default)]
+pub struct Opened(Arc<Mutex<HashMap<Command, Selected>>>);
+
+impl Opened {
+    fn all(&self) -> MutexGuard<'_, HashMap<Command, Selected>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets all of them.
+    pub fn clear(&self) {
+        self.all().clear();
+    }
 }
 
 /// One user of a connection that is logged in.
@@ -117,11 +131,11 @@ pub fn during(action: &str) -> impl Fn(ImapError) -> StoreError {
 
 impl Conn {
     /// At most `pipeline` commands are ever unanswered.
-    pub fn new(logged_in: LoggedIn, send_id: bool, pipeline: usize, stop: &Stop) -> Conn {
+    pub fn new(logged_in: LoggedIn, send_id: bool, pipeline: usize, opened: Opened, stop: &Stop) -> Conn {
         let LoggedIn { handle, session, caps, along, .. } = logged_in;
         let turns = Turns::new(stop.clone(), pipeline);
         let lane = turns.lane();
-        let shared = Arc::new(Shared { handle, session: Mutex::new(session), turns, selected: Mutex::default() });
+        let shared = Arc::new(Shared { handle, session: Mutex::new(session), turns, opened });
         Conn {
             shared,
             lane,
@@ -389,15 +403,15 @@ impl Conn {
         let exists = wire.line().exists;
         drop(wire);
         self.exists = exists;
-        self.shared.selected().insert(command.clone(), selected.clone());
+        self.shared.opened.all().insert(command.clone(), selected.clone());
         self.open = Some(Open { select: command.clone(), selected: selected.clone() });
         Ok((status, selected, ended))
     }
 
-    /// Takes the mailbox that this command opens for open, without asking, if it was opened before on this line and had
-    /// this UIDVALIDITY: as it was then. That it still has it is found out with the first command.
+    /// Takes the mailbox that this command opens for open, without asking, if it was opened before, on this line or on
+    /// another one, and had this UIDVALIDITY: as it was then. That it still has it is found out with the first command.
     pub fn trust(&mut self, select: &Command, validity: u64) -> Option<Selected> {
-        let known = self.shared.selected().get(select).cloned();
+        let known = self.shared.opened.all().get(select).cloned();
         let selected = known.filter(|known| known.validity.map(u64::from) == Some(validity))?;
         if self.open.as_ref().is_none_or(|open| open.select != *select) {
             self.open = Some(Open { select: select.clone(), selected: selected.clone() });
@@ -507,14 +521,14 @@ impl Conn {
     /// Lets go of the mailbox that is open, and of what is known of it, without telling the server.
     pub fn close(&mut self) {
         if let Some(open) = self.open.take() {
-            self.shared.selected().remove(&open.select);
+            self.shared.opened.all().remove(&open.select);
         }
     }
 
     /// Leaves the selected mailbox, and forgets all that were. Without an expunge, where the server can (UNSELECT, RFC 3691).
     pub fn unselect(&mut self) -> Result<(), ImapError> {
         self.open = None;
-        self.shared.selected().clear();
+        self.shared.opened.clear();
         if self.shared.turns.selected().is_some() && self.caps.has("UNSELECT") {
             let mut wire = self.wire()?;
             wire.run(&Command::new("UNSELECT"), &mut |_| {})?;
@@ -637,12 +651,6 @@ pub fn first_flight(caps: &Caps, send_id: bool) -> Vec<Command> {
         flight.push(Command::new("NAMESPACE"));
     }
     flight
-}
-
-impl Shared {
-    fn selected(&self) -> MutexGuard<'_, HashMap<Command, Selected>> {
-        self.selected.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Open {

@@ -42,7 +42,7 @@ use crate::store::{
     Access, Claim, Ear, Folder, FolderInfo, Kind, LOG_IN, Listen, Opener, Reach, Store, StoreError, StoreFacts,
 };
 use ahead::Ahead;
-use conn::{Conn, during};
+use conn::{Conn, Opened, during};
 use ear::ImapEar;
 use edit::Guarded;
 use error::ImapError;
@@ -222,6 +222,7 @@ pub struct ImapOpener {
     begun: Mutex<Option<JoinHandle<Result<Arrival, StoreError>>>>,
     kept: Arc<Kept>,
     ahead: Ahead,
+    opened: Opened,
 }
 
 /// What is remembered of the server.
@@ -238,8 +239,8 @@ impl ImapOpener {
     pub fn new(settings: ImapSettings, stop: Stop) -> ImapOpener {
         let (guarded, known) = (Guarded::default(), login::Known::default());
         let (remembered, begun, kept) = (Mutex::default(), Mutex::default(), Arc::default());
-        let ahead = Ahead::default();
-        ImapOpener { settings: Arc::new(settings), stop, guarded, known, remembered, begun, kept, ahead }
+        let (ahead, opened) = (Ahead::default(), Opened::default());
+        ImapOpener { settings: Arc::new(settings), stop, guarded, known, remembered, begun, kept, ahead, opened }
     }
 
     fn arrive(&self) -> Result<Arrival, StoreError> {
@@ -273,7 +274,8 @@ impl ImapOpener {
     fn log_in(&self, along: Option<(Mechanism, Vec<SentCommand>)>) -> Result<Conn, NotIn> {
         let logged_in = login::log_in(&self.settings, self.arrive()?, &self.known, along)?;
         let recall = logged_in.recall.clone();
-        let conn = Conn::new(logged_in, self.settings.send_id, self.settings.pipeline.max(1), &self.stop);
+        let (send_id, pipeline) = (self.settings.send_id, self.settings.pipeline.max(1));
+        let conn = Conn::new(logged_in, send_id, pipeline, self.opened.clone(), &self.stop);
         let silent = || ImapError::Protocol("the server does not answer what was sent along with the login".to_owned());
         let heard =
             conn.hears(ALONG.min(self.settings.timeout)).and_then(|heard| if heard { Ok(()) } else { Err(silent()) });
@@ -362,6 +364,7 @@ impl Opener for ImapOpener {
 
     fn begin(&self) {
         self.ahead.begin();
+        self.opened.clear();
         if self.kept.has_one() {
             return;
         }
