@@ -444,6 +444,7 @@ fn a_state_that_fails_at_any_commit_is_no_harm() {
             fuse(&bench, at);
             let most = scenario.most(&bench);
             let ran = bench.run();
+            let disturbed = at > 0;
             let at = format!("{}: state change {at}: {ran:?}", scenario.name);
             no_more_than(&bench, &most, &at);
             pull_fuse(&bench);
@@ -451,6 +452,7 @@ fn a_state_that_fails_at_any_commit_is_no_harm() {
             bench.run();
             scenario.ended(&bench, &at);
             if ran.outcome == Outcome::InStep {
+                assert!(disturbed, "{at}: the first change was not refused");
                 break;
             }
         }

@@ -312,11 +312,16 @@ fn settings(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::from_secs(10))?;
     connection.execute_batch("PRAGMA foreign_keys=ON;")?;
     // They speak of changes that somebody else makes. To run one, SQLite keeps a copy of every page that a statement changes.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, has_fuses(connection)?)?;
     // Else every statement that names an indexed column is compiled anew for each value: it asks for one message.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(())
+}
+
+/// Whether a test has put triggers into the state that let a change fail; only a build with debug assertions runs them.
+fn has_fuses(connection: &Connection) -> rusqlite::Result<bool> {
+    Ok(cfg!(debug_assertions) && connection.table_exists(Some(rusqlite::MAIN_DB), c"fuse")?)
 }
 
 /// The state has a layout of which nothing is known here.

@@ -225,8 +225,8 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
     })
 }
 
-/// The tallies that a commit changes: read before the first change of a pair, which takes them away, and written at the
-/// end. A folder without one gets none: it is made when it is asked for.
+/// The tallies that a commit changes: read before the first change of a pair, and written at the end. A folder without one
+/// gets none: it is made when it is asked for.
 #[derive(Default)]
 pub(super) struct Tallies(HashMap<FolderId, Option<Tally>>);
 

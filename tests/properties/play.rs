@@ -264,3 +264,12 @@ fn edited(image: &[u8], sql: &str) -> Vec<u8> {
     connection.execute_batch(sql).expect("the statements");
     connection.serialize(MAIN_DB).expect("an image").to_vec()
 }
+
+#[test]
+fn a_state_with_a_fuse_refuses_a_change() {
+    let image = fused(&QuickBench::new_state().image().expect("an image"), 0);
+    let state = mailsync::state::State::of_image(&image).expect("a state");
+    let name = mailsync::mail::FolderName::inbox();
+    let wires = mailsync::mail::Sides::from_fn(|_| b"INBOX".to_vec());
+    assert!(state.add_folder(&wires, &mailsync::mail::Sides::new(name.clone(), name), None).is_err());
+}
