@@ -73,6 +73,11 @@ impl Idle {
         Some(lease)
     }
 
+    /// How many users all connections have.
+    fn users(&self) -> usize {
+        self.leases.len() + self.busy.iter().sum::<usize>()
+    }
+
     fn lend(&mut self, line: usize) {
         self.busy.resize(self.busy.len().max(line + 1), 0);
         self.busy[line] += 1;
@@ -238,9 +243,7 @@ impl<'a> Pool<'a> {
         let results: Vec<Mutex<Option<Result<R, Failure>>>> = jobs.iter().map(|_| Mutex::new(None)).collect();
         let connections = connections.min(self.account.connections).min(jobs.len());
         let made = *self.made();
-        if connections > 1 {
-            gate.narrow(made.max(1));
-        }
+        gate.expect(made.max(1), connections.saturating_sub(made));
         let worker = || {
             while let Some(Pass { at, .. }) = &gate.enter(stop) {
                 let result = self.attempts(&jobs[*at], stop, &work);
@@ -258,10 +261,11 @@ impl<'a> Pool<'a> {
             }
             for _ in made..connections {
                 scope.spawn(|| {
-                    let Some(mut lease) = self.add() else { return };
-                    let more = self.share(&mut lease, each.min(gate.left()).saturating_sub(1));
+                    let Some(mut lease) = self.add() else { return gate.came(false) };
+                    let room = (most_files() / FILES).saturating_sub(self.idle().users());
+                    let more = self.share(&mut lease, each.min(gate.left()).saturating_sub(1).min(room));
                     self.give(lease);
-                    gate.widen();
+                    gate.came(true);
                     (0..more).for_each(|_| drop(scope.spawn(worker)));
                     worker();
                 });
@@ -329,7 +333,7 @@ impl<'a> Pool<'a> {
             self.share(&mut lease, wanted.min(USERS).min(most_files() / FILES).saturating_sub(idle + 1));
             self.give(lease);
         }
-        self.idle().leases.len().clamp(1, wanted.max(1))
+        self.idle().leases.len().min(most_files() / FILES).clamp(1, wanted.max(1))
     }
 
     fn attempts<J, R>(
@@ -381,8 +385,9 @@ struct Queue {
     /// Jobs that were begun and are not done, and their pieces.
     running: usize,
     pieces: usize,
-    /// How many connections there are, where more are to come; 0 where nothing is kept for these.
+    /// How many connections there are, and how many are to come. Where that is no more than one, nothing is kept for others.
     connections: usize,
+    coming: usize,
     shut: bool,
 }
 
@@ -401,14 +406,17 @@ impl Gate {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on each of so many connections is given no more than keeps it busy.
-    fn narrow(&self, connections: usize) {
-        self.queue().connections = connections;
+    /// How many connections there are, and how many are to come.
+    fn expect(&self, connections: usize, coming: usize) {
+        let mut queue = self.queue();
+        (queue.connections, queue.coming) = (connections, coming);
     }
 
-    /// There is another connection.
-    fn widen(&self) {
-        self.queue().connections += 1;
+    /// One that was to come is there, or will not be.
+    fn came(&self, there: bool) {
+        let mut queue = self.queue();
+        queue.connections += usize::from(there);
+        queue.coming -= 1;
         self.changed.notify_all();
     }
 
@@ -429,8 +437,9 @@ impl Gate {
             if queue.next >= self.pieces.len() || queue.shut || stop.is_set() {
                 return None;
             }
-            let Queue { running, pieces, connections, .. } = *queue;
-            if connections == 0 || running < AT_ONCE * connections || pieces < self.most * connections {
+            let Queue { running, pieces, connections, coming, .. } = *queue;
+            let alone = connections + coming <= 1;
+            if alone || running < AT_ONCE * connections || pieces < self.most * connections {
                 let at = queue.next;
                 queue.next += 1;
                 queue.running += 1;
@@ -548,7 +557,7 @@ mod tests {
         // Small ones are begun as far as they are no more than that together, and a few large ones.
         for (pieces, begun) in [(1, 10), (100, 10), (400, 4)] {
             let gate = Gate::new(vec![pieces; 20], 1000);
-            gate.narrow(1);
+            gate.expect(1, 1);
             let entered: Vec<Pass<'_>> = (0..begun).map(|_| gate.enter(&stop).expect("a job")).collect();
             assert_eq!(gate.left(), 20 - begun);
             if pieces < 100 {
@@ -558,7 +567,7 @@ mod tests {
                 let next = scope.spawn(|| gate.enter(&stop).map(|pass| pass.at));
                 std::thread::sleep(Duration::from_millis(50));
                 assert!(!next.is_finished(), "{pieces} pieces each");
-                gate.widen();
+                gate.came(true);
                 assert_eq!(next.join().expect("no panic"), Some(begun));
             });
             drop(entered);
@@ -566,10 +575,16 @@ mod tests {
             gate.shut();
             assert!(gate.enter(&stop).is_none());
         }
-        // Where no other one is wanted, nothing waits.
-        let gate = Gate::new(vec![400; 20], 1000);
-        let all: Vec<Pass<'_>> = std::iter::from_fn(|| gate.enter(&stop)).collect();
-        assert_eq!(all.iter().map(|pass| pass.at).collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
+        // Where no other one is wanted, or none to be had, nothing waits.
+        for refused in [false, true] {
+            let gate = Gate::new(vec![400; 20], 1000);
+            gate.expect(1, usize::from(refused));
+            if refused {
+                gate.came(false);
+            }
+            let all: Vec<Pass<'_>> = std::iter::from_fn(|| gate.enter(&stop)).collect();
+            assert_eq!(all.iter().map(|pass| pass.at).collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
+        }
     }
 
     #[test]
