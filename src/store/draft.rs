@@ -79,6 +79,21 @@ impl Draft {
         self.add(lines.text, |meter| meter.update_lines(lines))
     }
 
+    /// Adds all that `from` gives, and leaves it to be measured by whoever wants to know what it is. Does not sync.
+    pub fn fill(&mut self, mut from: impl Read) -> io::Result<()> {
+        let mut piece = vec![0; BUFFER];
+        (self.meter, self.measure) = (None, None);
+        loop {
+            match from.read(&mut piece)? {
+                0 => return Ok(()),
+                n => {
+                    sys::write_all(&mut self.file, &piece[..n])?;
+                    self.written += n as u64;
+                }
+            }
+        }
+    }
+
     fn add(&mut self, piece: &[u8], measure: impl FnOnce(&mut Meter)) -> io::Result<()> {
         let mut meter = match self.meter.take() {
             Some(meter) => meter,

@@ -7,7 +7,7 @@ use crate::store::{Draft, Drafter, Reach, StoreError, sys};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fs::OpenOptions;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,6 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// When a file of ours in `tmp` is taken for left behind; the tradition has 36 hours for anybody's.
 const OURS_STALE: Duration = HOUR.saturating_mul(4);
 const STALE: Duration = HOUR.saturating_mul(36);
-const PIECE: usize = 256 * 1024;
 /// Mail is its owner's alone.
 const MODE: u32 = 0o600;
 
@@ -80,14 +79,7 @@ pub(super) fn stage(dir: &Path, mut body: Draft, date: Option<i64>) -> Result<Dr
         true => body,
         false => {
             let mut copy = TmpDrafter::new(dir).draft()?;
-            let mut piece = vec![0; PIECE];
-            let mut reader = body.reader().map_err(failed)?;
-            loop {
-                match reader.read(&mut piece).map_err(failed)? {
-                    0 => break,
-                    n => copy.write(&piece[..n]).map_err(failed)?,
-                }
-            }
+            body.reader().and_then(|reader| copy.fill(reader)).map_err(failed)?;
             copy
         }
     };
