@@ -15,7 +15,7 @@ use super::folder::FRESH;
 use super::headers::Headers;
 use crate::mail::Identity;
 use crate::store::{Kind, Reach, StoreError};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -28,6 +28,9 @@ pub const FEW: usize = 16;
 
 /// Of so many mailboxes it is kept what their new messages are.
 const MAILBOXES: usize = 256;
+
+/// Of so many looks at a mailbox it is kept what they told of sizes.
+const LOOKS: usize = 4;
 
 /// How many bytes of one mailbox's new messages are fetched ahead: all of them, or none.
 const MAILBOX_BYTES: u64 = 2 << 20;
@@ -46,7 +49,8 @@ pub struct Ahead(Arc<Mutex<Waiting>>);
 struct Waiting {
     headers: HashMap<Mailbox, (Instant, Headers)>,
     bodies: HashMap<Mailbox, BTreeMap<u32, Arrived>>,
-    sizes: HashMap<Mailbox, Sizes>,
+    /// What each of the last looks brought.
+    sizes: HashMap<Mailbox, VecDeque<Sizes>>,
     /// Bytes for which room was taken.
     bytes: u64,
     /// Whether a connection ended, maybe over what was asked ahead.
@@ -103,18 +107,23 @@ impl Ahead {
         }
     }
 
-    /// Keeps how large new messages are: it makes downloads even.
+    /// Keeps how large new messages are, which makes downloads even: those of some looks, for several connections may each
+    /// have a part of a mailbox to fetch.
     pub fn keep_sizes(&self, mailbox: Mailbox, sizes: Vec<(u32, u64)>) {
-        let mut waiting = self.waiting();
-        match sizes.is_empty() {
-            true => drop(waiting.sizes.remove(&mailbox)),
-            false => drop(waiting.sizes.insert(mailbox, sizes.into())),
+        if !sizes.is_empty() {
+            let mut waiting = self.waiting();
+            let looks = waiting.sizes.entry(mailbox).or_default();
+            looks.truncate(LOOKS - 1);
+            looks.push_front(sizes.into());
         }
     }
 
-    /// What is known of the sizes of a mailbox's new messages.
-    pub fn sizes(&self, mailbox: &Mailbox) -> Sizes {
-        self.waiting().sizes.get(mailbox).cloned().unwrap_or_default()
+    /// How large a mailbox's messages are from this one on, as far as that was told.
+    pub fn sizes(&self, mailbox: &Mailbox, uid: u32) -> Sizes {
+        let waiting = self.waiting();
+        let mut looks = waiting.sizes.get(mailbox).into_iter().flatten();
+        let has = |sizes: &&Sizes| sizes.binary_search_by_key(&uid, |(uid, _)| *uid).is_ok();
+        looks.find(has).cloned().unwrap_or_default()
     }
 
     /// What a message is, if that came a moment ago.
@@ -148,7 +157,8 @@ impl Ahead {
 
     /// Nothing more is asked ahead until [`Ahead::begin`].
     fn give_up(&self) {
-        *self.waiting() = Waiting { off: true, ..Waiting::default() };
+        let mut waiting = self.waiting();
+        *waiting = Waiting { off: true, sizes: std::mem::take(&mut waiting.sizes), ..Waiting::default() };
     }
 
     /// What a flight came to; with `more` something was asked ahead in it, and not again where the connection ended over it.
@@ -265,6 +275,20 @@ mod tests {
         assert!(ahead.take_room(1).is_none());
         ahead.begin();
         assert!(ahead.take_room(1).is_some());
+    }
+
+    #[test]
+    fn sizes_are_kept_of_the_last_looks_at_the_same_mailbox() {
+        let ahead = Ahead::default();
+        (0..=LOOKS as u32).for_each(|look| ahead.keep_sizes(mailbox(1), vec![(10 * look, 5), (10 * look + 1, 7)]));
+        ahead.keep_sizes(mailbox(1), Vec::new());
+        assert_eq!(*ahead.sizes(&mailbox(1), 11), [(10, 5), (11, 7)]);
+        assert!(ahead.sizes(&mailbox(1), 12).is_empty() && ahead.sizes(&mailbox(2), 11).is_empty());
+        assert!(ahead.sizes(&mailbox(1), 0).is_empty(), "the oldest go first");
+        ahead.give_up();
+        assert!(!ahead.sizes(&mailbox(1), 11).is_empty());
+        ahead.clear();
+        assert!(ahead.sizes(&mailbox(1), 11).is_empty());
     }
 
     #[test]

@@ -48,14 +48,14 @@ pub fn some_new(
     let mut reached = after;
     while comparison.appeared.len() < most && reached < next - 1 {
         let (first, last) = (reached + 1, reached.saturating_add(step).min(next - 1));
-        let command = Command::new("UID FETCH").text(format!(" {first}:{last} (UID FLAGS)"));
+        let command = Command::new("UID FETCH").text(format!(" {first}:{last} (UID FLAGS RFC822.SIZE)"));
         let mut lines: u32 = 0;
         let result = folder.conn.run_ok(&command, &mut |response| {
-            if let Response::Fetch(Fetch { uid: Some(uid), flags: Some(names), .. }) = response
+            if let Response::Fetch(Fetch { uid: Some(uid), flags: Some(names), size, .. }) = response
                 && (first..=last).contains(&uid)
             {
                 lines += 1;
-                comparison.take(uid, flags_of(&names), None);
+                comparison.take(uid, flags_of(&names), size);
             }
         });
         result.map_err(during("list"))?;
@@ -65,6 +65,7 @@ pub fn some_new(
         reached = last;
     }
     let appeared = comparison.appeared()?;
+    remember_sizes(folder, &appeared);
     Ok(Some(Slice { appeared, cursor, reached: (reached < next - 1).then_some(Key::Uid(reached)) }))
 }
 

@@ -251,7 +251,7 @@ impl Folder for ImapFolder<'_> {
             Depth::Content => {
                 let mut sink = Measuring::default();
                 let wanted: Vec<u32> = keys.iter().filter_map(Key::uid).collect();
-                let sizes = self.ahead.sizes(&self.known_by());
+                let sizes = self.ahead.sizes(&self.known_by(), wanted.first().copied().unwrap_or_default());
                 download(self.conn, &wanted, |uid| size_of(&sizes, uid), &mut sink)?;
                 Ok(sink.found)
             }
@@ -262,7 +262,7 @@ impl Folder for ImapFolder<'_> {
         let wanted: Vec<u32> = keys.iter().filter_map(Key::uid).collect();
         let mut sink = Delivering { to };
         let wanted = self.ahead.deliver(&self.known_by(), wanted, &mut sink)?;
-        let sizes = self.ahead.sizes(&self.known_by());
+        let sizes = self.ahead.sizes(&self.known_by(), wanted.first().copied().unwrap_or_default());
         download(self.conn, &wanted, |uid| size_of(&sizes, uid), &mut sink)
     }
 
