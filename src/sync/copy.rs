@@ -1,5 +1,5 @@
-//! Copies messages from one side to the other. One thread takes them in and another one measures and stores them, so that
-//! the line never waits for the disk, nor the disk for the line.
+//! Copies messages from one side to the other. One thread takes them in and another one stores them, so that the line never
+//! waits for the disk, nor the disk for the line.
 //!
 //! Batches go from the one to the other, in order, and few at a time: each holds files open.
 
