@@ -304,15 +304,16 @@ fn opening(path: &Path, err: rusqlite::Error) -> StateError {
 fn durable(connection: &Connection) -> rusqlite::Result<()> {
     settings(connection)?;
     // Half of the cache that SQLite takes by itself: what a commit works on is far less, and the system keeps the rest.
-    connection.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-1000;")
+    connection.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-1000;")?;
+    // They speak of changes that somebody else makes. To run one, SQLite keeps a copy of every page that a statement changes.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, has_fuses(connection)?)?;
+    Ok(())
 }
 
 /// How every connection to a state is set up.
 fn settings(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::from_secs(10))?;
     connection.execute_batch("PRAGMA foreign_keys=ON;")?;
-    // They speak of changes that somebody else makes. To run one, SQLite keeps a copy of every page that a statement changes.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, has_fuses(connection)?)?;
     // Else every statement that names an indexed column is compiled anew for each value: it asks for one message.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
