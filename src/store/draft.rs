@@ -106,12 +106,15 @@ impl Draft {
         sys::write_all(&mut self.file, piece)
     }
 
-    /// Says what the content is, which must be whole by now; reads it once if it was not written by this draft. Lets go of
-    /// what was gathered for it: drafts wait in batches.
+    /// Says what the content is, which must be whole by now; reads it once if it was not written by this draft. Fails where
+    /// the file is not as long as what was written. Lets go of what was gathered for it: drafts wait in batches.
     pub fn measure(&mut self) -> io::Result<&Measure> {
         let measure = match (self.measure.take(), self.meter.take()) {
             (Some(measure), _) => measure,
-            (None, Some(meter)) => meter.measure(),
+            (None, Some(meter)) => {
+                self.is_as_long_as(self.file.metadata()?.len())?;
+                meter.measure()
+            }
             (None, None) => self.read_through()?.measure(),
         };
         Ok(self.measure.insert(measure))
@@ -128,14 +131,20 @@ impl Draft {
                 n => meter.update(&piece[..n]),
             }
         }
-        match self.written == 0 || meter.bytes == self.written {
-            true => Ok(meter),
-            false => {
-                let file = self.path.as_ref().map_or("a temporary file".to_owned(), |path| path.display().to_string());
-                let cause = format!("{file} is not as long as what was written to it: another program changed it");
-                Err(io::Error::other(cause))
-            }
+        if self.written > 0 {
+            self.is_as_long_as(meter.bytes)?;
         }
+        Ok(meter)
+    }
+
+    /// Fails where so many bytes are not what was written.
+    fn is_as_long_as(&self, bytes: u64) -> io::Result<()> {
+        if bytes == self.written {
+            return Ok(());
+        }
+        let file = self.path.as_ref().map_or("a temporary file".to_owned(), |path| path.display().to_string());
+        let cause = format!("{file} is not as long as what was written to it: another program changed it");
+        Err(io::Error::other(cause))
     }
 
     /// How many bytes were written to it, or found in it so far.
@@ -391,12 +400,14 @@ mod tests {
     }
 
     #[test]
-    fn a_draft_that_somebody_else_changes_before_more_is_written_is_an_error() {
+    fn a_draft_that_somebody_else_changes_is_an_error() {
         for bytes in [4, 0] {
             let mut draft = Draft::new(tempfile::tempfile().expect("a file"), None);
             draft.write(b"some text").expect("written");
-            draft.measure().expect("measured");
             draft.file().set_len(bytes).expect("another length");
+            assert!(draft.measure().is_err());
+            // Nor is that forgotten.
+            assert!(draft.measure().is_err());
             assert!(draft.write(b"more").is_err());
         }
     }
