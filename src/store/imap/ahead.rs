@@ -118,7 +118,7 @@ impl Ahead {
         }
     }
 
-    /// How large a mailbox's messages are from this one on, as far as that was told.
+    /// What the look told of sizes that brought this message.
     pub fn sizes(&self, mailbox: &Mailbox, uid: u32) -> Sizes {
         let waiting = self.waiting();
         let mut looks = waiting.sizes.get(mailbox).into_iter().flatten();

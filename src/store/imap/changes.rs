@@ -494,9 +494,14 @@ fn list_once(folder: &mut ImapFolder<'_>, known: &dyn Known) -> Result<(Changes,
             ));
         }
     }
-    changes.appeared = if sizes { appeared } else { with_sizes(folder, appeared)? };
+    changes.appeared = match sizes {
+        true => {
+            remember_sizes(folder, &appeared);
+            appeared
+        }
+        false => with_sizes(folder, appeared)?,
+    };
     changes.reflagged = reflagged;
-    remember_sizes(folder, &changes.appeared);
     let adds_up = changes.complete;
     Ok((changes, adds_up))
 }

@@ -69,7 +69,7 @@ impl ToLf {
             self.out.push(b'\r');
         }
         self.out.reserve(piece.len());
-        // All that comes before the LF is copied with it, but for a CR.
+        // What is copied at once reaches to a CR that goes, and begins with the LF behind the last one.
         let mut from = 0;
         for at in memchr::memchr_iter(b'\n', piece) {
             self.lfs += 1;

@@ -1,6 +1,6 @@
 //! One mailbox, open: messages by UID.
 
-use super::ahead::{self, Ahead, Mailbox};
+use super::ahead::{self, Ahead, Mailbox, Sizes};
 use super::changes;
 use super::conn::{Conn, during};
 use super::download::{Along, Sink, download};
@@ -142,6 +142,11 @@ impl<'a> ImapFolder<'a> {
         (self.mailbox.clone(), self.selected.validity)
     }
 
+    /// What is known of the sizes of these messages.
+    fn sizes_of(&self, uids: &[u32]) -> Sizes {
+        uids.first().map_or_else(Sizes::default, |first| self.ahead.sizes(&self.known_by(), *first))
+    }
+
     fn refuse_if_read_only(&self, action: &str) -> Result<(), StoreError> {
         match self.selected.writable {
             true => Ok(()),
@@ -251,7 +256,7 @@ impl Folder for ImapFolder<'_> {
             Depth::Content => {
                 let mut sink = Measuring::default();
                 let wanted: Vec<u32> = keys.iter().filter_map(Key::uid).collect();
-                let sizes = self.ahead.sizes(&self.known_by(), wanted.first().copied().unwrap_or_default());
+                let sizes = self.sizes_of(&wanted);
                 download(self.conn, &wanted, |uid| size_of(&sizes, uid), &mut sink)?;
                 Ok(sink.found)
             }
@@ -262,7 +267,7 @@ impl Folder for ImapFolder<'_> {
         let wanted: Vec<u32> = keys.iter().filter_map(Key::uid).collect();
         let mut sink = Delivering { to };
         let wanted = self.ahead.deliver(&self.known_by(), wanted, &mut sink)?;
-        let sizes = self.ahead.sizes(&self.known_by(), wanted.first().copied().unwrap_or_default());
+        let sizes = self.sizes_of(&wanted);
         download(self.conn, &wanted, |uid| size_of(&sizes, uid), &mut sink)
     }
 
