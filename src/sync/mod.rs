@@ -32,6 +32,7 @@ mod dispose;
 pub mod event;
 pub mod execute;
 pub mod folders;
+mod gate;
 mod gone;
 pub mod guard;
 pub mod known;
