@@ -4,13 +4,16 @@ mod support;
 
 use mailsync::mail::{FlagSpace, Key, Side, Sides};
 use mailsync::state::State;
-use mailsync::store::memory::{Action, Fault, MemorySettings, When, World};
+use mailsync::store::memory::{Action, Fault, MemorySettings, Step, When, World};
 use mailsync::store::{Kind, Reach, Stop, StoreError};
 use mailsync::sync::rules::Pattern;
 use mailsync::sync::{Options, Outcome};
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::time::Duration;
 use support::faulty::{Blow, Faulty};
-use support::world::{Bench, date, delete, fill, flags, folder, key, mail, reflag, relocate, show, space};
+use support::world::{Bench, date, delete, fill, flags, folder, image, key, mail, reflag, relocate, show, space};
 
 /// Lets a run die at the first append.
 fn die_at_the_first_append(bench: &mut Bench, when: When) {
@@ -111,6 +114,115 @@ fn what_is_moved_before_its_copy_was_noted_stays_one_message() {
             bench.settle();
             assert_eq!(show(&bench.worlds[from]), ["INBOX: b", "Work: a c"], "moved on {from}");
         }
+    }
+}
+
+/// Lets a run die when in each of these folders so many messages were stored on `side`, before any of them was noted.
+fn die_unnoted(bench: &mut Bench, side: Side, stored: &'static [(&str, usize)]) {
+    let there: Arc<(Mutex<HashMap<String, usize>>, Condvar)> = Arc::default();
+    let died = Arc::new(OnceLock::new());
+    for (at, world) in bench.worlds.iter() {
+        let (there, died, stop, state) = (there.clone(), died.clone(), bench.stop.clone(), bench.state());
+        world.set_hook(Some(Arc::new(move |step: &Step| {
+            if died.get().is_some() {
+                return Fault::Crash;
+            }
+            if (at, step.action, step.when) != (side, Action::Append, When::After) {
+                return Fault::None;
+            }
+            let name = step.folder.as_ref().expect("a folder").to_string();
+            let (_, last) = *stored.iter().find(|(folder, _)| *folder == name).expect("one of them");
+            let mut counts = there.0.lock().expect("no panic");
+            let count = counts.entry(name).or_default();
+            *count += 1;
+            if *count < last {
+                return Fault::None;
+            }
+            there.1.notify_all();
+            // Each waits at its last message for the others.
+            let all = |counts: &HashMap<String, usize>| stored.iter().all(|(name, all)| counts.get(*name) == Some(all));
+            let long = Duration::from_secs(20);
+            let (counts, _) = there.1.wait_timeout_while(counts, long, |counts| !all(counts)).expect("no panic");
+            assert!(all(&counts), "{counts:?} of {stored:?}");
+            died.get_or_init(|| image(&state));
+            stop.set();
+            Fault::Crash
+        })));
+    }
+    assert_eq!(bench.run().outcome, Outcome::Interrupted);
+    bench.worlds.iter().for_each(|(_, world)| world.set_hook(None));
+    bench.stop = Stop::new();
+    bench.put_state_back(died.get().expect("died"));
+}
+
+/// So many names of messages.
+fn many(letter: char, count: usize) -> String {
+    (0..count).map(|number| format!(" {letter}{number}")).collect()
+}
+
+#[test]
+fn what_is_moved_before_anything_of_a_first_sync_was_noted_is_moved() {
+    let mut bench = Bench::new(MemorySettings::maildir(), MemorySettings::server());
+    fill(&bench.worlds.remote, &[&format!("INBOX:{}", many('m', 30)), "Archive:"]);
+    die_unnoted(&mut bench, Side::Local, &[("INBOX", 30)]);
+    (0..30).for_each(|number| relocate(&bench.worlds.remote, "INBOX", &format!("m{number}"), "Archive"));
+    let ran = bench.run();
+    assert_eq!((ran.outcome, ran.counts.moved.local, ran.counts.copied.local), (Outcome::InStep, 30, 0), "{ran:?}");
+    assert_eq!(show(&bench.worlds.local), show(&bench.worlds.remote));
+    bench.in_step();
+}
+
+#[test]
+fn a_side_that_is_emptied_before_anything_of_a_first_sync_was_noted_deletes_nothing() {
+    let mut bench = Bench::new(MemorySettings::maildir(), MemorySettings::server());
+    bench.connections = 2;
+    fill(&bench.worlds.local, &[&format!("INBOX:{}", many('a', 15)), &format!("Lists:{}", many('b', 15))]);
+    die_unnoted(&mut bench, Side::Remote, &[("INBOX", 15), ("Lists", 15)]);
+    for number in 0..15 {
+        delete(&bench.worlds.local, "INBOX", &format!("a{number}"));
+        delete(&bench.worlds.local, "Lists", &format!("b{number}"));
+    }
+    let before = show(&bench.worlds.remote);
+    let ran = bench.run();
+    assert_eq!((ran.outcome, ran.counts.deleted), (Outcome::Partial, Sides::default()), "{ran:?}");
+    assert_eq!(show(&bench.worlds.remote), before);
+}
+
+/// Fails the look at a folder, and counts how often that was tried.
+fn fail_a_look(bench: &Bench, reach: Reach) -> Arc<AtomicUsize> {
+    let tried = Arc::new(AtomicUsize::new(0));
+    let count = tried.clone();
+    bench.worlds.remote.set_hook(Some(Arc::new(move |step: &Step| {
+        let hit = step.action == Action::Open && step.when == When::Before && step.folder == Some(folder("f3"));
+        if !hit {
+            return Fault::None;
+        }
+        count.fetch_add(1, Ordering::SeqCst);
+        Fault::Fail(StoreError::new(reach, Kind::Network, "open", "no"))
+    })));
+    tried
+}
+
+#[test]
+fn a_look_that_fails_in_a_first_sync_is_tried_no_more_often_than_it_helps() {
+    for (reach, outcome, tried, others) in [
+        (Reach::Folder, Outcome::Partial, 1, Some(7)),
+        // Twice with the others, and alone.
+        (Reach::Connection, Outcome::Partial, 3, Some(7)),
+        (Reach::Account, Outcome::Failed, 1, None),
+    ] {
+        let mut bench = Bench::new(MemorySettings::maildir(), MemorySettings::server());
+        bench.connections = 1;
+        (0..8).for_each(|number| fill(&bench.worlds.remote, &[&format!("f{number}: a{number}")]));
+        let count = fail_a_look(&bench, reach);
+        let ran = bench.run();
+        assert_eq!((ran.outcome, count.load(Ordering::SeqCst)), (outcome, tried), "{reach:?}: {ran:?}");
+        assert_eq!(ran.told.iter().filter(|told| told.contains("no")).count(), 1, "{reach:?}: {ran:?}");
+        assert!(others.is_none_or(|others| ran.counts.copied.local == others), "{reach:?}: {ran:?}");
+        bench.worlds.remote.set_hook(None);
+        bench.run();
+        assert_eq!(show(&bench.worlds.local), show(&bench.worlds.remote), "{reach:?}");
+        bench.in_step();
     }
 }
 

@@ -1,10 +1,11 @@
 //! One account's run: lock, lists, looks, moves, plans, work.
 
+use super::act::{Acting, Planned};
 use super::event::{Counts, Event, Observer, Outcome, Problem};
-use super::execute::{Context, Done, execute};
+use super::execute::{Context, Done};
 use super::folders::plan_folders;
 use super::pair::{Failure, Job, Look, Stores, count, describe, incomplete, look, look_one_side, state_error};
-use super::plan::{Held, Op, Plan, Reason, What};
+use super::plan::{Held, Plan, Reason, What};
 use super::pool::{Lease, Pool};
 use super::prepare::Work;
 use super::relocate::{ask, questions, relocate};
@@ -12,7 +13,7 @@ use super::{Account, Options, guard};
 use crate::mail::{FolderId, FolderName, Noted, Side, Sides, Withheld};
 use crate::state::{Backlog, Change, State, StateError};
 use crate::store::{Claim, Depth, FolderInfo, Kind, Lock, Reach, Stop, Store, StoreError};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::panic::resume_unwind;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -62,6 +63,7 @@ pub fn sync_with(
         full: Sides::default(),
         lacking: Sides::default(),
         broken: AtomicBool::default(),
+        turn_taken: Mutex::default(),
     }
     .run()
 }
@@ -85,6 +87,8 @@ pub(super) struct Run<'a> {
     pub lacking: Sides<AtomicBool>,
     /// Whether anything failed that concerns more than a message, where messages are known.
     pub broken: AtomicBool,
+    /// Whether a turn was begun for what was seen to be stored.
+    pub turn_taken: Mutex<bool>,
 }
 
 impl Run<'_> {
@@ -160,6 +164,12 @@ impl Run<'_> {
         let mut unseen: HashSet<FolderId> = changed.iter().map(|work| work.job.id).collect();
         pool.give(stores);
         self.in_slices(&mut changed, pool)?;
+        if self.is_first(&changed)? {
+            let folders = changed.into_iter().map(|work| Acting::first(work.job)).collect();
+            let acted = self.act(folders, pool, &Sides::default());
+            self.close(pool);
+            return acted;
+        }
         let mut looks = self.look_at(&changed, pool)?;
         if Side::BOTH.into_iter().any(|side| looks.iter().any(|look| look.gone(side) > 0)) {
             // What went may be what waits elsewhere to be copied.
@@ -173,13 +183,15 @@ impl Run<'_> {
             self.close(pool);
             return Ok(());
         }
-        self.take_turn(&looks, pool)?;
+        let mut stores = pool.take()?;
+        self.take_turn(&looks, &mut stores)?;
+        pool.give(stores);
         self.relocate(&mut looks, pool)?;
         unseen.retain(|folder| looks.iter().all(|look| look.job.id != *folder));
         let doubt = self.doubt(&looks, &unchanged, &unseen)?;
-        let planned: Vec<Planned> = looks.into_iter().map(|look| self.plan(look, &doubt)).collect();
+        let planned: Vec<Acting> = looks.into_iter().map(|look| Acting::planned(self.plan(look, &doubt))).collect();
         if !self.options.dry_run {
-            self.execute(planned, pool, &doubt);
+            self.act(planned, pool, &doubt)?;
         }
         self.end_restoring(pool)?;
         self.close(pool);
@@ -426,7 +438,7 @@ impl Run<'_> {
     }
 
     /// Plans, and reports what is held and, in a dry run, what would be done.
-    fn plan(&self, mut look: Look, doubt: &Sides<Option<Reason>>) -> Planned {
+    pub(super) fn plan(&self, mut look: Look, doubt: &Sides<Option<Reason>>) -> Planned {
         let plan = self.decide(&mut look, doubt);
         let folder = &look.job.names.remote;
         let account = self.account.name.clone();
@@ -454,7 +466,7 @@ impl Run<'_> {
         (look, plan)
     }
 
-    fn decide(&self, look: &mut Look, doubt: &Sides<Option<Reason>>) -> Plan {
+    pub(super) fn decide(&self, look: &mut Look, doubt: &Sides<Option<Reason>>) -> Plan {
         let mut plan = look.plan(self.account, self.options, doubt);
         let guarded =
             |held: &&Held| held.what == What::Deletions && !matches!(held.reason, Reason::ReadOnly | Reason::OneWay);
@@ -479,53 +491,6 @@ impl Run<'_> {
         plan
     }
 
-    fn execute(&self, planned: Vec<Planned>, pool: &Pool<'_>, doubt: &Sides<Option<Reason>>) {
-        let copies = |plan: &Plan| plan.ops.iter().filter(|op| matches!(op, Op::Copy { .. })).count();
-        let jobs: Vec<Planning> = planned
-            .into_iter()
-            .map(|(look, plan)| Planning {
-                job: look.job.clone(),
-                copies: copies(&plan),
-                reported: plan.held.clone(),
-                first: Mutex::new(Some((look, plan))),
-            })
-            .collect();
-        let results = pool.run(
-            &jobs,
-            (|planning: &Planning| planning.copies, WORTH_A_CONNECTION),
-            self.stop,
-            |Planning { job, reported, first, .. }, stores, attempt| {
-                let first = first.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
-                let (mut look, plan) = match first {
-                    Some(planned) if attempt == 0 => planned,
-                    // After a lost connection nothing that was seen before counts, and the state has gone on.
-                    _ => {
-                        let pairs = self.state.folders()?;
-                        let stored = pairs.into_iter().find(|pair| pair.id == job.id).map(|pair| pair.cursors);
-                        let job = Job { intents: true, stored: stored.unwrap_or_default(), ..job.clone() };
-                        let mut look = look(job, stores, self.state, false)?;
-                        let plan = guard::postpone(self.decide(&mut look, doubt));
-                        for held in plan.held.iter().filter(|held| !reported.contains(held)) {
-                            self.hold(Some(&look.job.names.remote), held.clone());
-                        }
-                        (look, plan)
-                    }
-                };
-                let mut done = Done::default();
-                let result = execute(&mut look, plan, stores, &self.context(), &mut done);
-                self.folder_done(job, done);
-                result
-            },
-        );
-        let names: HashMap<FolderId, &Sides<FolderName>> =
-            jobs.iter().map(|Planning { job, .. }| (job.id, &job.names)).collect();
-        for (Planning { job, .. }, result) in jobs.iter().zip(results) {
-            if let Some(Err(failure)) = result {
-                self.fail(names.get(&job.id).copied(), &failure);
-            }
-        }
-    }
-
     pub(super) fn folder_done(&self, job: &Job, done: Done) {
         self.add_counts(&done.counts);
         if !done.counts.is_empty() {
@@ -534,17 +499,4 @@ impl Run<'_> {
         }
         done.problems.into_iter().for_each(|problem| self.problem(problem));
     }
-}
-
-/// A folder pair that was looked at, and what is to be done in it.
-type Planned = (Look, Plan);
-
-/// A folder pair on its way to be executed.
-struct Planning {
-    job: Job,
-    copies: usize,
-    /// What was held, and has been reported.
-    reported: Vec<Held>,
-    /// What was planned before anything was done; the first attempt takes it.
-    first: Mutex<Option<Planned>>,
 }

@@ -7,6 +7,7 @@ use super::pool::Pool;
 use crate::mail::Side;
 use crate::state::Change;
 use crate::store::{Claim, Reach};
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 /// The account in an owner's mark: all but the state's name at its end.
@@ -19,34 +20,44 @@ impl Run<'_> {
         format!("{} {}", self.account.name, self.state.id())
     }
 
-    /// Begins a turn where something is to be stored: a copy of a side that was made before is known to be older.
-    pub fn take_turn(&self, looks: &[Look], pool: &Pool<'_>) -> Result<(), Failure> {
+    /// Begins a turn where something is to be stored: a copy of a side that was made before is known to be older. Once, for
+    /// all folders: whoever comes while somebody else begins it waits until it has begun.
+    pub fn take_turn(&self, looks: &[Look], stores: &mut Stores) -> Result<(), Failure> {
         let comes = |look: &Look, side: Side| !look.new[side].is_empty() && look.job.policy.copy[side.other()];
-        let stores = |look: &Look| !look.bound.is_empty() || Side::BOTH.into_iter().any(|side| comes(look, side));
-        if self.options.dry_run || self.is_lacking() || !looks.iter().any(stores) {
+        let writes = |look: &Look| !look.bound.is_empty() || Side::BOTH.into_iter().any(|side| comes(look, side));
+        if self.options.dry_run || self.is_lacking() || !looks.iter().any(writes) {
             return Ok(());
         }
-        self.begin_turn(pool)
+        let mut taken = self.turn_taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*taken {
+            self.begin_turn(stores)?;
+            *taken = true;
+        }
+        Ok(())
     }
 
     /// Begins a turn.
-    pub fn begin_turn(&self, pool: &Pool<'_>) -> Result<(), Failure> {
+    pub fn begin_turn(&self, stores: &mut Stores) -> Result<(), Failure> {
         // A side to which nothing may be done is the user's own affair.
-        self.mark(|side| self.account.policy.changes(side), 1, pool)
+        self.mark(|side| self.account.policy.changes(side), 1, stores)
     }
 
     /// What a side lacked is there again, if nothing failed on the way.
     pub fn end_restoring(&self, pool: &Pool<'_>) -> Result<(), Failure> {
         let whole = !self.broken.load(Ordering::Relaxed) && self.options.only.is_empty() && !self.options.only_waiting;
         match self.is_lacking() && whole && !self.options.dry_run && !self.stop.is_set() {
-            true => self.mark(|side| self.lacking[side].load(Ordering::Relaxed), 0, pool),
+            true => {
+                let mut stores = pool.take()?;
+                let marked = self.mark(|side| self.lacking[side].load(Ordering::Relaxed), 0, &mut stores);
+                pool.give(stores);
+                marked
+            }
             false => Ok(()),
         }
     }
 
     /// Marks sides with a turn that is `further` than the last one, if they are of those that bear marks.
-    fn mark(&self, wanted: impl Fn(Side) -> bool, further: u64, pool: &Pool<'_>) -> Result<(), Failure> {
-        let mut stores = pool.take()?;
+    fn mark(&self, wanted: impl Fn(Side) -> bool, further: u64, stores: &mut Stores) -> Result<(), Failure> {
         for side in Side::BOTH.into_iter().filter(|side| wanted(*side)) {
             let Some(there) = stores[side].turn().map_err(Failure::on(side))? else { continue };
             let turn = self.state.turn(side)?.max(there).saturating_add(further);
@@ -56,7 +67,6 @@ impl Run<'_> {
                 Err(error) => self.fail(None, &Failure { side: Some(side), error: error.reaching(Reach::Folder) }),
             }
         }
-        pool.give(stores);
         Ok(())
     }
 

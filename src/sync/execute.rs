@@ -319,7 +319,7 @@ fn set_flags(
 }
 
 /// The failure that reaches further, where there are two.
-fn graver(first: Result<(), Failure>, second: Result<(), Failure>) -> Result<(), Failure> {
+pub(super) fn graver(first: Result<(), Failure>, second: Result<(), Failure>) -> Result<(), Failure> {
     match (first, second) {
         (Err(first), Err(second)) if second.error.reach > first.error.reach => Err(second),
         (first, second) => first.and(second),

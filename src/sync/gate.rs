@@ -19,7 +19,9 @@ pub struct Gate {
 
 #[derive(Default)]
 struct Queue {
-    next: usize,
+    /// How many jobs were given out, and how many of them were begun.
+    given: usize,
+    begun: usize,
     /// Jobs that were begun and are not done, and their pieces.
     running: usize,
     pieces: usize,
@@ -32,7 +34,7 @@ struct Queue {
 /// A job that is being done.
 pub struct Pass<'a> {
     gate: &'a Gate,
-    pub at: usize,
+    at: usize,
 }
 
 impl Gate {
@@ -61,25 +63,34 @@ impl Gate {
     /// No more jobs are begun.
     pub fn shut(&self) {
         self.queue().shut = true;
+        self.changed.notify_all();
     }
 
-    /// How many jobs were not begun.
-    pub fn left(&self) -> usize {
-        self.pieces.len() - self.queue().next
+    /// How many jobs were not given out, and how many were not begun.
+    pub fn left(&self) -> (usize, usize) {
+        let Queue { given, begun, .. } = *self.queue();
+        (self.pieces.len() - given, self.pieces.len() - begun)
     }
 
-    /// The next job, once there is a connection for it that has not enough to do; `None` when no more is to be begun.
-    pub fn enter(&self, stop: &Stop) -> Option<Pass<'_>> {
+    /// The next job; `None` when no more is to be begun.
+    pub fn next(&self, stop: &Stop) -> Option<usize> {
+        let mut queue = self.queue();
+        let next = Some(queue.given).filter(|at| *at < self.pieces.len() && !queue.shut && !stop.is_set());
+        queue.given += usize::from(next.is_some());
+        next
+    }
+
+    /// Leave to begin a job, once there is a connection for it that has not enough to do; `None` when no more is to be begun.
+    pub fn enter(&self, at: usize, stop: &Stop) -> Option<Pass<'_>> {
         let mut queue = self.queue();
         loop {
-            if queue.next >= self.pieces.len() || queue.shut || stop.is_set() {
+            if queue.shut || stop.is_set() {
                 return None;
             }
             let Queue { running, pieces, connections, coming, .. } = *queue;
             let alone = connections + coming <= 1;
             if alone || running < AT_ONCE * connections || pieces < self.most * connections {
-                let at = queue.next;
-                queue.next += 1;
+                queue.begun += 1;
                 queue.running += 1;
                 queue.pieces += self.pieces[at];
                 return Some(Pass { gate: self, at });
@@ -103,30 +114,37 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    fn enter<'a>(gate: &'a Gate, stop: &Stop) -> Option<Pass<'a>> {
+        gate.enter(gate.next(stop)?, stop)
+    }
+
     #[test]
     fn what_keeps_a_connection_busy_is_begun_and_the_rest_waits_for_another_one() {
-        let stop = Stop::new();
-        let enter = |gate: &Gate| gate.enter(&stop).expect("a job").at;
+        let stop = &Stop::new();
         // Small ones are begun as far as they are no more than that together, and a few large ones.
         for (pieces, begun) in [(1, 10), (100, 10), (400, 4)] {
-            let gate = Gate::new(vec![pieces; 20], 1000);
+            let gate = &Gate::new(vec![pieces; 20], 1000);
             gate.expect(1, 1);
-            let entered: Vec<Pass<'_>> = (0..begun).map(|_| gate.enter(&stop).expect("a job")).collect();
-            assert_eq!(gate.left(), 20 - begun);
+            let entered: Vec<Pass<'_>> = (0..begun).map(|_| enter(gate, stop).expect("a job")).collect();
+            assert_eq!(gate.left(), (20 - begun, 20 - begun));
             if pieces < 100 {
                 continue;
             }
             std::thread::scope(|scope| {
-                let next = scope.spawn(|| gate.enter(&stop).map(|pass| pass.at));
+                // It can be prepared all the same.
+                let at = gate.next(stop).expect("a job");
+                let next = scope.spawn(move || gate.enter(at, stop).map(|pass| pass.at));
                 std::thread::sleep(Duration::from_millis(50));
                 assert!(!next.is_finished(), "{pieces} pieces each");
+                assert_eq!(gate.left(), (19 - begun, 20 - begun));
                 gate.came(true);
                 assert_eq!(next.join().expect("no panic"), Some(begun));
             });
             drop(entered);
-            assert_eq!((enter(&gate), gate.left()), (begun + 1, 18 - begun));
+            assert_eq!((enter(gate, stop).expect("a job").at, gate.left()), (begun + 1, (18 - begun, 18 - begun)));
+            let at = gate.next(stop).expect("a job");
             gate.shut();
-            assert!(gate.enter(&stop).is_none());
+            assert!(gate.enter(at, stop).is_none() && gate.next(stop).is_none());
         }
         // Where no other one is wanted, or none to be had, nothing waits.
         for refused in [false, true] {
@@ -135,7 +153,7 @@ mod tests {
             if refused {
                 gate.came(false);
             }
-            let all: Vec<Pass<'_>> = std::iter::from_fn(|| gate.enter(&stop)).collect();
+            let all: Vec<Pass<'_>> = std::iter::from_fn(|| enter(&gate, stop)).collect();
             assert_eq!(all.iter().map(|pass| pass.at).collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
         }
     }

@@ -24,6 +24,7 @@
 //! not taken for removed there.
 
 mod account;
+mod act;
 mod adopt;
 pub mod check;
 mod claim;

@@ -1,7 +1,7 @@
 //! An account's connections, and the threads that use them.
 
 use super::Account;
-use super::gate::{Gate, Pass};
+use super::gate::Gate;
 use super::pair::{Failure, Stores};
 use crate::mail::{Side, Sides};
 use crate::store::{Reach, Stop, most_files};
@@ -30,6 +30,9 @@ pub struct Pool<'a> {
     /// Why there are fewer connections than there could be.
     refused: Mutex<Option<Failure>>,
 }
+
+/// What can be done of a job before it is its turn.
+pub type Prepare<'a, J> = &'a (dyn Fn(&J, &mut Stores) -> Result<(), Failure> + Sync);
 
 /// One user of a connection to each side.
 pub struct Lease {
@@ -209,12 +212,25 @@ impl<'a> Pool<'a> {
         stop: &Stop,
         work: impl Fn(&J, &mut Stores, usize) -> Result<R, Failure> + Sync,
     ) -> Vec<Option<Result<R, Failure>>> {
+        self.run_prepared(jobs, (pieces, worth), stop, None, work)
+    }
+
+    /// Like [`Pool::run`]; what prepares a job is done before it waits for its turn. Where its connection breaks over that, the
+    /// job is begun as attempt 1; where the whole account fails, not at all.
+    pub fn run_prepared<J: Sync, R: Send>(
+        &self,
+        jobs: &[J],
+        (pieces, worth): (impl Fn(&J) -> usize, usize),
+        stop: &Stop,
+        prepare: Option<Prepare<'_, J>>,
+        work: impl Fn(&J, &mut Stores, usize) -> Result<R, Failure> + Sync,
+    ) -> Vec<Option<Result<R, Failure>>> {
         let users = self.users(jobs.len());
         // A connection that is shared waits for the line once for all its users: more of them only bring more bytes.
         let worth = if users > 1 { worth * USERS * 4 } else { worth };
         let pieces: Vec<usize> = jobs.iter().map(pieces).collect();
         let connections = 1 + pieces.iter().sum::<usize>() / worth;
-        self.run_over(jobs, (users, connections), Gate::new(pieces, worth), stop, work)
+        self.run_over(jobs, (users, connections), Gate::new(pieces, worth), stop, (prepare, work))
     }
 
     /// Like [`Pool::run`], for jobs that are worth a connection of their own each, as far as the account has them.
@@ -226,7 +242,7 @@ impl<'a> Pool<'a> {
     ) -> Vec<Option<Result<R, Failure>>> {
         let made = *self.made();
         let users = made.clamp(1, jobs.len().max(1));
-        self.run_over(jobs, (users, jobs.len()), Gate::new(vec![1; jobs.len()], 1), stop, work)
+        self.run_over(jobs, (users, jobs.len()), Gate::new(vec![1; jobs.len()], 1), stop, (None, work))
     }
 
     fn run_over<J: Sync, R: Send>(
@@ -235,19 +251,36 @@ impl<'a> Pool<'a> {
         (users, connections): (usize, usize),
         gate: Gate,
         stop: &Stop,
-        work: impl Fn(&J, &mut Stores, usize) -> Result<R, Failure> + Sync,
+        (prepare, work): (Option<Prepare<'_, J>>, impl Fn(&J, &mut Stores, usize) -> Result<R, Failure> + Sync),
     ) -> Vec<Option<Result<R, Failure>>> {
         let results: Vec<Mutex<Option<Result<R, Failure>>>> = jobs.iter().map(|_| Mutex::new(None)).collect();
         let connections = connections.min(self.account.connections).min(jobs.len());
         let made = *self.made();
         gate.expect(made.max(1), connections.saturating_sub(made));
         let worker = || {
-            while let Some(Pass { at, .. }) = &gate.enter(stop) {
-                let result = self.attempts(&jobs[*at], stop, &work);
+            while let Some(at) = gate.next(stop) {
+                let prepared =
+                    prepare.map(|prepare| self.attempt(&jobs[at], 0, &|job, stores, _| prepare(job, stores)));
+                let mut pass = None;
+                let result = match prepared {
+                    Some(Err(failure)) if failure.error.reach > Reach::Connection => Err(failure),
+                    prepared => {
+                        pass = gate.enter(at, stop);
+                        if pass.is_none() {
+                            return;
+                        }
+                        // What broke its connection had one of its attempts.
+                        let broke = |failure: &Failure| failure.error.reach == Reach::Connection;
+                        let attempt = prepared.and_then(Result::err).filter(broke).map_or(0, |_| 1);
+                        self.attempts(&jobs[at], attempt, stop, &work)
+                    }
+                };
                 if matches!(&result, Err(failure) if failure.error.reach >= Reach::Connection) {
                     gate.shut();
                 }
-                *results[*at].lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+                *results[at].lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+                // Not before the gate is shut: who waits for this one is not to begin.
+                drop(pass);
             }
         };
         let worker = &worker;
@@ -260,10 +293,11 @@ impl<'a> Pool<'a> {
                 scope.spawn(|| {
                     let Some(mut lease) = self.add() else { return gate.came(false) };
                     let room = (most_files() / FILES).saturating_sub(self.idle().users());
-                    let more = self.share(&mut lease, each.min(gate.left()).saturating_sub(1).min(room));
+                    let (to_give, to_begin) = gate.left();
+                    let more = self.share(&mut lease, each.min(to_begin).saturating_sub(1).min(room));
                     self.give(lease);
                     gate.came(true);
-                    (0..more).for_each(|_| drop(scope.spawn(worker)));
+                    (0..more.min(to_give)).for_each(|_| drop(scope.spawn(worker)));
                     worker();
                 });
             }
@@ -336,10 +370,10 @@ impl<'a> Pool<'a> {
     fn attempts<J, R>(
         &self,
         job: &J,
+        mut attempt: usize,
         stop: &Stop,
         work: &impl Fn(&J, &mut Stores, usize) -> Result<R, Failure>,
     ) -> Result<R, Failure> {
-        let mut attempt = 0;
         loop {
             match self.attempt(job, attempt, work) {
                 Err(failure) if failure.error.reach == Reach::Connection && attempt == 0 && !stop.is_set() => {
@@ -373,8 +407,9 @@ mod tests {
     use crate::store::{Kind, Opener, Store, StoreError};
     use crate::sync::rules::Rules;
     use crate::sync::{Limits, Policy};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::sync::{Arc, Barrier};
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     /// A server that goes away.
     struct Server {
@@ -396,6 +431,31 @@ mod tests {
 
         fn place(&self) -> String {
             self.inner.place()
+        }
+    }
+
+    /// A server that lets wait for a connection.
+    struct Late {
+        inner: MemoryOpener,
+        comes: Arc<AtomicBool>,
+    }
+
+    impl Opener for Late {
+        fn open(&self) -> Result<Box<dyn Store>, StoreError> {
+            until(|| self.comes.load(Ordering::SeqCst));
+            self.inner.open()
+        }
+
+        fn place(&self) -> String {
+            self.inner.place()
+        }
+    }
+
+    fn until(is_so: impl Fn() -> bool) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while !is_so() {
+            assert!(Instant::now() < end, "waited in vain");
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 
@@ -473,6 +533,45 @@ mod tests {
         assert_eq!(pool.take().expect("idle").line, 1);
         taken.into_iter().for_each(|lease| pool.give(lease));
         assert_eq!(pool.idle().busy, [0, 1, 0]);
+    }
+
+    #[test]
+    fn what_waits_for_its_turn_is_prepared_meanwhile() {
+        const JOBS: usize = 12;
+        let mut account = account(Box::new(MemoryOpener::new(World::new(MemorySettings::maildir()))), 2);
+        let prepared = Arc::new(AtomicUsize::new(0));
+        // The second connection is long in coming, and the first jobs are not done before it has come.
+        let comes = Arc::new(AtomicBool::new(true));
+        account.stores.remote =
+            Box::new(Late { inner: MemoryOpener::new(World::new(MemorySettings::maildir())), comes: comes.clone() });
+        let pool = Pool::new(&account);
+        let first: Vec<Lease> = (0..JOBS).map(|_| Lease { stores: pool.open().expect("opened"), line: 0 }).collect();
+        *pool.made() = 1;
+        pool.idle().leases.extend(first);
+        comes.store(false, Ordering::SeqCst);
+        let begun = AtomicUsize::new(0);
+        let prepare = |job: &usize, _: &mut Stores| {
+            if prepared.fetch_add(1, Ordering::SeqCst) + 1 == JOBS {
+                assert!(begun.load(Ordering::SeqCst) <= 4);
+                comes.store(true, Ordering::SeqCst);
+            }
+            match job % 2 {
+                0 => Ok(()),
+                // It is done all the same, over another connection.
+                _ => Err(cut_off()),
+            }
+        };
+        let results = pool.run_prepared(&Vec::from_iter(0..JOBS), (|_| 10_000, 1), &Stop::new(), Some(&prepare), {
+            |job: &usize, _: &mut Stores, attempt| {
+                begun.fetch_add(1, Ordering::SeqCst);
+                until(|| comes.load(Ordering::SeqCst));
+                Ok((*job, attempt))
+            }
+        });
+        let done: Vec<(usize, usize)> =
+            results.into_iter().map(|result| result.expect("begun").expect("done")).collect();
+        assert_eq!(done, (0..JOBS).map(|job| (job, job % 2)).collect::<Vec<_>>());
+        assert_eq!(prepared.load(Ordering::SeqCst), JOBS);
     }
 
     #[test]

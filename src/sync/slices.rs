@@ -88,7 +88,9 @@ impl Run<'_> {
         if large.is_empty() {
             return Ok(());
         }
-        self.begin_turn(pool)?;
+        let mut stores = pool.take()?;
+        self.begin_turn(&mut stores)?;
+        pool.give(stores);
         let at_once = self.account.at_once;
         let count = large.len() as u64;
         let share = (at_once / count).max(LEAST.min(at_once)).max(1);

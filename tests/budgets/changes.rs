@@ -137,6 +137,25 @@ fn twenty_folders_come_down_side_by_side() {
 }
 
 #[test]
+fn the_first_messages_come_before_all_folders_are_looked_at() {
+    let mut scene = Scene::new(0, 0);
+    const FOLDERS: usize = 70;
+    for number in 0..FOLDERS {
+        scene.server.create(&folder(number));
+        (0..2).for_each(|message| scene.append(number, &format!("{message} of {number}")));
+    }
+    let seen = scene.run();
+    let commands = seen.commands();
+    let content = commands.iter().position(|command| command.ends_with("BODY.PEEK[])")).expect("content");
+    let looks = commands.iter().filter(|command| command.contains("RFC822.SIZE)")).count();
+    let looks_before = commands[..content].iter().filter(|command| command.contains("RFC822.SIZE)")).count();
+    assert!(looks == FOLDERS && looks_before < FOLDERS, "{looks_before} of {looks}: {commands:?}");
+    assert_eq!(seen.count("SELECT"), 2 * FOLDERS, "{commands:?}");
+    assert_eq!(scene.maildir().all().len(), 2 * FOLDERS);
+    scene.home.nothing_to_do();
+}
+
+#[test]
 fn large_messages_are_asked_for_a_few_at_a_time() {
     let mut scene = Scene::new(0, 0);
     scene.server.create(&folder(0));
