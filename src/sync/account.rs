@@ -183,9 +183,7 @@ impl Run<'_> {
             self.close(pool);
             return Ok(());
         }
-        let mut stores = pool.take()?;
-        self.take_turn(&looks, &mut stores)?;
-        pool.give(stores);
+        pool.with(|stores| self.take_turn(&looks, stores))?;
         self.relocate(&mut looks, pool)?;
         unseen.retain(|folder| looks.iter().all(|look| look.job.id != *folder));
         let doubt = self.doubt(&looks, &unchanged, &unseen)?;

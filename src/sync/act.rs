@@ -128,13 +128,12 @@ impl Run<'_> {
     ) -> Result<Planned, Failure> {
         let current = attempt == 0 || acting.is_unseen();
         self.look_ahead(acting, stores, doubt)?;
-        let stage = std::mem::replace(&mut *acting.stage(), Stage::Begun(Vec::new()));
+        if let Stage::Failed(failure) = &*acting.stage() {
+            return Err(failure.clone());
+        }
+        let stage = std::mem::replace(&mut *acting.stage(), Stage::Unseen);
         let (planned, reported) = match stage {
-            Stage::Unseen => (None, Vec::new()),
-            Stage::Failed(failure) => {
-                *acting.stage() = Stage::Failed(failure.clone());
-                return Err(failure);
-            }
+            Stage::Unseen | Stage::Failed(_) => (None, Vec::new()),
             Stage::Planned(planned) => {
                 let held = planned.1.held.clone();
                 (Some(*planned).filter(|_| current), held)

@@ -46,12 +46,7 @@ impl Run<'_> {
     pub fn end_restoring(&self, pool: &Pool<'_>) -> Result<(), Failure> {
         let whole = !self.broken.load(Ordering::Relaxed) && self.options.only.is_empty() && !self.options.only_waiting;
         match self.is_lacking() && whole && !self.options.dry_run && !self.stop.is_set() {
-            true => {
-                let mut stores = pool.take()?;
-                let marked = self.mark(|side| self.lacking[side].load(Ordering::Relaxed), 0, &mut stores);
-                pool.give(stores);
-                marked
-            }
+            true => pool.with(|stores| self.mark(|side| self.lacking[side].load(Ordering::Relaxed), 0, stores)),
             false => Ok(()),
         }
     }

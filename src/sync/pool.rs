@@ -215,8 +215,8 @@ impl<'a> Pool<'a> {
         self.run_prepared(jobs, (pieces, worth), stop, None, work)
     }
 
-    /// Like [`Pool::run`]; what prepares a job is done before it waits for its turn. Where its connection breaks over that, the
-    /// job is begun as attempt 1; where the whole account fails, not at all.
+    /// Like [`Pool::run`]; what prepares a job is done before it waits for its turn. Where that fails, as over a connection that
+    /// breaks, the job is begun as attempt 1; where the whole account fails, not at all.
     pub fn run_prepared<J: Sync, R: Send>(
         &self,
         jobs: &[J],
@@ -259,8 +259,7 @@ impl<'a> Pool<'a> {
         gate.expect(made.max(1), connections.saturating_sub(made));
         let worker = || {
             while let Some(at) = gate.next(stop) {
-                let prepared =
-                    prepare.map(|prepare| self.attempt(&jobs[at], 0, &|job, stores, _| prepare(job, stores)));
+                let prepared = prepare.map(|prepare| self.with(|stores| prepare(&jobs[at], stores)));
                 let mut pass = None;
                 let result = match prepared {
                     Some(Err(failure)) if failure.error.reach > Reach::Connection => Err(failure),
@@ -270,8 +269,7 @@ impl<'a> Pool<'a> {
                             return;
                         }
                         // What broke its connection had one of its attempts.
-                        let broke = |failure: &Failure| failure.error.reach == Reach::Connection;
-                        let attempt = prepared.and_then(Result::err).filter(broke).map_or(0, |_| 1);
+                        let attempt = usize::from(matches!(prepared, Some(Err(_))));
                         self.attempts(&jobs[at], attempt, stop, &work)
                     }
                 };
@@ -390,8 +388,13 @@ impl<'a> Pool<'a> {
         attempt: usize,
         work: &impl Fn(&J, &mut Stores, usize) -> Result<R, Failure>,
     ) -> Result<R, Failure> {
+        self.with(|stores| work(job, stores, attempt))
+    }
+
+    /// Does something over a connection that is given back, unless it failed with it.
+    pub fn with<R>(&self, work: impl FnOnce(&mut Stores) -> Result<R, Failure>) -> Result<R, Failure> {
         let mut lease = self.take()?;
-        let result = work(job, &mut lease, attempt);
+        let result = work(&mut lease);
         match &result {
             Err(failure) if failure.error.reach >= Reach::Connection => self.idle().end(lease.line),
             _ => self.give(lease),
@@ -539,7 +542,7 @@ mod tests {
     fn what_waits_for_its_turn_is_prepared_meanwhile() {
         const JOBS: usize = 12;
         let mut account = account(Box::new(MemoryOpener::new(World::new(MemorySettings::maildir()))), 2);
-        let prepared = Arc::new(AtomicUsize::new(0));
+        let (prepared, begun) = (AtomicUsize::new(0), AtomicUsize::new(0));
         // The second connection is long in coming, and the first jobs are not done before it has come.
         let comes = Arc::new(AtomicBool::new(true));
         account.stores.remote =
@@ -549,7 +552,6 @@ mod tests {
         *pool.made() = 1;
         pool.idle().leases.extend(first);
         comes.store(false, Ordering::SeqCst);
-        let begun = AtomicUsize::new(0);
         let prepare = |job: &usize, _: &mut Stores| {
             if prepared.fetch_add(1, Ordering::SeqCst) + 1 == JOBS {
                 assert!(begun.load(Ordering::SeqCst) <= 4);

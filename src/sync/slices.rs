@@ -88,9 +88,7 @@ impl Run<'_> {
         if large.is_empty() {
             return Ok(());
         }
-        let mut stores = pool.take()?;
-        self.begin_turn(&mut stores)?;
-        pool.give(stores);
+        pool.with(|stores| self.begin_turn(stores))?;
         let at_once = self.account.at_once;
         let count = large.len() as u64;
         let share = (at_once / count).max(LEAST.min(at_once)).max(1);
