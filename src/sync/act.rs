@@ -39,7 +39,7 @@ enum Stage {
 impl Acting {
     /// One that was looked at.
     pub fn planned((look, plan): Planned) -> Acting {
-        let copies = plan.ops.iter().filter(|op| matches!(op, Op::Copy { .. })).count();
+        let copies = copies(&plan);
         let job = look.job.clone();
         Acting { job, copies, stage: Mutex::new(Stage::Planned(Box::new((look, plan)))) }
     }
@@ -58,6 +58,11 @@ impl Acting {
     fn is_unseen(&self) -> bool {
         matches!(*self.stage(), Stage::Unseen)
     }
+}
+
+/// How many messages a plan copies.
+fn copies(plan: &Plan) -> usize {
+    plan.ops.iter().filter(|op| matches!(op, Op::Copy { .. })).count()
 }
 
 impl Run<'_> {
@@ -102,20 +107,29 @@ impl Run<'_> {
         ended
     }
 
-    /// Looks at a folder, and plans, where nobody did.
-    fn look_ahead(&self, acting: &Acting, stores: &mut Stores, doubt: &Sides<Option<Reason>>) -> Result<(), Failure> {
+    /// Looks at a folder, and plans, where nobody did. Gives how many messages are to be copied.
+    fn look_ahead(
+        &self,
+        acting: &Acting,
+        stores: &mut Stores,
+        doubt: &Sides<Option<Reason>>,
+    ) -> Result<usize, Failure> {
         if !acting.is_unseen() {
-            return Ok(());
+            return Ok(acting.copies);
         }
         let looked = look(acting.job.clone(), stores, self.state, false)
             .and_then(|look| self.take_turn(std::slice::from_ref(&look), stores).map(|()| look));
-        let stage = match looked {
-            Ok(look) => Stage::Planned(Box::new(self.plan(look, doubt))),
+        let (stage, copies) = match looked {
+            Ok(look) => {
+                let planned = self.plan(look, doubt);
+                let copies = copies(&planned.1);
+                (Stage::Planned(Box::new(planned)), copies)
+            }
             Err(failure) if failure.error.reach == Reach::Connection => return Err(failure),
-            Err(failure) => Stage::Failed(failure),
+            Err(failure) => (Stage::Failed(failure), 0),
         };
         *acting.stage() = stage;
-        Ok(())
+        Ok(copies)
     }
 
     /// What is to be done in a folder.

@@ -25,6 +25,16 @@ const BATCH_BYTES: u64 = 8 << 20;
 /// How many whole batches may wait while one is stored.
 const WAITING: usize = 1;
 
+/// How many messages make a batch.
+fn batch_messages() -> usize {
+    BATCH_MESSAGES.min(most_files() / BATCH_SHARE).max(1)
+}
+
+/// How many files may be open for so many copies: a batch that is stored, those that wait, and one that comes in.
+pub fn files_held(copies: usize) -> usize {
+    copies.min(batch_messages() * (WAITING + 2))
+}
+
 /// Messages to be copied to one side, ascending by the key that they have on the other one.
 #[derive(Default)]
 pub struct Copies {
@@ -186,7 +196,7 @@ impl<'scope, 'env> Taking<'scope, 'env> {
             come: vec![false; task.copies.keys.len()],
             batch: Vec::new(),
             bytes: 0,
-            most: BATCH_MESSAGES.min(most_files() / BATCH_SHARE).max(1),
+            most: batch_messages(),
             failed: Vec::new(),
             failure: None,
             storing: Some(storing),
@@ -212,7 +222,12 @@ impl<'scope, 'env> Taking<'scope, 'env> {
     fn hand_over(&mut self) -> Result<(), StoreError> {
         if let Some(storing) = self.storing.take() {
             let (batches, waiting) = mpsc::sync_channel(WAITING);
-            self.aside = Some(Aside { batches, thread: self.scope.spawn(move || storing.store_all(&waiting)) });
+            let thread = thread::Builder::new().spawn_scoped(self.scope, move || storing.store_all(&waiting));
+            let thread = thread.map_err(|error| {
+                let error = StoreError::new(Reach::Account, Kind::Disk, "start a thread", error);
+                self.fail(Failure { side: None, error: error.with_hint("the system lets no more of them run") })
+            })?;
+            self.aside = Some(Aside { batches, thread });
         }
         self.bytes = 0;
         let batch = mem::take(&mut self.batch);

@@ -6,14 +6,26 @@ use super::pair::{Failure, Stores};
 use crate::mail::{Side, Sides};
 use crate::store::{Reach, Stop, most_files};
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, Scope};
 
-/// How many threads share a connection, where it can be shared. What one of them waits for on the line is waited for by
+/// How many threads share the connections, where they can be shared. What one of them waits for on a line is waited for by
 /// all at once, so this many folders cost the round trips of one.
-const USERS: usize = 32;
+const USERS: usize = 256;
 
-/// How many files each of them may hold open: whole batches that are stored, that wait, and that come in.
-const FILES: usize = 320;
+/// How many files each of them may hold open, beside the messages that it copies.
+const FILES: usize = 20;
+/// This part of all files that may be open is for that; the rest is for messages that are copied.
+const SHARE: usize = 2;
+
+/// This many users there are whatever they do, and more only for jobs that have no more pieces than that together: each keeps
+/// what it knows of its own, and large ones keep the line busy anyway.
+const FEW: usize = 32;
+const SMALL: usize = 10_000;
+
+/// A connection that is shared is kept busy by so many times as much as one that is not.
+const SHARED_WORTH: usize = 128;
 
 /// After so many jobs in a row that broke their connection, each alone, it is not they who do it.
 const BROKEN_IN_A_ROW: usize = 3;
@@ -29,10 +41,12 @@ pub struct Pool<'a> {
     lost: Mutex<Option<Failure>>,
     /// Why there are fewer connections than there could be.
     refused: Mutex<Option<Failure>>,
+    /// How many threads do the jobs at hand.
+    threads: AtomicUsize,
 }
 
-/// What can be done of a job before it is its turn.
-pub type Prepare<'a, J> = &'a (dyn Fn(&J, &mut Stores) -> Result<(), Failure> + Sync);
+/// What can be done of a job before it is its turn; gives how many pieces of work it turned out to have.
+pub type Prepare<'a, J> = &'a (dyn Fn(&J, &mut Stores) -> Result<usize, Failure> + Sync);
 
 /// One user of a connection to each side.
 pub struct Lease {
@@ -73,11 +87,6 @@ impl Idle {
         Some(lease)
     }
 
-    /// How many users all connections have.
-    fn users(&self) -> usize {
-        self.leases.len() + self.busy.iter().sum::<usize>()
-    }
-
     fn lend(&mut self, line: usize) {
         self.busy.resize(self.busy.len().max(line + 1), 0);
         self.busy[line] += 1;
@@ -98,6 +107,7 @@ impl<'a> Pool<'a> {
             made: Mutex::default(),
             lost: Mutex::default(),
             refused: Mutex::default(),
+            threads: AtomicUsize::new(1),
         }
     }
 
@@ -135,7 +145,7 @@ impl<'a> Pool<'a> {
         if *made > 1 {
             // Those whose connection broke as well wait for this one.
             let idle = self.idle().leases.len();
-            self.share(&mut lease, USERS.min(most_files() / FILES).saturating_sub(idle + 1));
+            self.share(&mut lease, self.threads.load(Ordering::Relaxed).saturating_sub(idle + 1));
         }
         Ok(lease)
     }
@@ -225,12 +235,12 @@ impl<'a> Pool<'a> {
         prepare: Option<Prepare<'_, J>>,
         work: impl Fn(&J, &mut Stores, usize) -> Result<R, Failure> + Sync,
     ) -> Vec<Option<Result<R, Failure>>> {
-        let users = self.users(jobs.len());
-        // A connection that is shared waits for the line once for all its users: more of them only bring more bytes.
-        let worth = if users > 1 { worth * USERS * 4 } else { worth };
         let pieces: Vec<usize> = jobs.iter().map(pieces).collect();
+        let users = self.users(side_by_side(&pieces));
+        // A connection that is shared waits for the line once for all its users: more of them only bring more bytes.
+        let worth = if users > 1 { worth * SHARED_WORTH } else { worth };
         let connections = 1 + pieces.iter().sum::<usize>() / worth;
-        self.run_over(jobs, (users, connections), Gate::new(pieces, worth), stop, (prepare, work))
+        self.run_over(jobs, (users, connections), Gate::new(pieces, worth, files()), stop, (prepare, work))
     }
 
     /// Like [`Pool::run`], for jobs that are worth a connection of their own each, as far as the account has them.
@@ -242,7 +252,7 @@ impl<'a> Pool<'a> {
     ) -> Vec<Option<Result<R, Failure>>> {
         let made = *self.made();
         let users = made.clamp(1, jobs.len().max(1));
-        self.run_over(jobs, (users, jobs.len()), Gate::new(vec![1; jobs.len()], 1), stop, (None, work))
+        self.run_over(jobs, (users, jobs.len()), Gate::new(vec![1; jobs.len()], 1, files()), stop, (None, work))
     }
 
     fn run_over<J: Sync, R: Send>(
@@ -264,7 +274,8 @@ impl<'a> Pool<'a> {
                 let result = match prepared {
                     Some(Err(failure)) if failure.error.reach > Reach::Connection => Err(failure),
                     prepared => {
-                        pass = gate.enter(at, stop);
+                        let pieces = prepared.as_ref().and_then(|prepared| prepared.as_ref().ok().copied());
+                        pass = gate.enter(at, pieces, stop);
                         if pass.is_none() {
                             return;
                         }
@@ -282,23 +293,24 @@ impl<'a> Pool<'a> {
             }
         };
         let worker = &worker;
+        let coming = connections.saturating_sub(made);
+        // Those that come are to have as many users as those that there are.
+        let users = users.min((most_users() * made.max(1)).div_ceil(made.max(1) + coming));
         let each = users.div_ceil(made.max(1));
+        self.threads.store(users + coming * each, Ordering::Relaxed);
         std::thread::scope(|scope| {
-            for _ in 1..users {
-                scope.spawn(worker);
-            }
-            for _ in made..connections {
-                scope.spawn(|| {
-                    let Some(mut lease) = self.add() else { return gate.came(false) };
-                    let room = (most_files() / FILES).saturating_sub(self.idle().users());
-                    let (to_give, to_begin) = gate.left();
-                    let more = self.share(&mut lease, each.min(to_begin).saturating_sub(1).min(room));
-                    self.give(lease);
-                    gate.came(true);
-                    (0..more.min(to_give)).for_each(|_| drop(scope.spawn(worker)));
-                    worker();
-                });
-            }
+            spawn(scope, users - 1, worker);
+            let connect = || {
+                let Some(mut lease) = self.add() else { return gate.came(false) };
+                let (to_give, to_begin) = gate.left();
+                let more = self.share(&mut lease, each.min(to_begin).saturating_sub(1));
+                self.give(lease);
+                gate.came(true);
+                spawn(scope, more.min(to_give), worker);
+                worker();
+            };
+            let begun = spawn(scope, coming, connect);
+            (begun..coming).for_each(|_| gate.came(false));
             worker();
         });
         let results = results.into_iter().map(|result| result.into_inner().unwrap_or_else(PoisonError::into_inner));
@@ -357,12 +369,13 @@ impl<'a> Pool<'a> {
 
     /// How many users the connections that there are have, at most as many as are wanted; 1 or more.
     fn users(&self, wanted: usize) -> usize {
+        let wanted = wanted.min(most_users());
         if let Some(mut lease) = self.pop() {
             let idle = self.idle().leases.len();
-            self.share(&mut lease, wanted.min(USERS).min(most_files() / FILES).saturating_sub(idle + 1));
+            self.share(&mut lease, wanted.saturating_sub(idle + 1));
             self.give(lease);
         }
-        self.idle().leases.len().min(most_files() / FILES).clamp(1, wanted.max(1))
+        self.idle().leases.len().clamp(1, wanted.max(1))
     }
 
     fn attempts<J, R>(
@@ -401,6 +414,34 @@ impl<'a> Pool<'a> {
         }
         result
     }
+}
+
+/// How many jobs of so many pieces each are done side by side, at most.
+fn side_by_side(pieces: &[usize]) -> usize {
+    let mut pieces = pieces.to_vec();
+    pieces.sort_unstable();
+    let mut together = 0_usize;
+    let small = pieces.iter().take_while(|pieces| {
+        together = together.saturating_add(**pieces);
+        together <= SMALL
+    });
+    small.count().max(FEW).min(pieces.len())
+}
+
+/// How many users all connections may have together.
+fn most_users() -> usize {
+    USERS.min(most_files() / SHARE / FILES).max(1)
+}
+
+/// How many files may be open for messages that are copied.
+fn files() -> usize {
+    most_files() - most_files() / SHARE
+}
+
+/// Starts so many threads, or as many as can be had.
+fn spawn<'scope>(scope: &'scope Scope<'scope, '_>, count: usize, work: impl Fn() + Send + Copy + 'scope) -> usize {
+    let mut started = (0..count).map(|_| Builder::new().spawn_scoped(scope, work));
+    started.position(|started| started.is_err()).unwrap_or(count)
 }
 
 #[cfg(test)]
@@ -539,6 +580,37 @@ mod tests {
     }
 
     #[test]
+    fn more_than_a_few_are_done_side_by_side_where_they_are_small() {
+        assert_eq!(side_by_side(&[1; 20]), 20);
+        assert_eq!(side_by_side(&[1; 5000]), 5000);
+        assert_eq!(side_by_side(&[100; 5000]), 100);
+        assert_eq!(side_by_side(&[1000; 5000]), FEW);
+        assert_eq!(side_by_side(&[[usize::MAX; 50], [1; 50]].concat()), 50);
+    }
+
+    #[test]
+    fn many_folders_are_worked_on_side_by_side() {
+        let users = most_users();
+        assert!(users > 1, "{users}: too few files may be open for this test");
+        let account = account(Box::new(MemoryOpener::new(World::new(MemorySettings::maildir()))), 1);
+        let pool = Pool::new(&account);
+        // More of them than may be at work.
+        let leases = (0..users + 10).map(|_| Lease { stores: pool.open().expect("opened"), line: 0 });
+        pool.idle().leases.extend(leases);
+        *pool.made() = 1;
+        let (all, at_work, most) = (Barrier::new(users), AtomicUsize::new(0), AtomicUsize::new(0));
+        let results = pool.run(&vec![(); 2 * users], (|()| 1, 1), &Stop::new(), |(), _, _| {
+            most.fetch_max(at_work.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            // Nobody goes on before as many are there as may be.
+            all.wait();
+            at_work.fetch_sub(1, Ordering::SeqCst);
+            Ok(())
+        });
+        assert!(results.into_iter().all(|result| matches!(result, Some(Ok(())))));
+        assert_eq!(most.into_inner(), users);
+    }
+
+    #[test]
     fn what_waits_for_its_turn_is_prepared_meanwhile() {
         const JOBS: usize = 12;
         let mut account = account(Box::new(MemoryOpener::new(World::new(MemorySettings::maildir()))), 2);
@@ -558,7 +630,7 @@ mod tests {
                 comes.store(true, Ordering::SeqCst);
             }
             match job % 2 {
-                0 => Ok(()),
+                0 => Ok(10_000),
                 // It is done all the same, over another connection.
                 _ => Err(cut_off()),
             }

@@ -139,7 +139,7 @@ fn twenty_folders_come_down_side_by_side() {
 #[test]
 fn the_first_messages_come_before_all_folders_are_looked_at() {
     let mut scene = Scene::new(0, 0);
-    const FOLDERS: usize = 70;
+    const FOLDERS: usize = 300;
     for number in 0..FOLDERS {
         scene.server.create(&folder(number));
         (0..2).for_each(|message| scene.append(number, &format!("{message} of {number}")));

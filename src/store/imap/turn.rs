@@ -23,8 +23,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// How many flights may be unanswered.
-const WRITTEN_MAX: usize = 32;
+/// How many flights may be unanswered: as many as a line may have users.
+const WRITTEN_MAX: usize = 256;
 
 /// How many bytes may be unanswered once a flight is that asks for much. While a server sends, it need not read: what is
 /// sent then must fit into the sockets' buffers, or both sides wait for each other.
