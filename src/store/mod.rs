@@ -214,6 +214,11 @@ pub trait Store: Send {
     /// already is success.
     fn create(&mut self, name: &FolderName) -> Result<FolderInfo, StoreError>;
 
+    /// Like [`Store::create`] for several, parents before what they hold: a store that has to wait waits for all at once.
+    fn create_all(&mut self, names: &[FolderName]) -> Vec<Result<FolderInfo, StoreError>> {
+        names.iter().map(|name| self.create(name)).collect()
+    }
+
     /// Renames a folder with all it holds; folders inside it stay where they are on stores that allow it.
     fn rename(&mut self, wire: &[u8], to: &FolderName) -> Result<FolderInfo, StoreError>;
 

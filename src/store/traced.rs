@@ -174,6 +174,14 @@ impl Store for TracedStore {
         said(&self.tell, || format!("make the folder {name}"), result, |info| shown(&info.wire))
     }
 
+    fn create_all(&mut self, names: &[FolderName]) -> Vec<Result<FolderInfo, StoreError>> {
+        let made = self.inner.create_all(names).into_iter().zip(names);
+        let tell = |(result, name): (Result<FolderInfo, StoreError>, &FolderName)| {
+            said(&self.tell, || format!("make the folder {name}"), result, |info| shown(&info.wire))
+        };
+        made.map(tell).collect()
+    }
+
     fn rename(&mut self, wire: &[u8], to: &FolderName) -> Result<FolderInfo, StoreError> {
         let result = self.inner.rename(wire, to);
         said(&self.tell, || format!("{}: rename to {to}", shown(wire)), result, |info| shown(&info.wire))

@@ -10,7 +10,7 @@ use super::trash::{Fate, fate};
 use crate::mail::{Cursor, FolderId, FolderName, Side, Sides};
 use crate::state::{Backlog, Change, Pair};
 use crate::store::{FolderInfo, Kind, Reach, StoreError};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
 impl Run<'_> {
@@ -45,14 +45,16 @@ impl Run<'_> {
         self.forget(&entries)?;
         let renames: Vec<(usize, &Entry)> = entries.iter().map(|(number, entry)| (*number, entry)).collect();
         let mut renamed = self.retitle(&renames, &pairs, lists, stores)?;
+        let mut made = self.make_missing(&entries, stores);
         pairs.sort_unstable_by_key(|pair| pair.id);
         for (number, entry) in entries {
             let at = entry.known.and_then(|id| pairs.binary_search_by_key(&id, |pair| pair.id).ok());
             let known = at.map(|at| &mut pairs[at]);
             let names = entry.names.clone();
             let renamed = renamed.remove(&number).transpose();
-            let job = |renamed| self.job(entry, number, known, renamed, &mut folders, stores);
-            match renamed.and_then(job) {
+            let ready = renamed.and_then(|renamed| Ok(Ready { renamed, made: made.remove(&number).transpose()? }));
+            let job = |ready| self.job(entry, number, known, ready, &mut folders, stores);
+            match ready.and_then(job) {
                 Ok(Some(mut work)) => {
                     work.job.intents = intents.contains(&work.job.id);
                     work.job.due_by = due_by;
@@ -82,6 +84,28 @@ impl Run<'_> {
             }
         }
         Ok(jobs)
+    }
+
+    /// Makes the folders that are missing on either side, all of them at once.
+    fn make_missing(
+        &self,
+        entries: &[(usize, Entry)],
+        stores: &mut Stores,
+    ) -> HashMap<usize, Result<FolderInfo, Failure>> {
+        let mut made = HashMap::new();
+        if self.options.dry_run {
+            return made;
+        }
+        for side in Side::BOTH {
+            let missing = entries.iter().filter(|(_, entry)| entry.status == Status::Create(side));
+            let (numbers, names): (Vec<usize>, Vec<FolderName>) = missing
+                .filter(|(_, entry)| entry.names[side.other()].is_some())
+                .filter_map(|(number, entry)| Some((*number, entry.names[side].clone()?)))
+                .unzip();
+            let results = stores[side].create_all(&names).into_iter();
+            made.extend(numbers.into_iter().zip(results.map(|result| result.map_err(Failure::on(side)))));
+        }
+        made
     }
 
     fn forget(&self, entries: &[(usize, Entry)]) -> Result<(), Failure> {
@@ -114,7 +138,7 @@ impl Run<'_> {
         entry: Entry,
         number: usize,
         mut known: Option<&mut Pair>,
-        renamed: Option<Vec<u8>>,
+        Ready { renamed, mut made }: Ready,
         folders: &mut Folders<'_>,
         stores: &mut Stores,
     ) -> Result<Option<Work>, Failure> {
@@ -146,13 +170,19 @@ impl Run<'_> {
             return Ok(None);
         };
         let names = Sides::new(local, remote);
+        let mut counted = Sides::default();
         if let Some(side) = missing {
             let account = self.account.name.clone();
             if self.options.dry_run {
                 let what = format!("make the folder {} on {side}", names[side]);
                 self.tell(Event::WouldDo { account, folder: names.remote.clone(), what });
             } else {
-                wires[side] = Some(stores[side].create(&names[side]).map_err(Failure::on(side))?.wire);
+                let info = match made.take() {
+                    Some(info) => info,
+                    None => stores[side].create(&names[side]).map_err(Failure::on(side))?,
+                };
+                wires[side] = Some(info.wire);
+                counted[side] = info.messages;
                 self.tell(Event::FolderCreated { account, folder: names[side].clone(), on: side });
             }
             let mut counts = Counts::default();
@@ -164,7 +194,7 @@ impl Run<'_> {
         known = known.filter(|_| keep);
         let told = |side: Side| missing.is_none() || (missing != Some(side) && known.is_none());
         let seen = Sides::from_fn(|side| folders.cursors[side][entry.at[side].filter(|_| told(side))?].take());
-        let listed = Sides::from_fn(|side| info(side).and_then(|info| info.messages));
+        let listed = Sides::from_fn(|side| info(side).map_or(counted[side], |info| info.messages));
         let wires = wires.map(Option::unwrap_or_default);
         let objects = Sides::from_fn(|side| info(side).and_then(|info| info.object.as_deref()));
         let id = self.folder_id(known.as_deref(), number, (&wires, &names, &objects), &entry)?;
@@ -254,6 +284,12 @@ impl Run<'_> {
             .with_hint("give one of them another name on this side, or change the rename rules");
         Err(Failure { side: None, error })
     }
+}
+
+/// What was done for a pair before it takes part: its folder on one side has another name, or was made.
+struct Ready {
+    renamed: Option<Vec<u8>>,
+    made: Option<FolderInfo>,
 }
 
 /// A pair that takes part; in a dry run one of its folders may not be there.

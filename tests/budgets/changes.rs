@@ -137,6 +137,22 @@ fn twenty_folders_come_down_side_by_side() {
 }
 
 #[test]
+fn twenty_new_folders_go_up_side_by_side() {
+    let scene = Scene::new(0, 0);
+    for number in 0..20 {
+        scene.maildir().create(&folder(number));
+        (0..5).for_each(|message| scene.save(number, &format!("{message} of {number}"), "S"));
+    }
+    let seen = scene.run();
+    for command in ["CREATE", "SUBSCRIBE", "SELECT"] {
+        assert_eq!(seen.count(command), 20, "{:?}", seen.commands());
+    }
+    // The login, the list; three to make them; to open them, to upload; and turns that came too late for a flight.
+    assert!(seen.round_trips() <= 10, "{:?}", seen.commands());
+    scene.home.nothing_to_do();
+}
+
+#[test]
 fn the_first_messages_come_before_all_folders_are_looked_at() {
     let mut scene = Scene::new(0, 0);
     const FOLDERS: usize = 300;

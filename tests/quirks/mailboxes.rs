@@ -245,6 +245,59 @@ fn a_folder_that_is_there_already_counts_as_created() {
 }
 
 #[test]
+fn several_folders_are_made_without_waiting_for_each() {
+    let script = play(
+        "",
+        "C: m1 LIST \"\" \"\"
+         S: * LIST () \"/\" \"\"
+         S: m1 OK done
+         C: m2 CREATE \"a\"
+         C: m3 CREATE \"a/b\"
+         C: m4 CREATE \"c\"
+         S: m2 OK done
+         S: m3 NO it is there
+         S: m4 NO [CANNOT] no folder of that name
+         C: m5 LIST \"\" \"a\"
+         C: m6 LIST \"\" \"a/b\"
+         C: m7 LIST \"\" \"c\"
+         S: * LIST () \"/\" a
+         S: m5 OK done
+         S: * LIST () \"/\" a/b
+         S: m6 OK done
+         S: m7 OK done
+         C: m8 SUBSCRIBE \"a\"
+         C: m9 SUBSCRIBE \"a/b\"
+         S: m8 NO never
+         S: m9 OK done",
+    );
+    let names = ["a", "a/b", "c"].map(|name| FolderName::parse(name).expect("a name"));
+    let made = connect(&script).create_all(&names);
+    let told = made.iter().map(|made| made.as_ref().map(|info| (info.name.text(), info.messages, info.subscribed)));
+    let told: Vec<_> = told.map(|told| told.map_err(|error| error.cause.clone())).collect();
+    assert_eq!(told[..2], [Ok(("a".to_owned(), Some(0), None)), Ok(("a/b".to_owned(), None, Some(true)))]);
+    assert!(told[2].as_ref().is_err_and(|cause| cause.contains("no folder of that name")), "{told:?}");
+    script.finish();
+}
+
+#[test]
+fn a_line_that_breaks_while_folders_are_made_fails_all_of_them() {
+    let script = play(
+        "",
+        "C: m1 LIST \"\" \"\"
+         S: * LIST () \"/\" \"\"
+         S: m1 OK done
+         C: m2 CREATE \"a\"
+         C: m3 CREATE \"b\"
+         S: m2 OK done
+         DROP",
+    );
+    let names = ["a", "b"].map(|name| FolderName::parse(name).expect("a name"));
+    for made in connect(&script).create_all(&names) {
+        assert_eq!(made.expect_err("not made").reach, Reach::Connection);
+    }
+}
+
+#[test]
 fn a_folder_that_can_not_be_created_says_why() {
     let script = play(
         "",

@@ -567,11 +567,15 @@ impl Conn {
         result.map(|done| done.status)
     }
 
-    pub fn create(&mut self, mailbox: &[u8]) -> Result<Status, ImapError> {
-        match plain(mailbox) {
-            Some(name) => self.by_crate("CREATE", |session| session.create(name)),
-            None => self.by_literal(Command::new("CREATE").string(mailbox)),
-        }
+    /// Runs a command for each of these mailboxes, without waiting in between, and says how each of them ended.
+    pub fn with_each(
+        &mut self,
+        name: &'static str,
+        mailboxes: &[&[u8]],
+    ) -> Result<Vec<Result<(), ImapError>>, ImapError> {
+        let commands: Vec<Command> = mailboxes.iter().map(|mailbox| Command::new(name).string(mailbox)).collect();
+        let ended = self.run_all(&commands, &mut |_| {})?;
+        Ok(ended.into_iter().map(|status| ImapError::check(name, status).map(drop)).collect())
     }
 
     pub fn subscribe(&mut self, mailbox: &[u8]) -> Result<Status, ImapError> {

@@ -5,7 +5,7 @@ use super::conn::Conn;
 use super::error::ImapError;
 use super::names::{Named, settle};
 use super::select::cursor;
-use super::token::{Listed, MailboxStatus, Response, StatusKind};
+use super::token::{Listed, MailboxStatus, Response, Status, StatusKind};
 use super::wire::Command;
 use crate::mail::Role;
 use crate::store::FolderInfo;
@@ -232,12 +232,24 @@ fn add_status(folder: &mut FolderInfo, status: MailboxStatus) {
 
 /// The one folder of this wire name.
 pub fn one(conn: &mut Conn, wire: &[u8]) -> Result<Option<FolderInfo>, ImapError> {
+    some(conn, &[wire])?.pop().unwrap_or(Ok(None))
+}
+
+/// The folders of these wire names, asked for in one flight.
+pub fn some(conn: &mut Conn, wires: &[&[u8]]) -> Result<Vec<Result<Option<FolderInfo>, ImapError>>, ImapError> {
     let mut found = Found::default();
-    // Wildcards in the name may match others too.
-    conn.run_ok(&Command::new("LIST").text(" \"\"").string(wire), &mut |response| found.take(response))?;
+    let commands: Vec<Command> = wires.iter().map(|wire| Command::new("LIST").text(" \"\"").string(wire)).collect();
+    let ended = conn.run_all(&commands, &mut |response| found.take(response))?;
+    // Wildcards in a name may match others too.
+    let mut listed: HashMap<Vec<u8>, Listed> =
+        found.listed.into_iter().map(|listed| (folded(&listed.name).to_vec(), listed)).collect();
     let naming = conn.setup().naming.clone();
-    let listed = found.listed.into_iter().find(|listed| folded(&listed.name) == folded(wire));
-    Ok(listed.map(|listed| info(naming.name_of(&listed.name, listed.delimiter), listed, None)))
+    let of = |(wire, status): (&&[u8], Status)| {
+        ImapError::check("LIST", status)?;
+        let listed = listed.remove(folded(wire));
+        Ok(listed.map(|listed| info(naming.name_of(&listed.name, listed.delimiter), listed, None)))
+    };
+    Ok(wires.iter().zip(ended).map(of).collect())
 }
 
 /// The delimiter at the root of the server's names.

@@ -419,6 +419,30 @@ impl ImapStore {
         Ok(())
     }
 
+    /// Makes folders, looks at what came of it, and subscribes to them: three round trips, however many they are.
+    fn make(&mut self, wires: &[&[u8]]) -> Result<Vec<Result<FolderInfo, StoreError>>, StoreError> {
+        let created = self.conn.with_each("CREATE", wires).map_err(during("create"))?;
+        let listed = list::some(&mut self.conn, wires).map_err(during("list"))?;
+        let of = |(created, listed): (Result<(), ImapError>, Result<Option<FolderInfo>, ImapError>)| {
+            // It may be there already, whatever the code of a refusal: the list decides.
+            let found = listed.map_err(during("list"))?.filter(|info| created.is_ok() || info.selectable);
+            match (found, created) {
+                (Some(info), created) => Ok(FolderInfo { messages: created.is_ok().then_some(0), ..info }),
+                (None, Err(refused)) => Err(during("create")(refused)),
+                (None, Ok(())) => Err(unlisted("create")),
+            }
+        };
+        let mut made: Vec<Result<FolderInfo, StoreError>> = created.into_iter().zip(listed).map(of).collect();
+        let there: Vec<Vec<u8>> = made.iter().flatten().map(|info| info.wire.clone()).collect();
+        let there: Vec<&[u8]> = there.iter().map(Vec::as_slice).collect();
+        let subscribed = self.conn.with_each("SUBSCRIBE", &there).map_err(during("subscribe"))?;
+        for (info, subscribed) in made.iter_mut().flatten().zip(subscribed) {
+            // The folder is there; a subscription is a courtesy.
+            info.subscribed = subscribed.is_ok().then_some(true);
+        }
+        Ok(made)
+    }
+
     /// The listed folder that has this name.
     fn find(&mut self, wire: &[u8]) -> Result<Option<FolderInfo>, StoreError> {
         list::one(&mut self.conn, wire).map_err(during("list"))
@@ -513,24 +537,22 @@ impl Store for ImapStore {
     }
 
     fn create(&mut self, name: &FolderName) -> Result<FolderInfo, StoreError> {
-        let wire = self.wire_for(name)?;
-        let created = self.conn.create(&wire);
-        match created {
-            // It may be there already, whatever the code: the list decides.
-            Ok(_) | Err(ImapError::Refused { .. }) => {}
-            Err(error) => return Err(during("create")(error)),
-        }
-        let found = self.find(&wire)?.filter(|info| created.is_ok() || info.selectable);
-        let Some(mut info) = found else {
-            return Err(created.err().map_or_else(|| unlisted("create"), during("create")));
+        let made = self.create_all(std::slice::from_ref(name)).pop();
+        made.unwrap_or_else(|| Err(unlisted("create")))
+    }
+
+    fn create_all(&mut self, names: &[FolderName]) -> Vec<Result<FolderInfo, StoreError>> {
+        let wires: Vec<Result<Vec<u8>, StoreError>> = names.iter().map(|name| self.wire_for(name)).collect();
+        let known: Vec<&[u8]> = wires.iter().flatten().map(Vec::as_slice).collect();
+        let mut made = match self.make(&known) {
+            Ok(made) => made.into_iter(),
+            // Whatever was made, the next list tells.
+            Err(error) => return names.iter().map(|_| Err(error.clone())).collect(),
         };
-        match self.conn.subscribe(&wire) {
-            Ok(_) => info.subscribed = Some(true),
-            // The folder is there; a subscription is a courtesy.
-            Err(ImapError::Refused { .. }) => {}
-            Err(error) => return Err(during("subscribe")(error)),
-        }
-        Ok(info)
+        let of = |wire: Result<Vec<u8>, StoreError>| {
+            wire.and_then(|_| made.next().unwrap_or_else(|| Err(unlisted("create"))))
+        };
+        wires.into_iter().map(of).collect()
     }
 
     fn rename(&mut self, wire: &[u8], to: &FolderName) -> Result<FolderInfo, StoreError> {

@@ -246,12 +246,6 @@ impl Session {
         let _ = self.handle.outcome();
     }
 
-    /// CREATE (RFC 3501 section 6.3.3).
-    pub fn create(&mut self, mailbox: &str) -> Result<Done, ImapError> {
-        let result = self.session.create(mailbox);
-        done("CREATE", self.handle.outcome(), result.err())
-    }
-
     /// RENAME (RFC 3501 section 6.3.5). Neither name may hold a line end: the crate does not look.
     pub fn rename(&mut self, from: &str, to: &str) -> Result<Done, ImapError> {
         let result = self.session.rename(from, to);
