@@ -120,10 +120,7 @@ fn a_token_that_expires_in_the_middle_of_a_run_is_replaced_and_the_run_goes_on()
            S: * BYE Session invalidated - AccessTokenExpired
            DROP";
     let second = login("dXNlcj1tZQFhdXRoPUJlYXJlciB0b2tlbi0yAQE=")
-        + "C: T LIST \"\" \"\"
-           S: * LIST (\\Noselect) \"/\" \"\"
-           S: T OK done
-           C: T SELECT *
+        + "C: T SELECT *
            S: * FLAGS ()
            S: * 0 EXISTS
            S: * OK [UIDVALIDITY 7] ok

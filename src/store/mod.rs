@@ -214,7 +214,8 @@ pub trait Store: Send {
     /// already is success.
     fn create(&mut self, name: &FolderName) -> Result<FolderInfo, StoreError>;
 
-    /// Like [`Store::create`] for several, parents before what they hold: a store that has to wait waits for all at once.
+    /// Like [`Store::create`] for several, parents before what they hold: a store that has to wait waits for all at once. Where
+    /// that ends amid it, some of them may have been made.
     fn create_all(&mut self, names: &[FolderName]) -> Vec<Result<FolderInfo, StoreError>> {
         names.iter().map(|name| self.create(name)).collect()
     }

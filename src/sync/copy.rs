@@ -6,6 +6,7 @@
 use super::event::{Deed, Event, Problem, Touch};
 use super::execute::{Context, Done, is_unread};
 use super::pair::{Failure, Look};
+use crate::fault::point;
 use crate::mail::{Flags, Identity, Key, Side, Sides};
 use crate::state::{Change, Intent};
 use crate::store::draft::draft_error;
@@ -30,9 +31,9 @@ fn batch_messages() -> usize {
     BATCH_MESSAGES.min(most_files() / BATCH_SHARE).max(1)
 }
 
-/// How many files may be open for so many copies: a batch that is stored, those that wait, and one that comes in.
-pub fn files_held(copies: usize) -> usize {
-    copies.min(batch_messages() * (WAITING + 2))
+/// How many files may be open for copies in one folder: a batch that is stored, those that wait, and one that comes in.
+pub fn files_held() -> usize {
+    batch_messages() * (WAITING + 2)
 }
 
 /// Messages to be copied to one side, ascending by the key that they have on the other one.
@@ -167,7 +168,7 @@ struct Taking<'scope, 'env> {
     failed: Failed,
     /// Why the transfer ends, where it is neither the source's doing nor that of who stores.
     failure: Option<Failure>,
-    /// Stores what is less than a batch at the end: that is not worth a thread.
+    /// Stores what is less than a batch at the end, which is not worth a thread, and all where no thread can be had.
     storing: Option<Storing<'env>>,
     /// The thread that stores, once there was a whole batch.
     aside: Option<Aside<'scope>>,
@@ -181,6 +182,20 @@ struct Aside<'scope> {
 
 /// What was stored, and why no more of it.
 type Ended = (Stored, Result<(), Failure>);
+
+impl<'scope> Aside<'scope> {
+    /// A thread, and what it stores with is to be sent to; `None` where none can be had.
+    fn begin<'env>(scope: &'scope Scope<'scope, 'env>) -> Option<(Self, SyncSender<Storing<'env>>)> {
+        let (batches, waiting) = mpsc::sync_channel(WAITING);
+        let (hand, handed) = mpsc::sync_channel(1);
+        let store = move || match handed.recv() {
+            Ok(storing) => Storing::store_all(storing, &waiting),
+            Err(_) => (Stored::default(), Ok(())),
+        };
+        let thread = point("thread.start").and_then(|()| thread::Builder::new().spawn_scoped(scope, store)).ok()?;
+        Some((Aside { batches, thread }, hand))
+    }
+}
 
 impl<'scope, 'env> Taking<'scope, 'env> {
     fn new(
@@ -220,17 +235,22 @@ impl<'scope, 'env> Taking<'scope, 'env> {
     /// Gives what came so far to the thread that stores it, which begins with the first batch. Waits while too much is
     /// waiting there. Fails where that thread has ended: it will say why.
     fn hand_over(&mut self) -> Result<(), StoreError> {
-        if let Some(storing) = self.storing.take() {
-            let (batches, waiting) = mpsc::sync_channel(WAITING);
-            let thread = thread::Builder::new().spawn_scoped(self.scope, move || storing.store_all(&waiting));
-            let thread = thread.map_err(|error| {
-                let error = StoreError::new(Reach::Account, Kind::Disk, "start a thread", error);
-                self.fail(Failure { side: None, error: error.with_hint("the system lets no more of them run") })
-            })?;
-            self.aside = Some(Aside { batches, thread });
-        }
         self.bytes = 0;
         let batch = mem::take(&mut self.batch);
+        if let Some(mut storing) = self.storing.take() {
+            match Aside::begin(self.scope) {
+                Some((aside, hand)) => {
+                    // It fails only where that thread is gone, which is seen below.
+                    let _gone = hand.send(storing);
+                    self.aside = Some(aside);
+                }
+                None => {
+                    let stored = storing.store(batch).and_then(|()| storing.commit(Vec::new()));
+                    self.storing = Some(storing);
+                    return stored.map_err(|failure| self.fail(failure));
+                }
+            }
+        }
         match &self.aside {
             Some(aside) if aside.batches.send(batch).is_ok() => Ok(()),
             _ => Err(ended()),

@@ -14,8 +14,9 @@ pub struct Gate {
     pieces: Vec<usize>,
     /// How many pieces each connection may be at work on, where there are several.
     most: usize,
-    /// How many files all that was begun may hold open.
+    /// How many files all that was begun may hold open, and how many one job holds at most.
     files: usize,
+    held: usize,
     queue: Mutex<Queue>,
     /// Whoever may begin passes on what is left: to wake all who wait, each time, would cost more than small jobs do.
     to_begin: Condvar,
@@ -40,11 +41,12 @@ struct Queue {
 pub struct Pass<'a> {
     gate: &'a Gate,
     pieces: usize,
+    files: usize,
 }
 
 impl Gate {
     pub fn new(pieces: Vec<usize>, most: usize, files: usize) -> Gate {
-        Gate { pieces, most, files, queue: Mutex::default(), to_begin: Condvar::new() }
+        Gate { pieces, most, files, held: files_held(), queue: Mutex::default(), to_begin: Condvar::new() }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -96,12 +98,13 @@ impl Gate {
             }
             if self.is_open(&queue) {
                 let pieces = pieces.unwrap_or(self.pieces[at]);
+                let files = pieces.min(self.held);
                 queue.begun += 1;
                 queue.running += 1;
                 queue.pieces += pieces;
-                queue.files += files_held(pieces);
+                queue.files += files;
                 self.to_begin.notify_one();
-                return Some(Pass { gate: self, pieces });
+                return Some(Pass { gate: self, pieces, files });
             }
             queue = self.to_begin.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
@@ -111,7 +114,7 @@ impl Gate {
     fn is_open(&self, queue: &Queue) -> bool {
         let Queue { running, pieces, files, connections, coming, .. } = *queue;
         let alone = connections + coming <= 1;
-        let has_files = running == 0 || files + files_held(usize::MAX) <= self.files;
+        let has_files = running == 0 || files + self.held <= self.files;
         has_files && (alone || running < AT_ONCE * connections || pieces < self.most * connections)
     }
 }
@@ -121,7 +124,7 @@ impl Drop for Pass<'_> {
         let mut queue = self.gate.queue();
         queue.running -= 1;
         queue.pieces -= self.pieces;
-        queue.files -= files_held(self.pieces);
+        queue.files -= self.files;
         self.gate.to_begin.notify_one();
     }
 }
@@ -180,7 +183,7 @@ mod tests {
 
     #[test]
     fn no_more_is_begun_than_there_are_files_for() {
-        let (stop, most) = (&Stop::new(), files_held(usize::MAX));
+        let (stop, most) = (&Stop::new(), files_held());
         // What was found counts, not what was announced.
         let gate = &Gate::new(vec![0; 50], 1000, 3 * most + 10);
         gate.expect(1, 0);

@@ -3,6 +3,7 @@
 use super::Account;
 use super::gate::Gate;
 use super::pair::{Failure, Stores};
+use crate::fault::point;
 use crate::mail::{Side, Sides};
 use crate::store::{Reach, Stop, most_files};
 use std::ops::{Deref, DerefMut};
@@ -250,8 +251,8 @@ impl<'a> Pool<'a> {
         stop: &Stop,
         work: impl Fn(&J, &mut Stores, usize) -> Result<R, Failure> + Sync,
     ) -> Vec<Option<Result<R, Failure>>> {
-        let made = *self.made();
-        let users = made.clamp(1, jobs.len().max(1));
+        let (made, idle) = (*self.made(), self.idle().leases.len());
+        let users = made.min(self.account.connections).min(idle).clamp(1, jobs.len().max(1));
         self.run_over(jobs, (users, jobs.len()), Gate::new(vec![1; jobs.len()], 1, files()), stop, (None, work))
     }
 
@@ -265,7 +266,8 @@ impl<'a> Pool<'a> {
     ) -> Vec<Option<Result<R, Failure>>> {
         let results: Vec<Mutex<Option<Result<R, Failure>>>> = jobs.iter().map(|_| Mutex::new(None)).collect();
         let connections = connections.min(self.account.connections).min(jobs.len());
-        let made = *self.made();
+        // Those that broke are counted as well.
+        let made = (*self.made()).min(self.account.connections);
         gate.expect(made.max(1), connections.saturating_sub(made));
         let worker = || {
             while let Some(at) = gate.next(stop) {
@@ -337,6 +339,7 @@ impl<'a> Pool<'a> {
         if jobs.len() < 2 || worst != Some(Reach::Connection) {
             return;
         }
+        self.threads.store(1, Ordering::Relaxed);
         let mut in_a_row = 0;
         let mut broken: Vec<usize> = Vec::new();
         for (at, (job, result)) in jobs.iter().zip(results.iter_mut()).enumerate() {
@@ -440,7 +443,8 @@ fn files() -> usize {
 
 /// Starts so many threads, or as many as can be had.
 fn spawn<'scope>(scope: &'scope Scope<'scope, '_>, count: usize, work: impl Fn() + Send + Copy + 'scope) -> usize {
-    let mut started = (0..count).map(|_| Builder::new().spawn_scoped(scope, work));
+    let start = || point("thread.start").and_then(|()| Builder::new().spawn_scoped(scope, work));
+    let mut started = (0..count).map(|_| start());
     started.position(|started| started.is_err()).unwrap_or(count)
 }
 

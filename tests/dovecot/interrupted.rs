@@ -31,6 +31,30 @@ fn a_run_that_is_killed_is_taken_up_again_without_loss_or_doubles() {
 }
 
 #[test]
+fn where_no_other_thread_can_be_had_one_does_all() {
+    // From the first one on, and where some folders have theirs.
+    for at in [1, 4] {
+        let mut world = World::new(Dovecot::start());
+        for number in 0..6 {
+            let folder = format!("There-{number}");
+            world.server.create(&folder);
+            (0..3).for_each(|at| world.server.append(&folder, &crlf(&mail(&format!("{at} of {number}"))), &[], None));
+        }
+        (0..250).for_each(|at| world.server.append("INBOX", &crlf(&mail(&format!("there {at}"))), &[], None));
+        let maildir = world.maildir();
+        maildir.create("Mine");
+        for at in 0..250 {
+            maildir.save("Mine", &mail(&format!("here {at}")), "S", Some(1_400_000_000 + at));
+        }
+        let none = format!("thread.start:{at}+=ENOMEM");
+        world.home.mailsync_with(&["sync"], &[("MAILSYNC_FAULT", &none)], "").exits(0).done();
+        assert_eq!((maildir.all().len(), maildir.messages("INBOX").len()), (250 + 250 + 18, 250));
+        assert_eq!(world.server.messages("Mine").len(), 250);
+        world.home.nothing_to_do();
+    }
+}
+
+#[test]
 fn a_second_run_ends_at_once_with_status_3() {
     let silent = Script::play(&["HANG"]);
     let home = Home::new();

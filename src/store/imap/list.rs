@@ -237,16 +237,20 @@ pub fn one(conn: &mut Conn, wire: &[u8]) -> Result<Option<FolderInfo>, ImapError
 
 /// The folders of these wire names, asked for in one flight.
 pub fn some(conn: &mut Conn, wires: &[&[u8]]) -> Result<Vec<Result<Option<FolderInfo>, ImapError>>, ImapError> {
-    let mut found = Found::default();
     let commands: Vec<Command> = wires.iter().map(|wire| Command::new("LIST").text(" \"\"").string(wire)).collect();
-    let ended = conn.run_all(&commands, &mut |response| found.take(response))?;
-    // Wildcards in a name may match others too.
-    let mut listed: HashMap<Vec<u8>, Listed> =
-        found.listed.into_iter().map(|listed| (folded(&listed.name).to_vec(), listed)).collect();
+    let mut listed: HashMap<&[u8], Option<Listed>> = wires.iter().map(|wire| (folded(wire), None)).collect();
+    let ended = conn.run_all(&commands, &mut |response| {
+        // Wildcards in a name may match others too.
+        if let Response::List(one) = response
+            && let Some(of) = listed.get_mut(folded(&one.name))
+        {
+            of.get_or_insert(one);
+        }
+    })?;
     let naming = conn.setup().naming.clone();
     let of = |(wire, status): (&&[u8], Status)| {
         ImapError::check("LIST", status)?;
-        let listed = listed.remove(folded(wire));
+        let listed = listed.get(folded(wire)).cloned().flatten();
         Ok(listed.map(|listed| info(naming.name_of(&listed.name, listed.delimiter), listed, None)))
     };
     Ok(wires.iter().zip(ended).map(of).collect())

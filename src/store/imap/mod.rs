@@ -419,7 +419,7 @@ impl ImapStore {
         Ok(())
     }
 
-    /// Makes folders, looks at what came of it, and subscribes to them: three round trips, however many they are.
+    /// Makes folders, looks at what came of it, and subscribes to them: three flights, each as long as the server lets it be.
     fn make(&mut self, wires: &[&[u8]]) -> Result<Vec<Result<FolderInfo, StoreError>>, StoreError> {
         let created = self.conn.with_each("CREATE", wires).map_err(during("create"))?;
         let listed = list::some(&mut self.conn, wires).map_err(during("list"))?;
