@@ -15,7 +15,7 @@ pub mod traced;
 pub use crate::net::Stop;
 pub use draft::Draft;
 pub use ear::{Ear, Listen};
-pub use sys::most_files;
+pub use sys::{most_files, start_thread};
 
 use crate::mail::{Appeared, Changes, Cursor, FlagDelta, FlagSpace, Flags, FolderName, Identity, Key, Noted, Role};
 use std::fmt;

@@ -12,6 +12,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
+use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 /// More files than this are never open at once.
 const FILES: u64 = 16_384;
@@ -24,6 +25,15 @@ pub fn most_files() -> usize {
     let raised =
         now < wanted && setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum }).is_ok();
     usize::try_from(if raised { wanted } else { now }).unwrap_or(usize::MAX)
+}
+
+/// Starts another thread; fails where the system lets no more of them run.
+pub fn start_thread<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> io::Result<ScopedJoinHandle<'scope, T>> {
+    point("thread.start")?;
+    Builder::new().spawn_scoped(scope, work)
 }
 
 /// What can be done where something is not there.

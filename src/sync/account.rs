@@ -12,7 +12,7 @@ use super::relocate::{ask, questions, relocate};
 use super::{Account, Options, guard};
 use crate::mail::{FolderId, FolderName, Noted, Side, Sides, Withheld};
 use crate::state::{Backlog, Change, State, StateError};
-use crate::store::{Claim, Depth, FolderInfo, Kind, Lock, Reach, Stop, Store, StoreError};
+use crate::store::{Claim, Depth, FolderInfo, Kind, Lock, Reach, Stop, Store, StoreError, start_thread};
 use std::collections::HashSet;
 use std::panic::resume_unwind;
 use std::sync::Mutex;
@@ -293,10 +293,18 @@ impl Run<'_> {
         fresh: bool,
     ) -> Result<Sides<Vec<FolderInfo>>, Failure> {
         let Sides { local, remote } = stores;
+        let remote = Mutex::new(remote);
+        let list_remote = || {
+            let mut remote = remote.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            self.list(Side::Remote, remote.as_mut(), noted, fresh)
+        };
         thread::scope(|scope| {
-            let remote = scope.spawn(|| self.list(Side::Remote, remote.as_mut(), noted, fresh));
+            let aside = start_thread(scope, list_remote);
             let local = self.list(Side::Local, local.as_mut(), noted, fresh);
-            let remote = remote.join().unwrap_or_else(|panic| resume_unwind(panic));
+            let remote = match aside {
+                Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                Err(_) => list_remote(),
+            };
             Ok(Sides::new(local?, remote?))
         })
     }

@@ -6,11 +6,12 @@
 use super::event::{Deed, Event, Problem, Touch};
 use super::execute::{Context, Done, is_unread};
 use super::pair::{Failure, Look};
-use crate::fault::point;
 use crate::mail::{Flags, Identity, Key, Side, Sides};
 use crate::state::{Change, Intent};
 use crate::store::draft::draft_error;
-use crate::store::{Draft, Drafter, Fetched, Folder, Kind, Mark, Outgoing, Reach, Receive, StoreError, most_files};
+use crate::store::{
+    Draft, Drafter, Fetched, Folder, Kind, Mark, Outgoing, Reach, Receive, StoreError, most_files, start_thread,
+};
 use std::mem;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, SyncSender};
@@ -192,7 +193,7 @@ impl<'scope> Aside<'scope> {
             Ok(storing) => Storing::store_all(storing, &waiting),
             Err(_) => (Stored::default(), Ok(())),
         };
-        let thread = point("thread.start").and_then(|()| thread::Builder::new().spawn_scoped(scope, store)).ok()?;
+        let thread = start_thread(scope, store).ok()?;
         Some((Aside { batches, thread }, hand))
     }
 }

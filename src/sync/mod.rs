@@ -196,9 +196,7 @@ pub fn run_each(
         }
     };
     std::thread::scope(|scope| {
-        for _ in 1..at_once.min(accounts.len()) {
-            scope.spawn(worker);
-        }
+        pool::spawn(scope, at_once.min(accounts.len()).saturating_sub(1), worker);
         worker();
     });
     let results = results.into_iter().map(|slot| slot.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()));

@@ -3,13 +3,12 @@
 use super::Account;
 use super::gate::Gate;
 use super::pair::{Failure, Stores};
-use crate::fault::point;
 use crate::mail::{Side, Sides};
-use crate::store::{Reach, Stop, most_files};
+use crate::store::{Reach, Stop, most_files, start_thread};
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread::{Builder, Scope};
+use std::thread::Scope;
 
 /// How many threads share the connections, where they can be shared. What one of them waits for on a line is waited for by
 /// all at once, so this many folders cost the round trips of one.
@@ -441,10 +440,9 @@ fn files() -> usize {
     most_files() - most_files() / SHARE
 }
 
-/// Starts so many threads, or as many as can be had.
-fn spawn<'scope>(scope: &'scope Scope<'scope, '_>, count: usize, work: impl Fn() + Send + Copy + 'scope) -> usize {
-    let start = || point("thread.start").and_then(|()| Builder::new().spawn_scoped(scope, work));
-    let mut started = (0..count).map(|_| start());
+/// Starts so many threads, or as many as can be had, and says how many that are.
+pub fn spawn<'scope>(scope: &'scope Scope<'scope, '_>, count: usize, work: impl Fn() + Send + Copy + 'scope) -> usize {
+    let mut started = (0..count).map(|_| start_thread(scope, work));
     started.position(|started| started.is_err()).unwrap_or(count)
 }
 
