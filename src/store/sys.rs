@@ -1,5 +1,6 @@
 //! The system calls by which stores change what is on disk, and the looks that everything else rests on. Each passes
-//! its fault point, which is why a store makes none of them itself.
+//! its fault point, which is why a store makes none of them itself. And how much the system lets one process have: files,
+//! threads.
 
 use crate::fault::{self, point};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Timespec, Timestamps};

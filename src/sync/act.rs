@@ -5,8 +5,8 @@
 use super::account::{Run, WORTH_A_CONNECTION};
 use super::execute::{Done, execute, graver};
 use super::guard;
-use super::pair::{Failure, Job, Look, Stores, look};
-use super::plan::{Held, Op, Plan, Reason};
+use super::pair::{Failure, Job, Look, Stores, count, look};
+use super::plan::{Held, Plan, Reason};
 use super::pool::{Pool, Prepare};
 use super::prepare::Work;
 use crate::mail::{Side, Sides};
@@ -62,7 +62,8 @@ impl Acting {
 
 /// How many messages a plan copies.
 fn copies(plan: &Plan) -> usize {
-    plan.ops.iter().filter(|op| matches!(op, Op::Copy { .. })).count()
+    let copied = count(plan).copied;
+    copied.local + copied.remote
 }
 
 impl Run<'_> {

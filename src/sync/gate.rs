@@ -155,6 +155,7 @@ mod tests {
             std::thread::scope(|scope| {
                 // It can be prepared all the same.
                 let at = gate.next(stop).expect("a job");
+                assert_eq!(at, begun);
                 let next = scope.spawn(move || gate.enter(at, None, stop).is_some());
                 std::thread::sleep(Duration::from_millis(50));
                 assert!(!next.is_finished(), "{pieces} pieces each");

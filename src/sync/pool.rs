@@ -437,7 +437,8 @@ fn most_users() -> usize {
 
 /// How many files may be open for messages that are copied.
 fn files() -> usize {
-    most_files() - most_files() / SHARE
+    let most = most_files();
+    most - most / SHARE
 }
 
 /// Starts so many threads, or as many as can be had, and says how many that are.

@@ -1,6 +1,7 @@
 //! Lists, states and selections of mailboxes.
 
 use crate::harness::*;
+use crate::support::Script;
 use mailsync::mail::{FolderName, Role};
 use mailsync::store::{Access, FolderInfo, Kind, Reach, Store};
 
@@ -22,6 +23,12 @@ fn plain_list(lines: &str, lsub: &str, statuses: &str) -> Vec<FolderInfo> {
          {statuses}"
     );
     list("", &steps)
+}
+
+/// A server that says what parts its names, and then this.
+fn play_named(steps: &str) -> Script {
+    let delimiter = "C: T LIST \"\" \"\"\nS: * LIST () \"/\" \"\"\nS: T OK done\n";
+    play("", &[delimiter, steps].concat())
 }
 
 fn names(list: &[FolderInfo]) -> Vec<String> {
@@ -246,12 +253,8 @@ fn a_folder_that_is_there_already_counts_as_created() {
 
 #[test]
 fn several_folders_are_made_without_waiting_for_each() {
-    let script = play(
-        "",
-        "C: m1 LIST \"\" \"\"
-         S: * LIST () \"/\" \"\"
-         S: m1 OK done
-         C: m2 CREATE \"a\"
+    let script = play_named(
+        "C: m2 CREATE \"a\"
          C: m3 CREATE \"a/b\"
          C: m4 CREATE \"c\"
          S: m2 OK done
@@ -281,30 +284,23 @@ fn several_folders_are_made_without_waiting_for_each() {
 
 #[test]
 fn a_line_that_breaks_while_folders_are_made_fails_all_of_them() {
-    let script = play(
-        "",
-        "C: m1 LIST \"\" \"\"
-         S: * LIST () \"/\" \"\"
-         S: m1 OK done
-         C: m2 CREATE \"a\"
+    let script = play_named(
+        "C: m2 CREATE \"a\"
          C: m3 CREATE \"b\"
          S: m2 OK done
          DROP",
     );
     let names = ["a", "b"].map(|name| FolderName::parse(name).expect("a name"));
-    for made in connect(&script).create_all(&names) {
-        assert_eq!(made.expect_err("not made").reach, Reach::Connection);
-    }
+    let made = connect(&script).create_all(&names).into_iter();
+    let reached: Vec<Reach> = made.map(|made| made.expect_err("not made").reach).collect();
+    assert_eq!(reached, [Reach::Connection; 2]);
+    script.finish();
 }
 
 #[test]
 fn a_folder_that_can_not_be_created_says_why() {
-    let script = play(
-        "",
-        "C: T LIST \"\" \"\"
-         S: * LIST () \"/\" \"\"
-         S: T OK done
-         C: T CREATE \"x\"
+    let script = play_named(
+        "C: T CREATE \"x\"
          S: T NO [CANNOT] Unknown namespace.
          C: T LIST \"\" \"x\"
          S: T OK done",
