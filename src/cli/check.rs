@@ -14,7 +14,7 @@ use crate::mail::{FolderName, Side, Sides};
 use crate::net::Stop;
 use crate::sync::check::report::{Ahead, Checked, Finding, FolderChecked, Seen};
 use crate::sync::check::{Options, check};
-use crate::sync::{Outcome, Problem};
+use crate::sync::{Outcome, Problem, side_by_side};
 use crate::ui::{clean, plain};
 use anyhow::Context;
 use std::fmt::Write as _;
@@ -22,7 +22,6 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::thread;
 
 /// Findings of one folder that are told without `-v`.
 const FINDINGS: usize = 20;
@@ -47,17 +46,7 @@ pub(super) fn run(
     let stop = Stop::from_flag(flag.clone());
     let mut all = Vec::new();
     for some in accounts.chunks(setup.config.general.max_sync_accounts.max(1)) {
-        let found: Vec<Checked> = thread::scope(|scope| {
-            let begin = |account| {
-                scope.spawn({
-                    let (options, stop) = (&options, &stop);
-                    move || check(account, options, stop)
-                })
-            };
-            let running: Vec<_> = some.iter().map(begin).collect();
-            let joined = running.into_iter().map(|thread| thread.join());
-            joined.collect::<thread::Result<_>>().map_err(|_| anyhow::anyhow!("check: a check ended unexpectedly"))
-        })?;
+        let found = side_by_side(some, some.len(), |account| check(account, &options, &stop));
         if !args.json {
             found.iter().for_each(tell_problems);
             written(render(&found, verbose).as_bytes())?;

@@ -9,14 +9,13 @@ use crate::config::Config;
 use crate::mail::Side;
 use crate::net::Stop;
 use crate::store::{Kind, StoreError, StoreFacts};
-use crate::sync::Account;
 use crate::sync::survey::{Row, Survey, survey};
 use crate::sync::trash::Fate;
+use crate::sync::{Account, side_by_side};
 use crate::ui::{clean, plain, width};
 use anyhow::{Context, Result};
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::thread;
 
 /// Columns of the narrowest terminal that is still served well.
 const COLUMNS: usize = 80;
@@ -25,15 +24,8 @@ const NAMES: usize = 26;
 
 /// Surveys the accounts, as many at a time as a sync would, and writes what was found to standard output.
 pub fn run(config: &Config, accounts: Vec<Account>, json: bool, stop: &Stop) -> Result<ExitCode> {
-    let mut surveys = Vec::new();
-    for some in accounts.chunks(config.general.max_sync_accounts.max(1)) {
-        let found: Vec<Survey> = thread::scope(|scope| {
-            let running: Vec<_> = some.iter().map(|account| scope.spawn(move || survey(account, stop))).collect();
-            let joined = running.into_iter().map(|thread| thread.join());
-            joined.collect::<std::thread::Result<_>>().map_err(|_| anyhow::anyhow!("info: a survey ended unexpectedly"))
-        })?;
-        surveys.extend(found);
-    }
+    let at_once = config.general.max_sync_accounts;
+    let surveys = side_by_side(&accounts, at_once, |account| survey(account, stop));
     let mut text = Vec::new();
     match json {
         true => render_json(&surveys, &mut text)?,

@@ -61,8 +61,8 @@ use crate::mail::{Side, Sides};
 use crate::store::traced::Tell;
 use crate::store::{Access, Opener, Stop};
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 pub use account::{sync_account, sync_with};
@@ -182,27 +182,33 @@ pub fn run_each(
     stop: &Stop,
     each: &(dyn Fn(&Account) -> (Outcome, Counts) + Sync),
 ) -> Report {
+    let results = side_by_side(accounts, at_once, |account| match stop.is_set() {
+        true => (Outcome::Interrupted, Counts::default()),
+        false => each(account),
+    });
+    let ended =
+        accounts.iter().zip(results).map(|(account, (outcome, counts))| (account.name.clone(), outcome, counts));
+    Report { accounts: ended.collect() }
+}
+
+/// Does `work` with every item, with so many of them at the same time, or fewer where the system lets no more threads run. The
+/// results are in the items' order.
+pub fn side_by_side<T: Sync, R: Send>(items: &[T], at_once: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
-    let results: Vec<Mutex<Option<(Outcome, Counts)>>> = accounts.iter().map(|_| Mutex::new(None)).collect();
+    let results = Mutex::new(Vec::with_capacity(items.len()));
     let worker = || {
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(account) = accounts.get(at) else { break };
-            let result = match stop.is_set() {
-                true => (Outcome::Interrupted, Counts::default()),
-                false => each(account),
-            };
-            *results[at].lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(result);
+            let Some(item) = items.get(at) else { break };
+            let result = work(item);
+            results.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
         }
     };
     std::thread::scope(|scope| {
-        pool::spawn(scope, at_once.min(accounts.len()).saturating_sub(1), worker);
+        pool::spawn(scope, at_once.min(items.len()).saturating_sub(1), worker);
         worker();
     });
-    let results = results.into_iter().map(|slot| slot.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()));
-    let ended = accounts.iter().zip(results).map(|(account, result)| {
-        let (outcome, counts) = result.unwrap_or((Outcome::Failed, Counts::default()));
-        (account.name.clone(), outcome, counts)
-    });
-    Report { accounts: ended.collect() }
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    results.sort_unstable_by_key(|(at, _)| *at);
+    results.into_iter().map(|(_, result)| result).collect()
 }
