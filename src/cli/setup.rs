@@ -12,12 +12,12 @@ use crate::fault::{self, patience};
 use crate::mail::{FolderName, Side, Sides};
 use crate::net::Stop;
 use crate::secret::{Decrypted, SecretError, has_terminal};
-use crate::store::Opener;
 use crate::store::maildir::Bin;
+use crate::store::{Opener, most_files};
 use crate::sync::rules::{Filter, Pattern, Rename, Rules};
 use crate::sync::{AT_ONCE, Account, Disposal, Limits, Policy};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// Takes what is odd about an account but does not hinder: its name, and what.
@@ -46,6 +46,10 @@ pub struct Setup<'a> {
     prompt: AtomicBool,
     /// What was typed for an earlier config.
     typed: Vec<Typed>,
+    /// How many accounts may be synced at the same time.
+    at_once: usize,
+    /// How many files may be open for each of them, once that is known.
+    files: OnceLock<usize>,
 }
 
 impl<'a> Setup<'a> {
@@ -58,7 +62,15 @@ impl<'a> Setup<'a> {
             decrypted: Mutex::default(),
             prompt: AtomicBool::new(true),
             typed: Vec::new(),
+            at_once: config.general.max_sync_accounts,
+            files: OnceLock::new(),
         }
+    }
+
+    /// The same, with all accounts synced at the same time.
+    pub fn all_at_once(mut self) -> Setup<'a> {
+        self.at_once = usize::MAX;
+        self
     }
 
     /// The accounts called `names`, disabled ones too; all that are enabled where there are no names.
@@ -91,6 +103,7 @@ impl<'a> Setup<'a> {
         if !problems.is_empty() {
             return Err(ConfigError::from(problems).into());
         }
+        self.files.get_or_init(|| (most_files() / self.at_once.min(accounts.len()).max(1)).max(1));
         // The order of the command line.
         accounts.sort_by_key(|(account, _)| chosen.iter().position(|one| one.name == account.name));
         Ok(accounts.into_iter().map(|(account, rules)| self.account(account, rules, notes)).collect())
@@ -119,6 +132,7 @@ impl<'a> Setup<'a> {
             limits: Limits { whole_folder: account.guard.max_delete_folder, messages: account.guard.max_delete },
             connections: account.servers().map(|server| server.connections).min().unwrap_or(1),
             at_once: fault::number("MAILSYNC_AT_ONCE", AT_ONCE),
+            files: self.files.get().copied().unwrap_or(1),
             state,
             patience: patience(PATIENCE),
             state_log: self.log.sink(Topic::State, &account.name),

@@ -185,7 +185,7 @@ impl Watch<'_> {
     ) -> anyhow::Result<Over> {
         // Of this config: the program goes on with the next one.
         let over = Stop::new();
-        let setup = Setup::new(config, self.log.clone(), over.clone());
+        let setup = Setup::new(config, self.log.clone(), over.clone()).all_at_once();
         let setup = match typed.take() {
             // Others wait for this: nobody is asked in the middle of it.
             Some(typed) => setup.after(typed),

@@ -15,17 +15,17 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
-/// More files than this are never open at once.
-const FILES: u64 = 16_384;
+/// More files than this are never open at once; where the system knows a limit of its own, as macOS does, no more than that.
+const FILES: [u64; 2] = [65_536, 10_240];
 
 /// How many files may be open at once, once the limit was raised as far as the system lets us.
 pub fn most_files() -> usize {
-    let limit = getrlimit(Resource::Nofile);
-    let wanted = limit.maximum.map_or(FILES, |most| most.min(FILES));
-    let now = limit.current.unwrap_or(FILES);
-    let raised =
-        now < wanted && setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum }).is_ok();
-    usize::try_from(if raised { wanted } else { now }).unwrap_or(usize::MAX)
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let now = current.unwrap_or(FILES[0]);
+    let wanted = FILES.map(|files| maximum.map_or(files, |most| most.min(files)));
+    let raise = |to: &u64| setrlimit(Resource::Nofile, Rlimit { current: Some(*to), maximum }).is_ok();
+    let raised = wanted.into_iter().filter(|to| now < *to).find(raise);
+    usize::try_from(raised.unwrap_or(now)).unwrap_or(usize::MAX)
 }
 
 /// Starts another thread; fails where the system lets no more of them run.
@@ -46,6 +46,7 @@ pub fn hint(error: &io::Error) -> Option<&'static str> {
         Errno::NOSPC | Errno::DQUOT => Some("make room on that file system, then run again"),
         Errno::ROFS => Some("the file system is mounted read-only: mount it for writing"),
         Errno::NOENT | Errno::NOTDIR => Some(AWAY),
+        Errno::MFILE => Some("let mailsync have more files open: see `ulimit -n`"),
         Errno::IO => Some("the disk may be failing: see what the system's log says of it"),
         _ => None,
     }

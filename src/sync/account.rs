@@ -1,6 +1,7 @@
 //! One account's run: lock, lists, looks, moves, plans, work.
 
 use super::act::{Acting, Planned};
+use super::copy::batch_messages;
 use super::event::{Counts, Event, Observer, Outcome, Problem};
 use super::execute::{Context, Done};
 use super::folders::plan_folders;
@@ -362,6 +363,7 @@ impl Run<'_> {
             stop: self.stop,
             full: &self.full,
             each_message: self.options.each_message,
+            batch: batch_messages(self.account.files),
         }
     }
 

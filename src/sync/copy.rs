@@ -9,9 +9,7 @@ use super::pair::{Failure, Look};
 use crate::mail::{Flags, Identity, Key, Side, Sides};
 use crate::state::{Change, Intent};
 use crate::store::draft::draft_error;
-use crate::store::{
-    Draft, Drafter, Fetched, Folder, Kind, Mark, Outgoing, Reach, Receive, StoreError, most_files, start_thread,
-};
+use crate::store::{Draft, Drafter, Fetched, Folder, Kind, Mark, Outgoing, Reach, Receive, StoreError, start_thread};
 use std::mem;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, SyncSender};
@@ -27,14 +25,15 @@ const BATCH_BYTES: u64 = 8 << 20;
 /// How many whole batches may wait while one is stored.
 const WAITING: usize = 1;
 
-/// How many messages make a batch.
-fn batch_messages() -> usize {
-    BATCH_MESSAGES.min(most_files() / BATCH_SHARE).max(1)
+/// How many messages make a batch, where so many files may be open.
+pub fn batch_messages(files: usize) -> usize {
+    BATCH_MESSAGES.min(files / BATCH_SHARE).max(1)
 }
 
-/// How many files may be open for copies in one folder: a batch that is stored, those that wait, and one that comes in.
-pub fn files_held() -> usize {
-    batch_messages() * (WAITING + 2)
+/// How many files may be open for copies in one folder, of so many for the account: a batch that is stored, those that wait,
+/// and one that comes in.
+pub fn files_held(files: usize) -> usize {
+    batch_messages(files) * (WAITING + 2)
 }
 
 /// Messages to be copied to one side, ascending by the key that they have on the other one.
@@ -212,7 +211,7 @@ impl<'scope, 'env> Taking<'scope, 'env> {
             come: vec![false; task.copies.keys.len()],
             batch: Vec::new(),
             bytes: 0,
-            most: batch_messages(),
+            most: task.context.batch,
             failed: Vec::new(),
             failure: None,
             storing: Some(storing),

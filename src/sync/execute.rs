@@ -30,6 +30,8 @@ pub struct Context<'a> {
     pub full: &'a Sides<AtomicBool>,
     /// Whether the observer is told of each message.
     pub each_message: bool,
+    /// How many messages are stored together, at most.
+    pub batch: usize,
 }
 
 impl Context<'_> {

@@ -1,6 +1,5 @@
 //! In which order, and how many at a time, the jobs of a pool are begun.
 
-use super::copy::files_held;
 use crate::store::Stop;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -45,8 +44,9 @@ pub struct Pass<'a> {
 }
 
 impl Gate {
-    pub fn new(pieces: Vec<usize>, most: usize, files: usize) -> Gate {
-        Gate { pieces, most, files, held: files_held(), queue: Mutex::default(), to_begin: Condvar::new() }
+    /// `files` may be open for all that was begun; one job has `held` of them at most.
+    pub fn new(pieces: Vec<usize>, most: usize, (files, held): (usize, usize)) -> Gate {
+        Gate { pieces, most, files, held, queue: Mutex::default(), to_begin: Condvar::new() }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -145,7 +145,7 @@ mod tests {
         let stop = &Stop::new();
         // Small ones are begun as far as they are no more than that together, and a few large ones.
         for (pieces, begun) in [(1, 10), (100, 10), (400, 4)] {
-            let gate = &Gate::new(vec![pieces; 20], 1000, usize::MAX);
+            let gate = &Gate::new(vec![pieces; 20], 1000, (usize::MAX, 300));
             gate.expect(1, 1);
             let entered: Vec<(usize, Pass<'_>)> = (0..begun).map(|_| enter(gate, stop).expect("a job")).collect();
             assert_eq!(gate.left(), (20 - begun, 20 - begun));
@@ -172,7 +172,7 @@ mod tests {
         }
         // Where no other one is wanted, or none to be had, nothing waits.
         for refused in [false, true] {
-            let gate = Gate::new(vec![400; 20], 1000, usize::MAX);
+            let gate = Gate::new(vec![400; 20], 1000, (usize::MAX, 300));
             gate.expect(1, usize::from(refused));
             if refused {
                 gate.came(false);
@@ -184,9 +184,9 @@ mod tests {
 
     #[test]
     fn no_more_is_begun_than_there_are_files_for() {
-        let (stop, most) = (&Stop::new(), files_held());
+        let (stop, most) = (&Stop::new(), 300);
         // What was found counts, not what was announced.
-        let gate = &Gate::new(vec![0; 50], 1000, 3 * most + 10);
+        let gate = &Gate::new(vec![0; 50], 1000, (3 * most + 10, most));
         gate.expect(1, 0);
         let begun = AtomicUsize::new(0);
         let enter = |pieces| {
@@ -207,7 +207,7 @@ mod tests {
             waiting.into_iter().for_each(|waiting| waiting.join().expect("no panic"));
         });
         // One job is begun in any case.
-        let gate = Gate::new(vec![10_000; 2], 1000, 0);
+        let gate = Gate::new(vec![10_000; 2], 1000, (0, 300));
         gate.expect(1, 0);
         drop(gate.enter(0, None, stop).expect("a job"));
         drop(gate.enter(1, None, stop).expect("a job"));
@@ -217,7 +217,7 @@ mod tests {
     fn all_who_wait_are_told_that_it_is_over() {
         let stopped = Stop::new();
         for shut in [true, false] {
-            let gate = &Gate::new(vec![2000; 40], 1000, usize::MAX);
+            let gate = &Gate::new(vec![2000; 40], 1000, (usize::MAX, 300));
             gate.expect(2, 0);
             let entered: Vec<(usize, Pass<'_>)> = (0..8).map(|_| enter(gate, &stopped).expect("a job")).collect();
             std::thread::scope(|scope| {

@@ -88,6 +88,8 @@ pub struct Account {
     /// As many new messages of folders that were never dealt with are looked at together; the rest is copied beforehand,
     /// so many at a time. Memory grows with it, and with nothing else.
     pub at_once: u64,
+    /// How many files may be open for it; 1 or more.
+    pub files: usize,
     /// The account's state: a file that may not be there yet.
     pub state: PathBuf,
     /// How long a server may still be busy with what a broken connection sent: before that time is over, no message

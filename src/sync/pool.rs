@@ -1,10 +1,11 @@
 //! An account's connections, and the threads that use them.
 
 use super::Account;
+use super::copy::files_held;
 use super::gate::Gate;
 use super::pair::{Failure, Stores};
 use crate::mail::{Side, Sides};
-use crate::store::{Reach, Stop, most_files, start_thread};
+use crate::store::{Reach, Stop, start_thread};
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -240,7 +241,7 @@ impl<'a> Pool<'a> {
         // A connection that is shared waits for the line once for all its users: more of them only bring more bytes.
         let worth = if users > 1 { worth * SHARED_WORTH } else { worth };
         let connections = 1 + pieces.iter().sum::<usize>() / worth;
-        self.run_over(jobs, (users, connections), Gate::new(pieces, worth, files()), stop, (prepare, work))
+        self.run_over(jobs, (users, connections), Gate::new(pieces, worth, self.files()), stop, (prepare, work))
     }
 
     /// Like [`Pool::run`], for jobs that are worth a connection of their own each, as far as the account has them.
@@ -252,7 +253,7 @@ impl<'a> Pool<'a> {
     ) -> Vec<Option<Result<R, Failure>>> {
         let (made, idle) = (*self.made(), self.idle().leases.len());
         let users = made.min(self.account.connections).min(idle).clamp(1, jobs.len().max(1));
-        self.run_over(jobs, (users, jobs.len()), Gate::new(vec![1; jobs.len()], 1, files()), stop, (None, work))
+        self.run_over(jobs, (users, jobs.len()), Gate::new(vec![1; jobs.len()], 1, self.files()), stop, (None, work))
     }
 
     fn run_over<J: Sync, R: Send>(
@@ -296,7 +297,7 @@ impl<'a> Pool<'a> {
         let worker = &worker;
         let coming = connections.saturating_sub(made);
         // Those that come are to have as many users as those that there are.
-        let users = users.min((most_users() * made.max(1)).div_ceil(made.max(1) + coming));
+        let users = users.min((self.most_users() * made.max(1)).div_ceil(made.max(1) + coming));
         let each = users.div_ceil(made.max(1));
         self.threads.store(users + coming * each, Ordering::Relaxed);
         std::thread::scope(|scope| {
@@ -369,9 +370,20 @@ impl<'a> Pool<'a> {
         }
     }
 
+    /// How many users all connections may have together.
+    fn most_users(&self) -> usize {
+        USERS.min(self.account.files / SHARE / FILES).max(1)
+    }
+
+    /// How many files may be open for messages that are copied, and how many of them one job has at most.
+    fn files(&self) -> (usize, usize) {
+        let all = self.account.files;
+        (all - all / SHARE, files_held(all))
+    }
+
     /// How many users the connections that there are have, at most as many as are wanted; 1 or more.
     fn users(&self, wanted: usize) -> usize {
-        let wanted = wanted.min(most_users());
+        let wanted = wanted.min(self.most_users());
         if let Some(mut lease) = self.pop() {
             let idle = self.idle().leases.len();
             self.share(&mut lease, wanted.saturating_sub(idle + 1));
@@ -428,17 +440,6 @@ fn side_by_side(pieces: &[usize]) -> usize {
         together <= SMALL
     });
     small.count().max(FEW).min(pieces.len())
-}
-
-/// How many users all connections may have together.
-fn most_users() -> usize {
-    USERS.min(most_files() / SHARE / FILES).max(1)
-}
-
-/// How many files may be open for messages that are copied.
-fn files() -> usize {
-    let most = most_files();
-    most - most / SHARE
 }
 
 /// Starts so many threads, or as many as can be had, and says how many that are.
@@ -517,6 +518,7 @@ mod tests {
             limits: Limits::default(),
             connections,
             at_once: 1,
+            files: 16_384,
             state: "unused".into(),
             patience: Duration::ZERO,
             state_log: None,
@@ -593,10 +595,9 @@ mod tests {
 
     #[test]
     fn many_folders_are_worked_on_side_by_side() {
-        let users = most_users();
-        assert!(users > 1, "{users}: too few files may be open for this test");
         let account = account(Box::new(MemoryOpener::new(World::new(MemorySettings::maildir()))), 1);
         let pool = Pool::new(&account);
+        let users = pool.most_users();
         // More of them than may be at work.
         let leases = (0..users + 10).map(|_| Lease { stores: pool.open().expect("opened"), line: 0 });
         pool.idle().leases.extend(leases);

@@ -95,11 +95,48 @@ fn a_maildir_that_the_server_has_too_takes_no_more_for_many_messages() {
 fn where_few_files_may_be_open_all_comes_down_all_the_same() {
     let (dovecot, home) = place(0, 2 * FEW);
     drop(dovecot.login("alice"));
+    sync_with_files(&home, 200);
+    assert_eq!(fs::read_dir(home.mail().join("INBOX/cur")).expect("a folder").count(), 2 * FEW);
+}
+
+#[test]
+fn accounts_that_are_synced_at_the_same_time_share_the_files_that_may_be_open() {
+    const ACCOUNTS: usize = 4;
+    const FOLDERS: usize = 8;
+    const MESSAGES: usize = 100;
+    let (dovecot, home) = place(0, MESSAGES);
+    let mut server = dovecot.login("alice");
+    let mail = dovecot.home("alice").join("mail");
+    for number in 0..FOLDERS {
+        server.create(&format!("f{number}"));
+        fill(&mail.join(format!("f{number}")), MESSAGES, &mail);
+    }
+    home.account(&dovecot, "alice", "");
+    // All of them have the same mailbox, each in a directory of its own.
+    let account = |number: usize| {
+        format!(
+            "[account.a{number}]\nremote = {{ host = \"127.0.0.1\", port = {}, user = \"alice\", tls = \"none\" }}\n\
+             local = {{ path = \"~/Mail/a{number}\" }}\n",
+            dovecot.port
+        )
+    };
+    let accounts: String = (0..ACCOUNTS).map(account).collect();
+    home.config(&format!("[general]\nmax_sync_accounts = {ACCOUNTS}\n{accounts}"));
+    sync_with_files(&home, 128);
+    for number in 0..ACCOUNTS {
+        for folder in 0..FOLDERS {
+            let cur = home.mail().join(format!("a{number}/f{folder}/cur"));
+            assert_eq!(fs::read_dir(&cur).expect("a folder").count(), MESSAGES, "{}", cur.display());
+        }
+    }
+}
+
+/// Runs `sync` where so many files may be open.
+fn sync_with_files(home: &Home, files: usize) {
     let program = home.command(&["sync"]).get_program().to_string_lossy().into_owned();
     let mut limited = std::process::Command::new("sh");
-    limited.args(["-c", &format!("ulimit -n 200 && exec {program} sync -q")]);
+    limited.args(["-c", &format!("ulimit -n {files} && exec {program} sync -q")]);
     home.surround(&mut limited);
     let out = limited.output().expect("run it");
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    assert_eq!(fs::read_dir(home.mail().join("INBOX/cur")).expect("a folder").count(), 2 * FEW);
 }
