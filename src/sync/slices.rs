@@ -108,7 +108,7 @@ impl Run<'_> {
                 None => self.pair_large(large.job, (large.new, most), stores),
             }
         };
-        let results = match tasks.len() > large.len() {
+        let results = match tasks.len() <= self.account.connections {
             true => pool.run_apart(&tasks, self.stop, work),
             false => pool.run(&tasks, (worth, WORTH_A_CONNECTION), self.stop, work),
         };

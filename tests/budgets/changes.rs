@@ -205,6 +205,21 @@ fn folders_that_several_connections_share_are_opened_no_more_often() {
 }
 
 #[test]
+fn large_folders_have_a_connection_each() {
+    let mut scene = Scene::new(0, 0);
+    for number in 0..2 {
+        scene.server.create(&folder(number));
+        (0..150).for_each(|message| scene.append(number, &format!("{message} of {number}")));
+    }
+    let out = scene.home.mailsync_with(&["sync"], &[("MAILSYNC_AT_ONCE", "100")], "").exits(0);
+    let seen = scene.line.take();
+    let fetches = |at: usize| seen.0[at].commands().iter().filter(|command| command.ends_with("BODY.PEEK[])")).count();
+    assert_eq!((seen.0.len(), fetches(0) > 0, fetches(1) > 0), (2, true, true), "{:?}\n{out}", seen.commands());
+    assert_eq!(scene.maildir().all().len(), 300);
+    scene.home.nothing_to_do();
+}
+
+#[test]
 fn a_folder_whose_cursor_is_not_known_is_listed_once() {
     let scene = Scene::new(3, 5);
     let state = rusqlite::Connection::open(scene.home.state("main")).expect("the state");
