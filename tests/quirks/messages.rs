@@ -468,3 +468,35 @@ fn names_of_content_are_asked_for_where_the_server_has_them() {
         assert!(identity.email_id.as_deref().is_some_and(|id| answer.contains(id)));
     }
 }
+
+#[test]
+fn a_server_that_ends_several_commands_at_once_is_asked_on_meanwhile() {
+    // Every other UID: so few fit into one command.
+    const BATCH: u32 = 45;
+    const AT_FIRST: u32 = 4;
+    const AT_MOST: u32 = 8;
+    let wanted: Vec<u32> = (0..(AT_MOST + 5) * BATCH).map(|number| 2 * number + 1).collect();
+    let messages = |batch: u32| -> String {
+        let line = |uid: &u32| {
+            format!(
+                "R: * {uid} FETCH (UID {uid} FLAGS () INTERNALDATE \" 1-Jan-2020 00:00:00 +0000\" BODY[] {{3}}\\r\\nabc)\\r\\n\n"
+            )
+        };
+        wanted[(batch * BATCH) as usize..][..BATCH as usize].iter().map(line).collect()
+    };
+    // The SELECT was the first command.
+    let asked = |batch: u32| format!("C: m{} UID FETCH * (UID FLAGS INTERNALDATE BODY.PEEK[])\n", batch + 2);
+    let ended = |batch: u32| format!("S: m{} OK done\n", batch + 2);
+    let mut steps: String = (0..AT_FIRST).map(asked).collect();
+    // One that has come makes room for two, as long as there are fewer than may be on their way.
+    for come in 0..AT_MOST - AT_FIRST {
+        let next = AT_FIRST + 2 * come;
+        steps += &(messages(come) + &asked(next) + &asked(next + 1));
+    }
+    steps += &(messages(AT_MOST - AT_FIRST) + &asked(AT_FIRST + AT_MOST));
+    (AT_MOST - AT_FIRST + 1..AT_MOST + 5).for_each(|batch| steps += &messages(batch));
+    (0..AT_MOST + 5).for_each(|batch| steps += &ended(batch));
+    let script = script("", wanted.len() as u32, "", &steps);
+    assert_eq!(fetch(&script, &wanted).got.len(), wanted.len());
+    script.finish();
+}

@@ -19,8 +19,14 @@ const BATCH_BYTES: u64 = 8 * 1024 * 1024;
 /// What a message counts as whose size is not known.
 const SIZE_GUESS: u64 = 16 * 1024;
 
-/// How many batches are in flight.
+/// How many batches are on their way at first, and at most: one more for each that has come. All of them have to come before a
+/// line can be compressed that turns out to be slow.
 const WINDOW: usize = 4;
+const WIDEST: usize = 8;
+
+/// How many commands are in flight, those included whose batches have come: Dovecot carries out four, and says of all at once
+/// that they have ended, so that to wait for that would leave the line idle.
+const COMMANDS: usize = 2 * WIDEST;
 
 /// How many messages wait for their flags or date with a file open.
 const HELD_MAX: usize = 32;
@@ -162,6 +168,19 @@ impl<S: Sink> Bodies for Streaming<'_, S> {
 
 /// The UIDs asked for with one command, ascending.
 type Batch = Vec<u32>;
+
+/// A batch that was asked for.
+struct Asked {
+    batch: Batch,
+    /// Whether the last of its messages has come.
+    come: bool,
+}
+
+impl Asked {
+    fn new(batch: Batch) -> Asked {
+        Asked { batch, come: false }
+    }
+}
 
 /// What came so far of one message.
 struct Part<T> {
@@ -371,11 +390,11 @@ fn run_in_turn<S: Sink>(
     let item = email_id_item(conn);
     let first: Vec<Command> = queue.iter().take(WINDOW).map(|batch| command(batch, item)).collect();
     let (mut wire, tags) = conn.ahead(&first, first.len() == queue.len()).map_err(during("fetch"))?;
-    let mut flight: Flight<Batch> = Flight::default();
+    let mut flight: Flight<Asked> = Flight::default();
     for tag in tags {
-        flight.extend(tag, queue.pop_front());
+        flight.extend(tag, queue.pop_front().map(Asked::new));
     }
-    let window = WINDOW.min(wire.pipeline());
+    let (mut window, most) = (WINDOW, COMMANDS.min(wire.pipeline()));
     let mut to_lf = ToLf::default();
     let mut failure: Option<StoreError> = None;
     let mut refused = VecDeque::new();
@@ -386,14 +405,14 @@ fn run_in_turn<S: Sink>(
         if failure.is_some() {
             queue.clear();
         }
-        while flight.len() < window && !compressing {
+        while flight.iter().filter(|asked| !asked.come).count() < window && flight.len() < most && !compressing {
             compressing = !queue.is_empty() && wire.line().wants_compression(|| bytes_of(queue, size));
             if compressing {
                 break;
             }
             let Some(batch) = queue.pop_front() else { break };
             let tag = wire.send(&command(&batch, item)).map_err(during("fetch"))?;
-            flight.push(tag, batch);
+            flight.push(tag, Asked::new(batch));
         }
         if flight.is_empty() && compressing && !queue.is_empty() {
             wire.compress().map_err(during("fetch"))?;
@@ -413,14 +432,22 @@ fn run_in_turn<S: Sink>(
         let sorted = wire.sort(&mut flight, response).map_err(during("fetch"))?;
         let done = match sorted {
             _ if failure.is_some() => Ok(()),
-            Sorted::Untagged(Response::Fetch(fetch)) => match (&fetch.body, target) {
-                (Some(Body::Inline(text)), None) => {
-                    inline_target(sink, text).and_then(|target| arrivals.take(fetch, Some(target), sink))
+            Sorted::Untagged(Response::Fetch(fetch)) => {
+                let last = fetch.uid.filter(|_| fetch.body.is_some());
+                if let Some(asked) = flight.iter_mut().find(|asked| !asked.come && asked.batch.last().copied() == last)
+                {
+                    asked.come = true;
+                    window = WIDEST.min(window + 1);
                 }
-                (_, target) => arrivals.take(fetch, target, sink),
-            },
+                match (&fetch.body, target) {
+                    (Some(Body::Inline(text)), None) => {
+                        inline_target(sink, text).and_then(|target| arrivals.take(fetch, Some(target), sink))
+                    }
+                    (_, target) => arrivals.take(fetch, target, sink),
+                }
+            }
             Sorted::Untagged(_) => Ok(()),
-            Sorted::Ended(batch, status) => {
+            Sorted::Ended(Asked { batch, .. }, status) => {
                 let done = batch.iter().try_for_each(|uid| arrivals.hand_on(*uid, sink));
                 let ended = ImapError::check("UID FETCH", status).map(drop);
                 done.and(ended.or_else(|error| arrivals.refuse(&batch, error, &mut refused)))

@@ -498,6 +498,10 @@ impl<T> Flight<T> {
         self.0.iter().map(|(_, what)| what)
     }
 
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.0.iter_mut().map(|(_, what)| what)
+    }
+
     /// Finds the command that a response ends. A tag that is not in flight means that client and server no longer
     /// agree on what is a command: nothing on this line can be trusted any more.
     fn sort(&mut self, response: Response) -> Result<Sorted<T>, ImapError> {
