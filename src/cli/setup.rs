@@ -35,6 +35,9 @@ pub fn notes_to_stderr() -> Notes {
 /// A server has dealt with what was on its way to it when a connection broke, after so long.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// So many files are open for an account whatever is done: its state, its locks, its connections, what it listens to.
+const FILES: usize = 16;
+
 /// Makes accounts, and keeps every login that was found for as long as it lives.
 pub struct Setup<'a> {
     pub config: &'a Config,
@@ -103,7 +106,10 @@ impl<'a> Setup<'a> {
         if !problems.is_empty() {
             return Err(ConfigError::from(problems).into());
         }
-        self.files.get_or_init(|| (most_files() / self.at_once.min(accounts.len()).max(1)).max(1));
+        self.files.get_or_init(|| {
+            let share = most_files() / self.at_once.min(accounts.len()).max(1);
+            share.saturating_sub(FILES).max(1)
+        });
         // The order of the command line.
         accounts.sort_by_key(|(account, _)| chosen.iter().position(|one| one.name == account.name));
         Ok(accounts.into_iter().map(|(account, rules)| self.account(account, rules, notes)).collect())

@@ -15,7 +15,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
-/// More files than this are never open at once; where the system knows a limit of its own, as macOS does, no more than that.
+/// How far the limit of open files is raised at most; where the system knows a limit of its own, as macOS does, to that.
 const FILES: [u64; 2] = [65_536, 10_240];
 
 /// How many files may be open at once, once the limit was raised as far as the system lets us.

@@ -237,7 +237,7 @@ impl<'a> Pool<'a> {
         work: impl Fn(&J, &mut Stores, usize) -> Result<R, Failure> + Sync,
     ) -> Vec<Option<Result<R, Failure>>> {
         let pieces: Vec<usize> = jobs.iter().map(pieces).collect();
-        let users = self.users(side_by_side(&pieces));
+        let users = self.users(most_at_once(&pieces));
         // A connection that is shared waits for the line once for all its users: more of them only bring more bytes.
         let worth = if users > 1 { worth * SHARED_WORTH } else { worth };
         let connections = 1 + pieces.iter().sum::<usize>() / worth;
@@ -253,7 +253,9 @@ impl<'a> Pool<'a> {
     ) -> Vec<Option<Result<R, Failure>>> {
         let (made, idle) = (*self.made(), self.idle().leases.len());
         let users = made.min(self.account.connections).min(idle).clamp(1, jobs.len().max(1));
-        self.run_over(jobs, (users, jobs.len()), Gate::new(vec![1; jobs.len()], 1, self.files()), stop, (None, work))
+        let (files, held) = self.files();
+        let gate = Gate::new(vec![held; jobs.len()], 1, (files, held));
+        self.run_over(jobs, (users, jobs.len()), gate, stop, (None, work))
     }
 
     fn run_over<J: Sync, R: Send>(
@@ -431,7 +433,7 @@ impl<'a> Pool<'a> {
 }
 
 /// How many jobs of so many pieces each are done side by side, at most.
-fn side_by_side(pieces: &[usize]) -> usize {
+fn most_at_once(pieces: &[usize]) -> usize {
     let mut pieces = pieces.to_vec();
     pieces.sort_unstable();
     let mut together = 0_usize;
@@ -586,11 +588,11 @@ mod tests {
 
     #[test]
     fn more_than_a_few_are_done_side_by_side_where_they_are_small() {
-        assert_eq!(side_by_side(&[1; 20]), 20);
-        assert_eq!(side_by_side(&[1; 5000]), 5000);
-        assert_eq!(side_by_side(&[100; 5000]), 100);
-        assert_eq!(side_by_side(&[1000; 5000]), FEW);
-        assert_eq!(side_by_side(&[[usize::MAX; 50], [1; 50]].concat()), 50);
+        assert_eq!(most_at_once(&[1; 20]), 20);
+        assert_eq!(most_at_once(&[1; 5000]), 5000);
+        assert_eq!(most_at_once(&[100; 5000]), 100);
+        assert_eq!(most_at_once(&[1000; 5000]), FEW);
+        assert_eq!(most_at_once(&[[usize::MAX; 50], [1; 50]].concat()), 50);
     }
 
     #[test]

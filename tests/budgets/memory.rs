@@ -131,12 +131,35 @@ fn accounts_that_are_synced_at_the_same_time_share_the_files_that_may_be_open() 
     }
 }
 
-/// Runs `sync` where so many files may be open.
+#[test]
+fn large_folders_with_a_connection_each_share_the_files_that_may_be_open() {
+    const CONNECTIONS: usize = 8;
+    const MESSAGES: usize = 150;
+    let (dovecot, home) = place(0, 0);
+    let mut server = dovecot.login("alice");
+    let mail = dovecot.home("alice").join("mail");
+    for number in 0..CONNECTIONS {
+        server.create(&format!("f{number}"));
+        fill(&mail.join(format!("f{number}")), MESSAGES, &mail);
+    }
+    home.config(&format!(
+        "[account.main]\nlocal = {{ path = \"~/Mail\" }}\n\
+         remote = {{ host = \"127.0.0.1\", port = {}, user = \"alice\", tls = \"none\", connections = {CONNECTIONS} }}\n",
+        dovecot.port
+    ));
+    sync_with_files(&home, 256);
+    for number in 0..CONNECTIONS {
+        let cur = home.mail().join(format!("f{number}/cur"));
+        assert_eq!(fs::read_dir(&cur).expect("a folder").count(), MESSAGES, "{}", cur.display());
+    }
+}
+
+/// Runs `sync` where so many files may be open, and where a hundred messages are much.
 fn sync_with_files(home: &Home, files: usize) {
     let program = home.command(&["sync"]).get_program().to_string_lossy().into_owned();
     let mut limited = std::process::Command::new("sh");
     limited.args(["-c", &format!("ulimit -n {files} && exec {program} sync -q")]);
     home.surround(&mut limited);
-    let out = limited.output().expect("run it");
+    let out = limited.env("MAILSYNC_AT_ONCE", "100").output().expect("run it");
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
 }

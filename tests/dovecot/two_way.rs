@@ -300,7 +300,9 @@ fn several_accounts_are_synced_in_one_run() {
     // Also where no thread can be had for one of them.
     for (command, told) in [("info", 0), ("check", 0), ("sync", 1)] {
         if told > 0 {
-            ["alice", "bob"].map(|user| dovecot.login(user).append("INBOX", &crlf(&mail("another")), &[], None));
+            for user in ["alice", "bob"] {
+                dovecot.login(user).append("INBOX", &crlf(&mail("another")), &[], None);
+            }
         }
         let run = home.mailsync_with(&[command], &[("MAILSYNC_FAULT", "thread.start:1+=ENOMEM")], "").exits(0);
         assert_eq!(["alice", "bob"].map(|user| home.maildir().messages(&format!("{user}/INBOX")).len()), [1 + told; 2]);

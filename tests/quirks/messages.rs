@@ -2,7 +2,8 @@
 
 use crate::harness::*;
 use mailsync::mail::Key;
-use mailsync::store::{Access, Depth, Kind, Reach, Store, StoreError};
+use mailsync::store::imap::ImapOpener;
+use mailsync::store::{Access, Depth, Kind, Reach, Stop, Store, StoreError};
 use std::collections::BTreeMap;
 
 fn script(capabilities: &str, exists: u32, more: &str, steps: &str) -> crate::support::Script {
@@ -473,9 +474,11 @@ fn names_of_content_are_asked_for_where_the_server_has_them() {
 fn a_server_that_ends_several_commands_at_once_is_asked_on_meanwhile() {
     // Every other UID: so few fit into one command.
     const BATCH: u32 = 45;
+    // So many are on their way at first, and at most.
     const AT_FIRST: u32 = 4;
     const AT_MOST: u32 = 8;
-    let wanted: Vec<u32> = (0..(AT_MOST + 5) * BATCH).map(|number| 2 * number + 1).collect();
+    const BATCHES: u32 = 20;
+    let wanted: Vec<u32> = (0..BATCHES * BATCH).map(|number| 2 * number + 1).collect();
     let messages = |batch: u32| -> String {
         let line = |uid: &u32| {
             format!(
@@ -487,16 +490,33 @@ fn a_server_that_ends_several_commands_at_once_is_asked_on_meanwhile() {
     // The SELECT was the first command.
     let asked = |batch: u32| format!("C: m{} UID FETCH * (UID FLAGS INTERNALDATE BODY.PEEK[])\n", batch + 2);
     let ended = |batch: u32| format!("S: m{} OK done\n", batch + 2);
-    let mut steps: String = (0..AT_FIRST).map(asked).collect();
-    // One that has come makes room for two, as long as there are fewer than may be on their way.
-    for come in 0..AT_MOST - AT_FIRST {
-        let next = AT_FIRST + 2 * come;
-        steps += &(messages(come) + &asked(next) + &asked(next + 1));
+    // So many commands are unanswered at most, by default and where the user wants fewer.
+    for (pipeline, unanswered) in [(None, 16), (Some(12), 12)] {
+        let mut steps: String = (0..AT_FIRST).map(asked).collect();
+        steps += "QUIET 50\n";
+        let mut sent = AT_FIRST;
+        for come in 0..unanswered - AT_MOST {
+            steps += &messages(come);
+            // One that has come makes room for two, as long as there are fewer than may be on their way.
+            let next = unanswered.min(AT_MOST + come + 1).min(sent + 2);
+            (sent..next).for_each(|batch| steps += &asked(batch));
+            sent = next;
+            steps += "QUIET 50\n";
+        }
+        assert_eq!(sent, unanswered);
+        // No more, whatever comes, before something has ended.
+        steps += &(messages(unanswered - AT_MOST) + "QUIET 50\n");
+        (unanswered - AT_MOST + 1..unanswered).for_each(|batch| steps += &messages(batch));
+        (0..BATCHES - unanswered).for_each(|batch| steps += &(ended(batch) + &asked(unanswered + batch)));
+        (unanswered..BATCHES).for_each(|batch| steps += &messages(batch));
+        (BATCHES - unanswered..BATCHES).for_each(|batch| steps += &ended(batch));
+        let script = script("", wanted.len() as u32, "", &steps);
+        let mut settings = settings(script.port);
+        settings.pipeline = pipeline.unwrap_or(settings.pipeline);
+        let mut store = ImapOpener::new(settings, Stop::new()).connect().expect("connected");
+        let mut basket = Basket::default();
+        inbox(&mut store).fetch(&uids(&wanted), &mut basket).expect("fetched");
+        assert_eq!(basket.got.len(), wanted.len());
+        script.finish();
     }
-    steps += &(messages(AT_MOST - AT_FIRST) + &asked(AT_FIRST + AT_MOST));
-    (AT_MOST - AT_FIRST + 1..AT_MOST + 5).for_each(|batch| steps += &messages(batch));
-    (0..AT_MOST + 5).for_each(|batch| steps += &ended(batch));
-    let script = script("", wanted.len() as u32, "", &steps);
-    assert_eq!(fetch(&script, &wanted).got.len(), wanted.len());
-    script.finish();
 }

@@ -267,7 +267,7 @@ impl Bench {
             limits: self.limits,
             connections: self.connections,
             at_once: self.at_once,
-            files: 1000,
+            files: 10_000,
             state: self.state(),
             patience: std::time::Duration::ZERO,
             state_log: None,

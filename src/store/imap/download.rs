@@ -9,6 +9,7 @@ use crate::mail::{Flag, Flags};
 use crate::store::draft::Lines;
 use crate::store::{Kind, Reach, StoreError};
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::{Duration, Instant};
 
 /// How many messages a batch holds at most.
 const BATCH_COUNT: usize = 500;
@@ -19,14 +20,17 @@ const BATCH_BYTES: u64 = 8 * 1024 * 1024;
 /// What a message counts as whose size is not known.
 const SIZE_GUESS: u64 = 16 * 1024;
 
-/// How many batches are on their way at first, and at most: one more for each that has come. All of them have to come before a
-/// line can be compressed that turns out to be slow.
+/// How many batches are on their way at first, and at most: one more for each that comes quickly.
 const WINDOW: usize = 4;
 const WIDEST: usize = 8;
 
 /// How many commands are in flight, those included whose batches have come: Dovecot carries out four, and says of all at once
 /// that they have ended, so that to wait for that would leave the line idle.
 const COMMANDS: usize = 2 * WIDEST;
+
+/// A batch that comes this long after the one before comes quickly. Of others the end is waited for: they keep the line busy
+/// meanwhile, and all that is in flight has to come before a slow line can be compressed.
+const QUICK: Duration = Duration::from_millis(250);
 
 /// How many messages wait for their flags or date with a file open.
 const HELD_MAX: usize = 32;
@@ -172,7 +176,7 @@ type Batch = Vec<u32>;
 /// A batch that was asked for.
 struct Asked {
     batch: Batch,
-    /// Whether the last of its messages has come.
+    /// Whether the last of its messages has come, and quickly.
     come: bool,
 }
 
@@ -395,6 +399,7 @@ fn run_in_turn<S: Sink>(
         flight.extend(tag, queue.pop_front().map(Asked::new));
     }
     let (mut window, most) = (WINDOW, COMMANDS.min(wire.pipeline()));
+    let mut before = Instant::now();
     let mut to_lf = ToLf::default();
     let mut failure: Option<StoreError> = None;
     let mut refused = VecDeque::new();
@@ -436,8 +441,9 @@ fn run_in_turn<S: Sink>(
                 let last = fetch.uid.filter(|_| fetch.body.is_some());
                 if let Some(asked) = flight.iter_mut().find(|asked| !asked.come && asked.batch.last().copied() == last)
                 {
-                    asked.come = true;
-                    window = WIDEST.min(window + 1);
+                    asked.come = before.elapsed() < QUICK;
+                    window = WIDEST.min(window + usize::from(asked.come));
+                    before = Instant::now();
                 }
                 match (&fetch.body, target) {
                     (Some(Body::Inline(text)), None) => {

@@ -348,10 +348,14 @@ impl Turn<'_> {
         self.open
     }
 
-    /// Nothing more is written in this turn.
-    pub fn close(&mut self) {
+    /// Nothing more is written in this turn, in which so many commands are unanswered that have so many bytes.
+    pub fn close(&mut self, commands: usize, bytes: u64) {
         if std::mem::take(&mut self.open) {
-            self.turns.order().open = false;
+            let mut order = self.turns.order();
+            order.open = false;
+            if let Some(written) = order.written.iter_mut().find(|written| written.ticket == self.ticket) {
+                (written.commands, written.size) = (written.commands.max(commands), written.size.max(bytes));
+            }
         }
     }
 }
@@ -391,12 +395,20 @@ mod tests {
 
     /// Whether the second command is written before the first one is answered.
     fn is_sent_behind(first: Command, second: Command) -> bool {
+        is_sent_behind_all_of(first, (1, 0), second)
+    }
+
+    /// Whether the second command is written before so many are answered, with so many bytes, of which the first one was
+    /// announced; 20 may be unanswered.
+    fn is_sent_behind_all_of(first: Command, (commands, bytes): (usize, u64), second: Command) -> bool {
         let stop = Stop::new();
         let (transport, mut peer) = Transport::pair(&stop).expect("a pair");
         thread::spawn(move || io::copy(&mut peer, &mut io::sink()));
-        let (turns, line) = (Turns::new(stop, usize::MAX), Mutex::new(Line::new(transport)));
+        let (turns, line) = (Turns::new(stop, 20), Mutex::new(Line::new(transport)));
         let take = |lane, command| turns.take(flight(lane, command), || line.lock().expect("no panic"));
-        let (turn, _) = take(turns.lane(), first).expect("its turn");
+        let open = Flight { closed: false, ..flight(turns.lane(), first) };
+        let (mut turn, _) = turns.take(open, || line.lock().expect("no panic")).expect("its turn");
+        turn.close(commands, bytes);
         thread::scope(|scope| {
             let later = scope.spawn(|| take(turns.lane(), second).map(drop).expect("its turn"));
             while turns.order().waiting.is_empty() {
@@ -408,6 +420,14 @@ mod tests {
             later.join().expect("no panic");
             sent
         })
+    }
+
+    #[test]
+    fn what_was_sent_after_it_was_announced_counts_for_those_who_come_next() {
+        assert!(is_sent_behind_all_of(fetch(), (19, 0), fetch()));
+        assert!(!is_sent_behind_all_of(fetch(), (20, 0), fetch()));
+        assert!(is_sent_behind_all_of(fetch(), (5, BEHIND_MAX / 2), fetch()));
+        assert!(!is_sent_behind_all_of(fetch(), (5, BEHIND_MAX), fetch()));
     }
 
     #[test]

@@ -208,6 +208,8 @@ pub struct Wire<'a> {
     // Behind the line: who comes next finds it free.
     turn: Option<Turn<'a>>,
     unanswered: usize,
+    /// How many bytes the longest command has that was sent in this turn.
+    longest: u64,
     /// Whether something was answered that nobody asked.
     lost: bool,
     /// Whether nobody may write before all is answered.
@@ -228,12 +230,12 @@ impl Drop for Wire<'_> {
 impl<'a> Wire<'a> {
     /// The line of one user alone.
     pub fn new(line: MutexGuard<'a, Line>) -> Wire<'a> {
-        Wire { line, turn: None, unanswered: 0, lost: false, alone: false }
+        Wire { line, turn: None, unanswered: 0, longest: 0, lost: false, alone: false }
     }
 
     /// The line in a user's turn, with so many commands unanswered.
     pub fn in_turn(line: MutexGuard<'a, Line>, turn: Turn<'a>, unanswered: usize) -> Wire<'a> {
-        Wire { line, turn: Some(turn), unanswered, lost: false, alone: false }
+        Wire { line, turn: Some(turn), unanswered, longest: 0, lost: false, alone: false }
     }
 
     /// So many commands more are unanswered: they were sent before.
@@ -260,7 +262,7 @@ impl<'a> Wire<'a> {
         if let Some(turn) = &mut self.turn
             && !self.alone
         {
-            turn.close();
+            turn.close(self.unanswered, self.unanswered as u64 * self.longest);
         }
     }
 
@@ -282,6 +284,7 @@ impl<'a> Wire<'a> {
     /// Like [`Wire::send`]; says as well whether the command went whole.
     pub fn send_whole(&mut self, command: &Command) -> Result<(Tag, bool), ImapError> {
         let tag = self.begin(command.name)?;
+        self.longest = self.longest.max(command.size());
         for part in &command.parts {
             match part {
                 Part::Text(text) => self.line.send(text)?,
