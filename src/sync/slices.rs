@@ -108,6 +108,7 @@ impl Run<'_> {
                 None => self.pair_large(large.job, (large.new, most), stores),
             }
         };
+        // Over a line that they share, one would wait for all that the other one fetches.
         let results = match tasks.len() <= self.account.connections {
             true => pool.run_apart(&tasks, self.stop, work),
             false => pool.run(&tasks, (worth, WORTH_A_CONNECTION), self.stop, work),
