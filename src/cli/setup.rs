@@ -106,16 +106,16 @@ impl<'a> Setup<'a> {
         if !problems.is_empty() {
             return Err(ConfigError::from(problems).into());
         }
-        self.files.get_or_init(|| {
+        let files = *self.files.get_or_init(|| {
             let share = most_files() / self.at_once.min(accounts.len()).max(1);
             share.saturating_sub(FILES).max(1)
         });
         // The order of the command line.
         accounts.sort_by_key(|(account, _)| chosen.iter().position(|one| one.name == account.name));
-        Ok(accounts.into_iter().map(|(account, rules)| self.account(account, rules, notes)).collect())
+        Ok(accounts.into_iter().map(|(account, rules)| self.account(account, rules, files, notes)).collect())
     }
 
-    fn account(&self, account: &config::Account, rules: Rules, notes: &Notes) -> Account {
+    fn account(&self, account: &config::Account, rules: Rules, files: usize, notes: &Notes) -> Account {
         let state = self.config.state_file(&account.name);
         self.log.line(Topic::State, &account.name, &format!("state in {}", state.display()));
         let policy = policy(account.mode);
@@ -138,7 +138,7 @@ impl<'a> Setup<'a> {
             limits: Limits { whole_folder: account.guard.max_delete_folder, messages: account.guard.max_delete },
             connections: account.servers().map(|server| server.connections).min().unwrap_or(1),
             at_once: fault::number("MAILSYNC_AT_ONCE", AT_ONCE),
-            files: self.files.get().copied().unwrap_or(1),
+            files,
             state,
             patience: patience(PATIENCE),
             state_log: self.log.sink(Topic::State, &account.name),

@@ -95,7 +95,7 @@ fn a_maildir_that_the_server_has_too_takes_no_more_for_many_messages() {
 fn where_few_files_may_be_open_all_comes_down_all_the_same() {
     let (dovecot, home) = place(0, 2 * FEW);
     drop(dovecot.login("alice"));
-    sync_with_files(&home, 200);
+    sync_with_files(&home, 200, &[]);
     assert_eq!(fs::read_dir(home.mail().join("INBOX/cur")).expect("a folder").count(), 2 * FEW);
 }
 
@@ -122,7 +122,7 @@ fn accounts_that_are_synced_at_the_same_time_share_the_files_that_may_be_open() 
     };
     let accounts: String = (0..ACCOUNTS).map(account).collect();
     home.config(&format!("[general]\nmax_sync_accounts = {ACCOUNTS}\n{accounts}"));
-    sync_with_files(&home, 128);
+    sync_with_files(&home, 128, &[]);
     for number in 0..ACCOUNTS {
         for folder in 0..FOLDERS {
             let cur = home.mail().join(format!("a{number}/f{folder}/cur"));
@@ -147,19 +147,19 @@ fn large_folders_with_a_connection_each_share_the_files_that_may_be_open() {
          remote = {{ host = \"127.0.0.1\", port = {}, user = \"alice\", tls = \"none\", connections = {CONNECTIONS} }}\n",
         dovecot.port
     ));
-    sync_with_files(&home, 256);
+    sync_with_files(&home, 256, &[("MAILSYNC_AT_ONCE", "100")]);
     for number in 0..CONNECTIONS {
         let cur = home.mail().join(format!("f{number}/cur"));
         assert_eq!(fs::read_dir(&cur).expect("a folder").count(), MESSAGES, "{}", cur.display());
     }
 }
 
-/// Runs `sync` where so many files may be open, and where a hundred messages are much.
-fn sync_with_files(home: &Home, files: usize) {
+/// Runs `sync` where so many files may be open.
+fn sync_with_files(home: &Home, files: usize, environment: &[(&str, &str)]) {
     let program = home.command(&["sync"]).get_program().to_string_lossy().into_owned();
     let mut limited = std::process::Command::new("sh");
     limited.args(["-c", &format!("ulimit -n {files} && exec {program} sync -q")]);
     home.surround(&mut limited);
-    let out = limited.env("MAILSYNC_AT_ONCE", "100").output().expect("run it");
+    let out = limited.envs(environment.iter().copied()).output().expect("run it");
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
 }

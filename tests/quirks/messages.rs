@@ -493,7 +493,7 @@ fn a_server_that_ends_several_commands_at_once_is_asked_on_meanwhile() {
     // So many commands are unanswered at most, by default and where the user wants fewer.
     for (pipeline, unanswered) in [(None, 16), (Some(12), 12)] {
         let mut steps: String = (0..AT_FIRST).map(asked).collect();
-        steps += "QUIET 50\n";
+        steps += "QUIET 20\n";
         let mut sent = AT_FIRST;
         for come in 0..unanswered - AT_MOST {
             steps += &messages(come);
@@ -501,11 +501,14 @@ fn a_server_that_ends_several_commands_at_once_is_asked_on_meanwhile() {
             let next = unanswered.min(AT_MOST + come + 1).min(sent + 2);
             (sent..next).for_each(|batch| steps += &asked(batch));
             sent = next;
-            steps += "QUIET 50\n";
+            // Each of them costs time, and what comes late makes room for nothing.
+            if [AT_MOST - AT_FIRST, unanswered - AT_MOST - 1].contains(&come) {
+                steps += "QUIET 20\n";
+            }
         }
         assert_eq!(sent, unanswered);
         // No more, whatever comes, before something has ended.
-        steps += &(messages(unanswered - AT_MOST) + "QUIET 50\n");
+        steps += &(messages(unanswered - AT_MOST) + "QUIET 20\n");
         (unanswered - AT_MOST + 1..unanswered).for_each(|batch| steps += &messages(batch));
         (0..BATCHES - unanswered).for_each(|batch| steps += &(ended(batch) + &asked(unanswered + batch)));
         (unanswered..BATCHES).for_each(|batch| steps += &messages(batch));

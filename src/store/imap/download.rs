@@ -28,7 +28,7 @@ const WIDEST: usize = 8;
 /// that they have ended, so that to wait for that would leave the line idle.
 const COMMANDS: usize = 2 * WIDEST;
 
-/// A batch comes quickly if it is there this long after the one before. Of others the end is waited for: they keep the line busy
+/// A batch comes quickly if it is there within this time after the one before. Of others the end is waited for: they keep the line busy
 /// meanwhile, and all that is in flight has to come before a slow line can be compressed.
 const QUICK: Duration = Duration::from_millis(250);
 
