@@ -233,7 +233,15 @@ impl Conn {
 
     /// Nothing sent before the turn has come, and nobody else's command until it ends.
     fn exclusive(&self) -> Flight {
-        Flight { lane: self.lane, select: None, anew: false, unselect: false, commands: Vec::new(), closed: false }
+        Flight {
+            lane: self.lane,
+            select: None,
+            anew: false,
+            unselect: false,
+            apart: false,
+            commands: Vec::new(),
+            closed: false,
+        }
     }
 
     /// The line for as long as nothing but the crate uses it.
@@ -284,21 +292,7 @@ impl Conn {
         let most = window(commands).min(self.pipeline().saturating_sub(SELECTING));
         let first = commands[..commands.len().min(most)].to_vec();
         let closed = whole && first.len() == commands.len();
-        let flight = Flight { lane: self.lane, select, anew: false, unselect: writes, commands: first, closed };
-        let (mut wire, sent) = self.take(flight)?;
-        if let Some(tag) = sent.unselect {
-            // There was none selected, where it is refused.
-            wire.until(tag, &mut |_| {})?;
-        }
-        if let Some(tag) = sent.select
-            && let Some(open) = &self.open
-            && let Err(error) = open.check(&mut wire, tag)
-        {
-            self.shared.turns.unselected(self.lane);
-            wire.drain()?;
-            return Err(error);
-        }
-        Ok((wire, sent.tags))
+        self.fly(Flight { select, unselect: writes, commands: first, closed, ..self.exclusive() })
     }
 
     /// The tags of these commands where they are what was sent along with the login. Otherwise what was is read to its end,
@@ -343,17 +337,42 @@ impl Conn {
         }
     }
 
-    /// Whether [`Conn::apart`] can take these commands: there are few, and the server need not be waited for in the
+    /// Whether [`Conn::ahead_to_store`] can take these commands: there are few, and the server need not be waited for in the
     /// middle of one.
-    pub fn may_go_apart(&self, commands: &[Command]) -> bool {
+    pub fn may_store_ahead(&self, commands: &[Command]) -> bool {
         let literals = self.caps.literals();
-        commands.len() <= WINDOW.min(self.pipeline()) && commands.iter().all(|command| command.flows(literals))
+        let room = self.pipeline().saturating_sub(SELECTING);
+        let select = self.open.as_ref().map(|open| &open.select);
+        select.is_some()
+            && commands.len() <= WINDOW.min(room)
+            && commands.iter().chain(select).all(|command| command.flows(literals))
     }
 
-    /// Like [`Conn::ahead`] for commands that need no mailbox selected.
-    pub fn apart(&mut self, commands: Vec<Command>) -> Result<(Wire<'_>, Vec<Tag>), ImapError> {
+    /// Like [`Conn::ahead`] for APPENDs into the open mailbox. They need none selected, but at a SELECT a server waits that
+    /// carries out commands beside others: where one is not between an APPEND and another user's FETCH, Dovecot ends the APPEND
+    /// behind the answers to the FETCH, or in the middle of them, and they would be read by the wrong user. Whatever overtook
+    /// a SELECT would be seen by its tag.
+    pub fn ahead_to_store(&mut self, commands: Vec<Command>) -> Result<(Wire<'_>, Vec<Tag>), ImapError> {
         commands.iter().try_for_each(|command| may(self.read_only, command.name))?;
-        let (wire, sent) = self.take(Flight { commands, closed: true, ..self.exclusive() })?;
+        let select = self.open.as_ref().map(|open| open.select.clone());
+        self.fly(Flight { select, apart: true, commands, closed: true, ..self.exclusive() })
+    }
+
+    /// The line once the answers to the commands of this flight are next to be read, its mailbox being the one that is open.
+    fn fly(&mut self, flight: Flight) -> Result<(Wire<'_>, Vec<Tag>), ImapError> {
+        let (mut wire, sent) = self.take(flight)?;
+        if let Some(tag) = sent.unselect {
+            // There was none selected, where it is refused.
+            wire.until(tag, &mut |_| {})?;
+        }
+        if let Some(tag) = sent.select
+            && let Some(open) = &self.open
+            && let Err(error) = open.check(&mut wire, tag)
+        {
+            self.shared.turns.unselected(self.lane);
+            wire.drain()?;
+            return Err(error);
+        }
         Ok((wire, sent.tags))
     }
 
@@ -530,10 +549,10 @@ impl Conn {
         self.open = None;
         self.shared.opened.clear();
         if self.shared.turns.selected().is_some() && self.caps.has("UNSELECT") {
+            let shared = self.shared.clone();
             let mut wire = self.wire()?;
+            shared.turns.set_selected(None);
             wire.run(&Command::new("UNSELECT"), &mut |_| {})?;
-            drop(wire);
-            self.shared.turns.set_selected(None);
         }
         Ok(())
     }
@@ -543,10 +562,10 @@ impl Conn {
     pub fn step_out(&mut self) -> Result<(), ImapError> {
         self.unselect()?;
         if self.shared.turns.selected().is_some() {
+            let shared = self.shared.clone();
             let mut wire = self.wire()?;
+            shared.turns.set_selected(None);
             wire.run(&Command::new("EXAMINE").string(b"INBOX"), &mut |_| {})?;
-            drop(wire);
-            self.shared.turns.set_selected(None);
         }
         Ok(())
     }

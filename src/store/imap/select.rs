@@ -141,7 +141,7 @@ pub fn select_and(
 }
 
 /// Many servers say NO and no more to the name of a folder that is not there.
-fn explain(conn: &mut Conn, mailbox: &[u8], mut error: StoreError) -> StoreError {
+pub fn explain(conn: &mut Conn, mailbox: &[u8], mut error: StoreError) -> StoreError {
     if error.kind == Kind::Refused && matches!(list::one(conn, mailbox), Ok(None)) {
         error.kind = Kind::Missing;
     }

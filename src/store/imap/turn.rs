@@ -5,8 +5,8 @@
 //! So many folders cost hardly more round trips than one, and nobody ever reads what is not his.
 //!
 //! Answers come in that order because a server must not touch a selected mailbox before it is done with what was sent
-//! before. What concerns none (LIST, STATUS) may overtake, and has the line for itself; but for APPEND, which no server
-//! is known to carry out beside others.
+//! before. What concerns none (LIST, STATUS) may overtake, and has the line for itself. APPEND concerns none either; a
+//! SELECT, at which a server waits, is between it and what asks for something.
 //!
 //! A flight that needs a mailbox selected brings its SELECT along, for the case that another user's flight came in
 //! between. What it finds is checked before any answer is believed. Flags may be set in the same flight: where the server
@@ -47,6 +47,8 @@ pub struct Flight {
     pub anew: bool,
     /// Whether UNSELECT goes before it: where the mailbox can't be selected, none is, and what follows is refused.
     pub unselect: bool,
+    /// Whether the commands need no mailbox selected: it is only where a server may carry them out beside others.
+    pub apart: bool,
     pub commands: Vec<Command>,
     /// Whether that is all: what comes next may be written behind it.
     pub closed: bool,
@@ -65,6 +67,11 @@ impl Flight {
     /// Whether its answers may be long: it asks for something, or it is not known yet what it does.
     fn asks_for_much(&self) -> bool {
         self.commands.is_empty() || self.commands.iter().any(|command| !command.is_brief())
+    }
+
+    /// Whether it only selects a mailbox.
+    fn only_selects(&self) -> bool {
+        self.commands.is_empty() && self.closed
     }
 }
 
@@ -91,6 +98,9 @@ struct Written {
     size: u64,
     commands: usize,
     asks_for_much: bool,
+    only_selects: bool,
+    /// Whether it needed no mailbox, and brought no SELECT.
+    apart: bool,
 }
 
 /// The tags of a flight that was written.
@@ -296,8 +306,21 @@ impl Turns {
             let Some(Waiting { ticket, flight, turned }) = order.waiting.pop_front() else { return Ok(()) };
             order.open = !flight.closed;
             let (size, asks_for_much) = (flight.size(), flight.asks_for_much());
+            let only_selects = flight.only_selects();
             let commands = flight.count();
-            let select = flight.select.filter(|_| flight.anew || order.selected != Some(flight.lane));
+            let select = flight.select.filter(|_| match flight.apart {
+                // In the middle of a long answer Dovecot carries out what needs no mailbox, and ends it.
+                true => {
+                    let long = |written: &Written| written.asks_for_much && !written.only_selects;
+                    order.selected != Some(flight.lane) && order.written.iter().any(long)
+                }
+                // It ends such a command behind the answers to the next one.
+                false => {
+                    let beside = order.written.iter().any(|written| written.apart);
+                    flight.anew || beside || order.selected != Some(flight.lane)
+                }
+            });
+            let apart = flight.apart && select.is_none();
             if select.is_some() {
                 order.selected = Some(flight.lane);
             }
@@ -322,7 +345,16 @@ impl Turns {
                 return Err(error);
             }
             let mut order = self.order();
-            order.written.push_back(Written { ticket, turned, sent, size, commands, asks_for_much });
+            order.written.push_back(Written {
+                ticket,
+                turned,
+                sent,
+                size,
+                commands,
+                asks_for_much,
+                only_selects,
+                apart,
+            });
             // Its user may have begun to wait while it stood in neither list.
             if order.written.len() == 1 || order.broken {
                 order.wake_next();
@@ -380,7 +412,7 @@ mod tests {
     use std::{io, thread};
 
     fn flight(lane: Lane, command: Command) -> Flight {
-        Flight { lane, select: None, anew: false, unselect: false, commands: vec![command], closed: true }
+        Flight { lane, select: None, anew: false, unselect: false, apart: false, commands: vec![command], closed: true }
     }
 
     fn fetch() -> Command {

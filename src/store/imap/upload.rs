@@ -4,9 +4,10 @@ use super::conn::{Conn, during};
 use super::content::Content;
 use super::error::ImapError;
 use super::facade::Ignore;
+use super::select::explain;
 use super::token::{Code, Status, StatusKind, internal_date};
 use super::turn::WRITTEN_BYTES;
-use super::wire::{Command, Flight, Sorted};
+use super::wire::{Command, Flight, Sorted, Tag, Wire};
 use crate::mail::{FlagSpace, Flags, Key};
 use crate::store::{Kind, Mark, Outgoing, Reach, StoreError};
 use std::collections::VecDeque;
@@ -76,15 +77,32 @@ fn run_in_turn(
 ) -> Result<(), StoreError> {
     let binary = conn.caps().has("BINARY");
     let mut commands: VecDeque<Command> = queue.iter().map(|group| command(group, target, batch, binary)).collect();
-    let mut flight: Flight<Group> = Flight::default();
-    let mut wire = match conn.may_go_apart(commands.make_contiguous()) {
-        true => {
-            let (wire, tags) = conn.apart(mem::take(&mut commands).into()).map_err(during("append"))?;
-            tags.into_iter().for_each(|tag| flight.extend(tag, queue.pop_front()));
-            wire
-        }
-        false => conn.wire().map_err(during("append"))?,
+    let error = match open(conn, &mut commands) {
+        Ok((wire, tags)) => return store(wire, (tags, commands), target.validity, batch, queue, results),
+        Err(error) => error,
     };
+    Err(not_opened(conn, target.mailbox, error))
+}
+
+/// The line with the mailbox selected; the commands are sent already, and taken, if they can be.
+fn open<'a>(conn: &'a mut Conn, commands: &mut VecDeque<Command>) -> Result<(Wire<'a>, Vec<Tag>), ImapError> {
+    match conn.may_store_ahead(commands.make_contiguous()) {
+        true => conn.ahead_to_store(mem::take(commands).into()),
+        false => Ok((conn.wire()?, Vec::new())),
+    }
+}
+
+/// Stores groups: the first of them were sent, with these tags, and these commands are for the others.
+fn store(
+    mut wire: Wire<'_>,
+    (tags, mut commands): (Vec<Tag>, VecDeque<Command>),
+    validity: Option<u32>,
+    batch: &[Item],
+    queue: &mut VecDeque<Group>,
+    results: &mut [Option<Stored>],
+) -> Result<(), StoreError> {
+    let mut flight: Flight<Group> = Flight::default();
+    tags.into_iter().for_each(|tag| flight.extend(tag, queue.pop_front()));
     let window = WINDOW.min(wire.pipeline());
     // Whether the last command was refused on its way: what its end says decides about the next one.
     let mut cut_off = false;
@@ -122,10 +140,23 @@ fn run_in_turn(
             again.extend(group.members.iter().map(alone));
             continue;
         }
-        settle(&group, status, target.validity, batch, results);
+        settle(&group, status, validity, batch, results);
     }
     *queue = again;
     Ok(())
+}
+
+/// Why the mailbox could not be selected again. What was sent along may have been stored: it is looked for.
+fn not_opened(conn: &mut Conn, mailbox: &[u8], error: ImapError) -> StoreError {
+    if !matches!(error, ImapError::Refused { .. }) {
+        return during("append")(error);
+    }
+    let error = explain(conn, mailbox, during("select")(error));
+    match error.kind {
+        // To come again later is not to have no room.
+        Kind::Later if error.reach == Reach::Folder => StoreError { kind: Kind::Refused, ..error },
+        _ => error,
+    }
 }
 
 /// The command that stores a group.
