@@ -106,11 +106,15 @@ pub fn copy(
     };
     let task = Task { look, to, copies, context };
     let drafter = target.drafter();
-    let (result, failed, stored) = thread::scope(|scope| {
+    let (result, failed, stored, all) = thread::scope(|scope| {
         let mut taking = Taking::new(scope, &task, drafter, Storing::new(&task, target.as_mut()));
         let fetched = source.fetch(&copies.keys, &mut taking);
-        taking.end(fetched)
+        let all = !taking.come.contains(&false);
+        let (result, failed, stored) = taking.end(fetched);
+        (result, failed, stored, all)
     });
+    // They are gone by now, says the source. The next look has to say so as well before it is believed.
+    done.pending[to.other()] |= !all;
     done.counts.copied[to] += stored.bound;
     for (at, error) in failed.into_iter().chain(stored.failed) {
         done.failed_copy(look, to.other(), &copies.keys[at], &copies.flags[at].from, &error);

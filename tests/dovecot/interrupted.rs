@@ -153,17 +153,23 @@ enum Over {
     Keyword,
 }
 
+/// A home whose account is that of alice, over this line.
+fn home_behind(line: &Proxy, dovecot: &Dovecot) -> Home {
+    let home = Home::new();
+    home.account(dovecot, "alice", "");
+    home.config(&format!(
+        "[account.main]\nremote = {{ host = \"127.0.0.1\", port = {}, user = \"alice\", tls = \"none\" }}\n\
+         local = {{ path = \"~/Mail\" }}\n",
+        line.port
+    ));
+    home
+}
+
 /// The server breaks off over one new message. The others come, whether messages are gone besides or not.
 fn broken_over_one(over: Over, deletes: bool) {
     let dovecot = Dovecot::start();
     let proxy = Proxy::to(dovecot.port);
-    let home = Home::new();
-    home.account(&dovecot, "alice", "");
-    home.config(&format!(
-        "[account.main]\nremote = {{ host = \"127.0.0.1\", port = {}, user = \"alice\", tls = \"none\" }}\n\
-         local = {{ path = \"~/Mail\" }}\n",
-        proxy.port
-    ));
+    let home = home_behind(&proxy, &dovecot);
     let folder = |number| format!("folder-{number}");
     for number in 0..8 {
         home.maildir().create(&folder(number));
@@ -229,4 +235,32 @@ fn a_header_over_which_the_server_breaks_off_keeps_no_others_away() {
 #[test]
 fn a_mailbox_over_which_the_server_breaks_off_keeps_no_others_away() {
     broken_over_one(Over::Keyword, false);
+}
+
+/// The server says nothing of a new message when it is asked for it, and has it all the same.
+#[test]
+fn a_new_message_that_does_not_come_is_asked_for_by_the_next_run() {
+    on_both_servers(|dovecot| {
+        let proxy = Proxy::to(dovecot.port);
+        let home = home_behind(&proxy, &dovecot);
+        home.sync();
+        let mut server = dovecot.login("alice");
+        ["comes", "comes late"].iter().for_each(|name| server.append("INBOX", &crlf(&mail(name)), &[], None));
+        let late = server.messages("INBOX").iter().map(|message| message.uid).max().expect("a message");
+        let (there, content) = (format!("(UID {late})"), format!("(UID {late} FLAGS"));
+        proxy.falsify(Some(Box::new(move |reply| {
+            let text = String::from_utf8_lossy(&reply);
+            match text.contains(&there) || (text.contains(&content) && text.contains("BODY[]")) {
+                true => Vec::new(),
+                false => vec![reply],
+            }
+        })));
+        let subjects = || -> Vec<String> { home.maildir().all().iter().map(|message| message.subject()).collect() };
+        home.sync();
+        assert_eq!(subjects(), ["comes"]);
+        proxy.falsify(None);
+        home.sync();
+        assert_eq!(subjects().len(), 2);
+        home.nothing_to_do();
+    });
 }
