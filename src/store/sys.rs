@@ -184,6 +184,16 @@ fn read_each(dir: &Path, take: &mut dyn FnMut(&[u8], u64, bool)) -> io::Result<(
     Ok(())
 }
 
+/// Whether nothing stands at a path.
+pub fn is_free(path: &Path) -> io::Result<bool> {
+    point("disk.stat")?;
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(false),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(err) => Err(err),
+    }
+}
+
 /// What stands at a path, links followed.
 pub fn look(path: &Path) -> io::Result<Seen> {
     look_below(CWD, path)

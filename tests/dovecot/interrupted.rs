@@ -2,6 +2,8 @@
 
 use crate::support::*;
 use crate::world::*;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -52,6 +54,38 @@ fn where_no_other_thread_can_be_had_one_does_all() {
         assert_eq!(world.server.messages("Mine").len(), 250);
         world.home.nothing_to_do();
     }
+}
+
+#[test]
+fn where_a_file_system_can_not_rename_without_replacing_nothing_is_replaced() {
+    let mut world = World::new(Dovecot::start());
+    let maildir = world.maildir();
+    maildir.create("Mine");
+    // Of two messages that have one name, the older inode tells which is the known one.
+    let mut files = ["a", "b"].map(|name| world.home.mail().join("Mine/tmp").join(name));
+    files.iter().for_each(|file| fs::write(file, "").expect("write a file"));
+    files.sort_by_key(|file| fs::metadata(file).expect("there").ino());
+    let [one, three] = files;
+    fs::write(&one, mail("one")).expect("write a message");
+    fs::write(&three, mail("three")).expect("write a message");
+    fs::rename(one, world.home.mail().join("Mine/cur/one:2,S")).expect("rename a message");
+    maildir.save("Mine", &mail("two"), "S", Some(1_400_000_000));
+    world.server.append("INBOX", &crlf(&mail("there")), &[], None);
+    let can_not = [("MAILSYNC_FAULT", "disk.rename:1+=EINVAL")];
+    world.home.mailsync_with(&["sync"], &can_not, "").exits(0).says("1 new on local, 2 new on remote").done();
+    // The name that this one is to get is taken.
+    let taken = world.home.mail().join("Mine/cur/one:2,FS");
+    fs::rename(three, &taken).expect("rename a message");
+    for message in world.server.messages("Mine") {
+        world.server.set_flags("Mine", message.uid, &["\\Flagged"], &[]);
+    }
+    world.home.mailsync_with(&["sync"], &can_not, "").exits(1).says("File exists").done();
+    let mut subjects: Vec<String> = maildir.messages("Mine").iter().map(|message| message.subject()).collect();
+    subjects.sort();
+    assert_eq!(subjects, ["one", "three", "two"]);
+    fs::rename(&taken, taken.with_file_name("elsewhere:2,FS")).expect("rename a message");
+    world.home.mailsync_with(&["sync"], &can_not, "").exits(0).done();
+    world.in_step();
 }
 
 #[test]

@@ -136,9 +136,9 @@ impl Siege {
     /// Kills a run at any point.
     fn kill(&mut self) -> bool {
         let at = 1 + self.life.random.below(self.usual.points);
-        // Some file systems can't rename without replacing: it then takes two steps.
-        let two_steps = if self.life.random.below(4) == 0 { ";disk.rename:1+=EINVAL" } else { "" };
-        let killed = self.run(None, Some(&format!("any:{at}=kill{two_steps}"))).killed;
+        // Some file systems can't rename without replacing: then it is looked first what stands there.
+        let looking = if self.life.random.below(4) == 0 { ";disk.rename:1+=EINVAL" } else { "" };
+        let killed = self.run(None, Some(&format!("any:{at}=kill{looking}"))).killed;
         self.struck.kills.count(killed);
         killed
     }

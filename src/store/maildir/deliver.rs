@@ -100,14 +100,16 @@ pub(super) fn make_durable(dir: &Path, drafts: &[&Draft]) -> Result<(), StoreErr
     drafts.iter().try_for_each(|draft| sys::sync(draft.file()).map_err(failed))
 }
 
-/// Renames without ever replacing a file. Where the file system can't do that in one step, a link and an unlink.
+/// Renames without replacing a file. Where the file system can't do that in one step, it is looked first whether there is
+/// one: that another program gives another message this very name in between is not to be feared. A link and an unlink
+/// would leave the message under both names if we ended in between.
 pub(super) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     match sys::rename_to_free(from, to) {
         Ok(()) => Ok(()),
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
-            sys::link(from, to)?;
-            sys::remove_file(from)
-        }
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => match sys::is_free(to)? {
+            true => sys::rename(from, to),
+            false => Err(Errno::EXIST.into()),
+        },
         Err(err) => Err(err.into()),
     }
 }
